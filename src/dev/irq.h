@@ -1,0 +1,40 @@
+/* IRQ lines: one-bit wires with one sink.
+ *
+ * A source raises and lowers its line; the sink is told of every change of level (and only of changes).
+ * Splitting and inverting are devices. A line can be tapped: the tap sees a change first and may swallow
+ * it. All calls need the machine lock. */
+#pragma once
+
+#include <stdbool.h>
+
+struct irq {
+    void (*handler)(void *opaque, int n, bool level);
+    void *opaque;
+    int n; /* which input of the sink this is */
+    bool level;
+    /* false: swallow the change. NULL: no tap */
+    bool (*tap)(void *tap_opaque, struct irq *irq, bool level);
+    void *tap_opaque;
+};
+
+void irq_init(struct irq *irq, void (*handler)(void *, int, bool), void *opaque, int n);
+
+/* `irq` NULL: a source that is wired to nothing. */
+void irq_set(struct irq *irq, bool level);
+
+static inline void irq_raise(struct irq *irq)
+{
+    irq_set(irq, true);
+}
+
+static inline void irq_lower(struct irq *irq)
+{
+    irq_set(irq, false);
+}
+
+/* An edge: up and down again. */
+static inline void irq_pulse(struct irq *irq)
+{
+    irq_set(irq, true);
+    irq_set(irq, false);
+}

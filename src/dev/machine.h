@@ -1,0 +1,77 @@
+/* What a device sees of the machine around it.
+ *
+ * The VM owns and fills this; devices borrow it. It is an interface in data: clocks, the two address
+ * spaces of a PC, the door, the cpus' ports, and what a device may ask of the machine. */
+#pragma once
+
+#include "dev/bus.h"
+#include "loop/clock.h"
+#include "loop/door.h"
+#include "mem/address_space.h"
+
+struct cpu_port;
+struct loop;
+
+enum { MACHINE_CPUS_MAX = 16 };
+
+/* What a device can ask for. It happens at the next safe point, between two instructions. */
+enum machine_request {
+    REQUEST_RESET,    /* the reset line: everything starts again */
+    REQUEST_POWEROFF, /* the guest switched itself off */
+    REQUEST_EXIT,     /* end the run with `code` as exit status: isa-debug-exit */
+    REQUEST_SUSPEND,  /* sleep state S3 */
+    REQUEST_TRIPLE_FAULT, /* a cpu shut down */
+    REQUEST_PAUSE,    /* stop and let the user look: breakpoints, failing scripts */
+};
+
+struct machine_ops {
+    void (*request)(struct machine *m, enum machine_request what, int code, const char *who);
+};
+
+/* Told when an interrupt of `vector` has been ended (EOI) by a local APIC: I/O APICs listen. */
+struct eoi_listener {
+    void (*eoi)(void *opaque, unsigned vector);
+    void *opaque;
+    struct eoi_listener *next;
+};
+
+struct machine {
+    struct loop *loop;
+    struct type_registry *types;
+    struct mem *mem;
+    struct region system; /* root of `memory`: "system" */
+    struct region io_ports; /* root of `io`: "io", 64 KiB */
+    struct address_space *memory, *io;
+    struct clock virtual, virtual_rt, host; /* see loop/clock.h; loop_realtime() is the fourth */
+    struct door *door;
+    struct bus main_bus; /* "main-system-bus" */
+    struct device *devices, **devices_tail;
+    struct cpu_port *cpus[MACHINE_CPUS_MAX];
+    unsigned cpu_count;
+    /* The cpu on whose behalf a device is being accessed right now; NULL for DMA and scripts. */
+    struct cpu_port *current_cpu;
+    struct eoi_listener *eoi_listeners;
+    int64_t epoch_ns; /* time of day at virtual time 0, ns since 1970: the RTC counts from it */
+    const struct machine_ops *ops;
+    void *owner;
+};
+
+/* Prepare everything but ops, owner, door and clocks' sources, which the owner has set; makes the roots, the
+ * address spaces "memory" and "I/O" and the main bus. */
+void machine_init(struct machine *m, struct loop *loop, struct type_registry *types);
+
+/* Frees devices in reverse order of creation, then the rest. */
+void machine_fini(struct machine *m);
+
+/* Reset every realized device, in order of creation. */
+void machine_reset_devices(struct machine *m);
+
+static inline void machine_request(struct machine *m, enum machine_request what, int code,
+                                   const char *who)
+{
+    m->ops->request(m, what, code, who);
+}
+
+void machine_add_eoi_listener(struct machine *m, struct eoi_listener *l);
+void machine_remove_eoi_listener(struct machine *m, struct eoi_listener *l);
+void machine_eoi(struct machine *m, unsigned vector);

@@ -1,0 +1,123 @@
+/* The PCI core: configuration space, BARs, bus mastering, interrupt pins.
+ *
+ * PCI Local Bus Specification 3.0, chapter 6 (configuration space) and 2.2.6 (interrupt pins). Type 0
+ * headers on one bus; bridges are not modelled. */
+#pragma once
+
+#include "dev/bus.h"
+#include "mem/address_space.h"
+#include "mem/region.h"
+
+enum {
+    PCI_VENDOR_ID = 0x00,
+    PCI_DEVICE_ID = 0x02,
+    PCI_COMMAND = 0x04,
+    PCI_COMMAND_IO = 1 << 0,
+    PCI_COMMAND_MEMORY = 1 << 1,
+    PCI_COMMAND_MASTER = 1 << 2,
+    PCI_COMMAND_INTX_DISABLE = 1 << 10,
+    PCI_STATUS = 0x06,
+    PCI_STATUS_INTERRUPT = 1 << 3,
+    PCI_STATUS_CAP_LIST = 1 << 4,
+    PCI_REVISION_ID = 0x08,
+    PCI_CLASS_PROG = 0x09,
+    PCI_CLASS_DEVICE = 0x0a,
+    PCI_CACHE_LINE_SIZE = 0x0c,
+    PCI_LATENCY_TIMER = 0x0d,
+    PCI_HEADER_TYPE = 0x0e,
+    PCI_HEADER_MULTIFUNCTION = 0x80,
+    PCI_BAR0 = 0x10,
+    PCI_SUBSYSTEM_VENDOR_ID = 0x2c,
+    PCI_SUBSYSTEM_ID = 0x2e,
+    PCI_ROM_ADDRESS = 0x30,
+    PCI_CAPABILITY_LIST = 0x34,
+    PCI_INTERRUPT_LINE = 0x3c,
+    PCI_INTERRUPT_PIN = 0x3d,
+    PCI_CONFIG_SIZE = 256,
+    PCI_BARS = 6,
+    PCI_SLOTS = 32,
+    PCI_FUNCTIONS = 8,
+    PCI_PINS = 4,
+};
+
+#define PCI_DEVFN(slot, fn) ((slot) << 3 | (fn))
+#define PCI_SLOT(devfn)     ((devfn) >> 3 & 31)
+#define PCI_FUNC(devfn)     ((devfn)&7)
+
+struct pci_device;
+
+/* Constant per type: device_type.class_data of a PCI device type. */
+struct pci_class {
+    uint16_t vendor, device, subsystem_vendor, subsystem;
+    uint8_t revision, prog_if;
+    uint16_t class_id; /* base class << 8 | sub-class */
+    uint8_t interrupt_pin; /* 0: none, 1: INTA ... */
+    /* Called for writes to configuration space after the core has acted on them; may be NULL. */
+    void (*config_written)(struct pci_device *d, unsigned offset, uint32_t value, unsigned size);
+    /* Replaces the core's read when not NULL. */
+    uint32_t (*config_read)(struct pci_device *d, unsigned offset, unsigned size);
+};
+
+enum pci_bar_kind { PCI_BAR_NONE, PCI_BAR_MEM32, PCI_BAR_MEM64, PCI_BAR_IO };
+
+struct pci_bar {
+    enum pci_bar_kind kind;
+    struct region *region;
+    uint64_t size; /* a power of two */
+    uint64_t addr; /* where it is mapped; UINT64_MAX: not mapped */
+};
+
+struct pci_device {
+    struct device dev;
+    int32_t devfn; /* property "addr"; -1: the first free slot, fixed at realize */
+    bool multifunction;
+    uint8_t config[PCI_CONFIG_SIZE];
+    uint8_t wmask[PCI_CONFIG_SIZE];   /* bits that writes can change */
+    uint8_t w1cmask[PCI_CONFIG_SIZE]; /* bits that writing 1 clears */
+    struct pci_bar bars[PCI_BARS];
+    bool intx_level; /* what the device drives on its pin */
+    /* DMA: enabled by the bus-master bit. Use address_space_read/write on `dma`. */
+    struct region bus_master_container, bus_master;
+    struct address_space *dma;
+};
+
+extern const struct device_type pci_device_type; /* "pci-device", bus type "PCI" */
+
+struct pci_bus {
+    struct bus bus;
+    struct region *memory, *io; /* where BARs are mapped */
+    struct pci_device *devices[PCI_SLOTS * PCI_FUNCTIONS];
+    /* Which of the bus's `pin_irqs` the pin (0..3) of a device drives; set by the host bridge or the
+     * interrupt router. Lines are wired-OR: pin_count counts who drives each. */
+    int (*map_irq)(struct pci_device *d, int pin);
+    void (*set_irq)(void *opaque, int irq, bool level);
+    void *irq_opaque;
+    int pin_count[PCI_PINS];
+    /* For other devices to follow a route: the ISA/IOAPIC line a bus irq goes to, -1: none. */
+    int (*route_irq)(void *opaque, int irq);
+};
+
+void pci_bus_init(struct pci_bus *b, const char *name, struct device *parent, struct region *memory,
+                  struct region *io);
+void pci_bus_fini(struct pci_bus *b);
+struct pci_bus *pci_bus_of(struct pci_device *d);
+
+/* Set how pins reach the interrupt controller; see struct pci_bus. */
+void pci_bus_set_irqs(struct pci_bus *b, void (*set_irq)(void *, int, bool),
+                      int (*map_irq)(struct pci_device *, int), void *opaque);
+
+/* In realize: BAR `n` (0..5). `region` must have a power-of-two size (at least 16 bytes of memory, 4 of I/O); a MEM64
+ * BAR takes two. */
+void pci_register_bar(struct pci_device *d, unsigned n, enum pci_bar_kind kind,
+                      struct region *region);
+
+/* Configuration accesses as the bus makes them: offset 0..255, size 1, 2 or 4, naturally aligned. A missing
+ * device (NULL) reads all ones. */
+uint32_t pci_config_read(struct pci_device *d, unsigned offset, unsigned size);
+void pci_config_write(struct pci_device *d, unsigned offset, uint32_t value, unsigned size);
+
+/* Drive the device's own interrupt pin; honours the INTx-disable bit. */
+void pci_set_irq(struct pci_device *d, bool level);
+
+/* NULL: nobody there. */
+struct pci_device *pci_find(struct pci_bus *b, int devfn);

@@ -1,0 +1,41 @@
+/* A flat view: what a root region looks like after aliases, priorities and enables are resolved.
+ *
+ * Immutable once published and reference-counted (atomically), so any thread may keep one and read it
+ * without the machine lock. The ranges are sorted, do not overlap, and neighbours that continue each other
+ * are one range. */
+#pragma once
+
+#include "mem/region.h"
+
+#include <stdatomic.h>
+
+struct flat_range {
+    uint64_t start, last; /* in the address space; inclusive */
+    struct region *region; /* the leaf: never a container or an alias */
+    uint64_t offset;       /* of `start` in the region */
+    int priority;          /* of the region in its parent, for listings */
+    bool readonly;         /* writes do not reach host memory */
+    /* Host address of `start` for ranges that are read directly, else NULL. Written directly as well
+     * unless readonly. */
+    uint8_t *host;
+    uint64_t ram_addr; /* of `start`, where host is not NULL */
+};
+
+struct flatview {
+    atomic_uint refs;
+    struct region *root;
+    struct flat_range *ranges;
+    size_t count;
+    atomic_size_t last_hit; /* index of the range found last: a hint */
+};
+
+struct flatview *flatview_ref(struct flatview *v);
+void flatview_unref(struct flatview *v); /* NULL is allowed */
+
+/* The range that holds `addr`, or NULL: unassigned. O(log n). */
+const struct flat_range *flatview_lookup(const struct flatview *v, uint64_t addr);
+
+/* Render `root`; the caller owns one reference. NULL root: an empty view. */
+struct flatview *flatview_new(struct region *root);
+
+bool flat_range_equal(const struct flat_range *a, const struct flat_range *b);

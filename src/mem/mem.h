@@ -1,0 +1,74 @@
+/* The memory system of one machine: transactions, RAM pages, and who is told of changes.
+ *
+ * Every RAM, ROM and ROM-device region gets a stretch of page-aligned numbers in one space of "RAM
+ * addresses" when it is made, in order of making: ram_addr identifies a byte of memory whatever addresses
+ * it is mapped at. One byte of flags per 4 KiB page lives beside it. */
+#pragma once
+
+#include "mem/region.h"
+
+#define RAM_PAGE_BITS 12
+#define RAM_PAGE_SIZE (1u << RAM_PAGE_BITS)
+
+enum ram_page_flag {
+    RAM_PAGE_CODE = 1,  /* somebody holds decoded code of this page and must hear of writes */
+    RAM_PAGE_DIRTY = 2, /* written since the flag was cleared (only while dirty logging is on) */
+};
+
+struct address_space;
+struct flat_range;
+
+/* Told of changes to an address space, with the machine lock held, in order of registration, at the end of
+ * a transaction. Only differences are told: all removals first, in ascending order, then all additions in
+ * ascending order. */
+struct mem_listener {
+    struct address_space *as; /* whose changes */
+    void (*begin)(struct mem_listener *l);  /* something has changed; may be NULL */
+    void (*remove)(struct mem_listener *l, const struct flat_range *range);
+    void (*add)(struct mem_listener *l, const struct flat_range *range);
+    void (*commit)(struct mem_listener *l); /* all told; may be NULL */
+    struct mem_listener *next;
+};
+
+struct mem;
+
+struct mem *mem_new(void);
+/* All regions and address spaces must be gone. NULL is allowed. */
+void mem_free(struct mem *m);
+
+/* Changes between the two are one change. They nest. */
+void mem_begin(struct mem *m);
+void mem_commit(struct mem *m);
+
+/* Registering tells the listener the whole present view as additions. */
+void mem_listener_add(struct mem *m, struct mem_listener *l);
+void mem_listener_remove(struct mem *m, struct mem_listener *l);
+
+/* Flags of the page that holds `ram_addr`; the pointer stays valid until the next region_init. Set and
+ * cleared with relaxed atomics. */
+uint8_t *mem_page_flags(struct mem *m, uint64_t ram_addr);
+
+/* Called before bytes of a page flagged RAM_PAGE_CODE change by any way but the vcpu's own stores: DMA,
+ * loaders, scripts. Registered by the vcpu backend that set the flag. */
+struct mem_code_watch {
+    void (*written)(void *opaque, uint64_t ram_addr, uint64_t len);
+    void *opaque;
+    struct mem_code_watch *next;
+};
+void mem_code_watch_add(struct mem *m, struct mem_code_watch *w);
+void mem_code_watch_remove(struct mem *m, struct mem_code_watch *w);
+
+/* Say that [ram_addr, ram_addr+len) is about to change. Cheap where no page is flagged. */
+void mem_ram_written(struct mem *m, uint64_t ram_addr, uint64_t len);
+
+/* Total bytes of RAM addresses given out, and the region that holds one (NULL: none). */
+uint64_t mem_ram_size(const struct mem *m);
+struct region *mem_ram_region(const struct mem *m, uint64_t ram_addr);
+
+/* Counters for `info mtree`, tests and benches. */
+struct mem_stats {
+    uint64_t commits;        /* outermost commits that changed something */
+    uint64_t views_rendered; /* flat views built */
+    uint64_t unassigned_reads, unassigned_writes;
+};
+const struct mem_stats *mem_stats(const struct mem *m);

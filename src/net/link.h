@@ -1,0 +1,99 @@
+/* Network links: two ports and a wire between them, with a queue in each direction.
+ *
+ * A port is where a network card, slirp or a hub is plugged in. What one end sends is queued if the other cannot
+ * take it now, and delivered in order when it says it can; a sender asks net_port_can_send() before it
+ * reads more from where its packets come from (back-pressure). Everything runs with the machine lock held. */
+#pragma once
+
+#include "base/error.h"
+#include "loop/clock.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct net;
+struct net_link;
+struct net_port;
+
+enum {
+    NET_FRAME_MAX = 65536 + 128, /* longest frame, segmentation offload included */
+    NET_QUEUE_MAX = 256,         /* frames waiting in one direction before a sender is held back */
+};
+
+struct net_port_ops {
+    const char *kind; /* "nic", "user", "hub-port" */
+    /* Can it take a frame now? NULL: always. */
+    bool (*can_receive)(struct net_port *p);
+    /* Take a frame; the bytes are the caller's. */
+    void (*receive)(struct net_port *p, const uint8_t *frame, size_t len);
+    /* The peer has room again after net_port_can_send() said no. NULL: does not care. */
+    void (*can_send)(struct net_port *p);
+    /* The wire was plugged in or out. NULL: does not care. */
+    void (*link_changed)(struct net_port *p, bool up);
+    void (*free)(struct net_port *p); /* for ports owned by the net (backends, hub ports); NULL: embedded */
+};
+
+struct net_port {
+    const char *id; /* "n1", "hub0port0"; must stay the first member. Owned by the net's list or the device */
+    const struct net_port_ops *ops;
+    void *opaque;
+    struct net *net;
+    struct net_link *link; /* NULL: not plugged in */
+    unsigned end;          /* which end of the link: 0 or 1 */
+    bool outside;          /* leads out of the deterministic world: slirp, sockets */
+    struct net_port *next;
+};
+
+/* All ports and links of a machine. */
+struct net *net_new(void);
+void net_free(struct net *n); /* ports and links that it owns with it */
+
+/* Add a port under a unique id (NULL: one is made from the kind). The struct stays the caller's unless ops->free is set. */
+bool net_port_add(struct net *n, struct net_port *p, const char *id, struct error *err);
+/* Unplug and forget. */
+void net_port_remove(struct net_port *p);
+struct net_port *net_port_find(struct net *n, const char *id);
+struct net_port *net_port_next(struct net *n, struct net_port *p); /* in order of adding; NULL starts and ends */
+
+/* Join two ports that are not plugged in. `name` NULL: "ID-ID". */
+struct net_link *net_link_new(struct net *n, struct net_port *a, struct net_port *b,
+                              const char *name, struct error *err);
+void net_link_free(struct net_link *l);
+struct net_link *net_link_next(struct net *n, struct net_link *l);
+const char *net_link_name(const struct net_link *l);
+struct net_port *net_link_port(const struct net_link *l, unsigned end);
+
+/* Plug the wire in or out: frames sent while it is out are dropped (and counted). */
+void net_link_set_up(struct net_link *l, bool up);
+bool net_link_is_up(const struct net_link *l);
+
+/* Counters of one direction: from `end` to the other. */
+struct net_link_stats {
+    uint64_t frames, bytes, dropped;
+};
+struct net_link_stats net_link_stats(const struct net_link *l, unsigned end);
+
+/* A tap sees each frame once, when it is delivered (or dropped by a tap). It may change the bytes in place, and says what
+ * happens to it. Taps run in order of adding. pcap dump and packet hooks are taps. */
+enum net_verdict { NET_PASS, NET_DROP };
+struct net_tap {
+    enum net_verdict (*frame)(void *opaque, unsigned from_end, uint8_t *frame, size_t *len,
+                              size_t capacity);
+    void *opaque;
+    struct net_tap *next;
+};
+void net_link_add_tap(struct net_link *l, struct net_tap *t);
+void net_link_remove_tap(struct net_link *l, struct net_tap *t);
+
+/* Send a frame. Frames longer than NET_FRAME_MAX or shorter than 14 bytes are dropped; a full queue drops too. */
+void net_port_send(struct net_port *p, const uint8_t *frame, size_t len);
+
+/* Is there room on the way to the peer? If not, ops->can_send will be called when there is. */
+bool net_port_can_send(struct net_port *p);
+
+/* The port can take frames again (its can_receive was false): the queue towards it is delivered. */
+void net_port_ready(struct net_port *p);
+
+/* Does any link lead to the outside world? Then idle time is not skipped. */
+bool net_has_outside(const struct net *n);
