@@ -1,0 +1,98 @@
+/* The seam between a machine and what executes its guest code.
+ *
+ * A backend (cpu/soft, cpu/kvm) is a table of functions. One accelerator object serves one machine and makes its
+ * vcpus; a vcpu runs on a thread that calls `run` again and again, without the machine lock. State crosses the
+ * seam in the structures of linux/kvm.h, so that both backends speak of the same things. */
+#pragma once
+
+#include "base/error.h"
+#include "dev/cpu_port.h"
+#include "dev/machine.h"
+
+#include <linux/kvm.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct vcpu;
+struct accel;
+
+/* Why `run` came back. */
+enum vcpu_stop {
+    VCPU_STOP_LIMIT,    /* the instruction limit is reached (backends that count) */
+    VCPU_STOP_KICK,     /* kicked */
+    VCPU_STOP_HALT,     /* HLT: nothing to do until an interrupt */
+    VCPU_STOP_WAIT_SIPI, /* an application processor that has not been started */
+    VCPU_STOP_SHUTDOWN, /* triple fault */
+    VCPU_STOP_DEBUG,    /* a breakpoint or a finished step */
+    VCPU_STOP_ERROR,    /* the backend cannot go on; vcpu->failure says why */
+};
+
+/* What is counted, for --stats and `info status`. */
+struct vcpu_stats {
+    uint64_t instructions; /* retired; 0 where the backend cannot count */
+    uint64_t exits_pio, exits_mmio, exits_halt, exits_shutdown, exits_kick, exits_other;
+    uint64_t interrupts; /* external interrupts delivered, NMI included */
+    uint64_t exceptions;
+    uint64_t blocks_decoded;
+};
+
+/* One row of a table of MSRs. */
+struct vcpu_msr {
+    uint32_t index;
+    uint64_t value;
+};
+
+struct vcpu_backend {
+    const char *name; /* "soft", "kvm" */
+    /* Retired instructions are exact and drive the virtual clock; all vcpus share one thread. */
+    bool counts_instructions;
+
+    struct accel *(*open)(struct machine *m, struct error *err);
+    void (*close)(struct accel *a); /* vcpus are gone; NULL is allowed */
+
+    /* `model` is "base", "max" or "host" (what of these exists is the backend's to say). */
+    struct vcpu *(*vcpu_new)(struct accel *a, struct cpu_port *port, const char *model,
+                             struct error *err);
+    void (*vcpu_free)(struct vcpu *v);
+
+    /* Execute until something is up, at most until `limit` instructions have retired in all on backends that
+     * count. Without the machine lock; takes it for device accesses. */
+    enum vcpu_stop (*run)(struct vcpu *v, uint64_t limit);
+
+    /* Make `run` return soon (or the next `run` return at once). From any thread, with or without the lock. */
+    void (*kick)(struct vcpu *v);
+
+    /* Shorten the limit of the `run` going on, from the vcpu's own thread (a device set a timer). */
+    void (*set_limit)(struct vcpu *v, uint64_t limit);
+
+    /* Retired instructions at this point; exact when called on the vcpu's thread, even within an access. */
+    uint64_t (*instructions)(struct vcpu *v);
+
+    /* To the state after RESET (SDM vol. 3, table 9-1). The rest only while the vcpu does not run. */
+    void (*reset)(struct vcpu *v);
+    bool (*get_regs)(struct vcpu *v, struct kvm_regs *regs, struct error *err);
+    bool (*set_regs)(struct vcpu *v, const struct kvm_regs *regs, struct error *err);
+    bool (*get_sregs)(struct vcpu *v, struct kvm_sregs *sregs, struct error *err);
+    bool (*set_sregs)(struct vcpu *v, const struct kvm_sregs *sregs, struct error *err);
+    bool (*get_fpu)(struct vcpu *v, struct kvm_fpu *fpu, struct error *err);
+    bool (*set_fpu)(struct vcpu *v, const struct kvm_fpu *fpu, struct error *err);
+    bool (*get_msr)(struct vcpu *v, uint32_t index, uint64_t *value, struct error *err);
+    bool (*set_msr)(struct vcpu *v, uint32_t index, uint64_t value, struct error *err);
+    /* Guest virtual to physical, as a supervisor read; no side effects. */
+    bool (*translate)(struct vcpu *v, uint64_t gva, uint64_t *gpa);
+    void (*get_stats)(struct vcpu *v, struct vcpu_stats *stats);
+};
+
+/* What every backend's vcpu begins with. */
+struct vcpu {
+    const struct vcpu_backend *backend;
+    struct machine *machine;
+    struct cpu_port *port;
+    struct error failure; /* of VCPU_STOP_ERROR */
+};
+
+extern const struct vcpu_backend vcpu_soft;
+extern const struct vcpu_backend vcpu_kvm;
+
+/* By name; NULL with an error naming those there are. */
+const struct vcpu_backend *vcpu_backend_find(const char *name, struct error *err);

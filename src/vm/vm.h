@@ -1,0 +1,91 @@
+/* A virtual machine: owns the machine, its cpus and its network, and runs it.
+ *
+ * Several VMs may live in one process, on one loop. Everything needs the machine lock. Guest code runs on a thread
+ * of the VM's own (one per vcpu under KVM); whoever calls vm_run() on the loop thread serves the loop meanwhile. */
+#pragma once
+
+#include "cpu/vcpu.h"
+#include "dev/machine.h"
+#include "loop/loop.h"
+#include "net/link.h"
+
+struct vm;
+
+enum vm_state {
+    VM_CREATED, /* being built; cpus have not been reset */
+    VM_PAUSED,
+    VM_RUNNING,
+    VM_ENDED, /* exit_reason and exit_status hold */
+};
+
+/* What HLT does when nothing is due. */
+enum vm_idle {
+    VM_IDLE_SLEEP, /* wait in real time for the next timer or for input */
+    VM_IDLE_WARP,  /* skip to the next timer at once; while a link leads outside, wait as SLEEP does */
+};
+
+struct vm_config {
+    const char *name;  /* for listings; copied */
+    const char *accel; /* "soft" or "kvm" */
+    enum vm_idle idle;
+    uint64_t ns_per_instruction; /* cost of one instruction on counting backends; 0 means 1 */
+    int64_t epoch_ns; /* time of day at start; the caller decides (fixed under warp) */
+    bool no_reboot;   /* a reset or a triple fault ends the run */
+    bool no_shutdown; /* power-off pauses instead of ending */
+};
+
+/* Exit statuses, as the process returns them. */
+enum {
+    VM_EXIT_POWEROFF = 0,
+    VM_EXIT_HOST = 4,         /* a failure of the host or of a backend */
+    VM_EXIT_TRIPLE_FAULT = 6, /* under no_reboot */
+};
+
+struct vm *vm_new(struct loop *loop, const struct vm_config *config, struct error *err);
+/* Stops it first. NULL is allowed. */
+void vm_free(struct vm *vm);
+
+struct machine *vm_machine(struct vm *vm);
+struct net *vm_net(struct vm *vm);
+const char *vm_name(const struct vm *vm);
+struct vm_config *vm_config(struct vm *vm);
+const struct vcpu_backend *vm_backend(const struct vm *vm);
+
+/* Add a cpu, before the machine starts. The port is the machine's cpus[index]. */
+struct cpu_port *vm_add_cpu(struct vm *vm, const char *model, struct error *err);
+struct vcpu *vm_vcpu(struct vm *vm, unsigned index); /* NULL: no such */
+
+/* What to do at every reset after devices and cpus are reset: load the kernel again, set entry registers. Called with the lock
+ * held on the thread that resets; false ends the VM with VM_EXIT_HOST. */
+void vm_set_boot(struct vm *vm, bool (*boot)(void *opaque, struct vm *vm, struct error *err),
+                 void *opaque);
+
+/* Reset everything and become paused. Needed once before the first resume. */
+bool vm_reset(struct vm *vm, struct error *err);
+
+bool vm_resume(struct vm *vm, struct error *err);
+
+/* Ask to pause, with a word why ("user", "breakpoint"). From the loop thread, returns when no vcpu executes guest code any
+ * more (the lock is released meanwhile); from a vcpu's own thread, takes effect after the instruction. */
+void vm_pause(struct vm *vm, const char *reason);
+
+/* End the run: the state becomes VM_ENDED. As vm_pause for when it takes effect. */
+void vm_end(struct vm *vm, const char *reason, int status);
+
+/* On the loop thread: serve the loop until the VM is no longer running. Resumes it if it is paused. */
+bool vm_run(struct vm *vm, struct error *err);
+
+enum vm_state vm_state(const struct vm *vm);
+const char *vm_exit_reason(const struct vm *vm); /* "poweroff", "debug-exit", "triple-fault", "reset", "quit", ...; "" */
+int vm_exit_status(const struct vm *vm);
+const char *vm_pause_reason(const struct vm *vm);
+
+/* Counters over all cpus. */
+void vm_get_stats(struct vm *vm, struct vcpu_stats *stats);
+int64_t vm_idle_skipped_ns(const struct vm *vm);
+
+/* Real time spent running guest code or idling, ns. */
+int64_t vm_wall_ns(const struct vm *vm);
+
+/* Told of every change of state, with the lock held; NULL: nobody. */
+void vm_set_observer(struct vm *vm, void (*changed)(void *opaque, struct vm *vm), void *opaque);
