@@ -30,6 +30,7 @@ enum prop_kind {       /* C type at `offset`          text form */
     PROP_LINK,         /* struct device *             a device's path or id; `names[0]` is the required type */
     PROP_CHARDEV,      /* struct chardev *            a character backend's id */
     PROP_NETDEV,       /* struct net_port *           a network backend's id */
+    PROP_REGION,       /* struct region *             a memory region; listings show its name */
 };
 
 enum on_off_auto { OOA_AUTO, OOA_ON, OOA_OFF };
@@ -42,7 +43,7 @@ struct prop_value {
         int64_t i;
         uint64_t u;
         const char *s;
-        void *object; /* of PROP_LINK, PROP_CHARDEV, PROP_NETDEV */
+        void *object; /* of PROP_LINK, PROP_CHARDEV, PROP_NETDEV, PROP_REGION */
     };
 };
 
