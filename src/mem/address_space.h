@@ -1,8 +1,8 @@
 /* Address spaces: a root region seen by a cpu or by a device that does DMA.
  *
- * Accesses need the machine lock (they may reach devices). A vcpu that wants to touch RAM without it keeps
- * a reference to the view (address_space_view) and swaps it when its listener says so. Address spaces whose
- * roots resolve to the same region share one view. */
+ * Accesses need the machine lock (they may reach devices). A vcpu that wants to touch RAM without
+ * it keeps a reference to the view (address_space_view) and swaps it when its listener says so.
+ * Address spaces whose roots resolve to the same region share one view. */
 #pragma once
 
 #include "mem/flatview.h"
@@ -10,8 +10,9 @@
 
 enum mem_result {
     MEM_OK = 0,
-    MEM_UNASSIGNED = 1, /* some byte had nothing behind it: it read as all ones, or was not written */
-    MEM_INVALID = 2,    /* the device does not allow such an access (size, alignment): same effect */
+    MEM_UNASSIGNED =
+        1,           /* some byte had nothing behind it: it read as all ones, or was not written */
+    MEM_INVALID = 2, /* the device does not allow such an access (size, alignment): same effect */
 };
 
 struct address_space;
@@ -28,18 +29,19 @@ void address_space_set_root(struct address_space *as, struct region *root);
 /* All address spaces of a memory system, in order of creation: NULL starts, NULL ends. */
 struct address_space *address_space_next(struct mem *m, struct address_space *as);
 
-/* The present view, borrowed: valid until the machine lock is released (take a reference to keep it). */
+/* The present view, borrowed: valid until the machine lock is released (take a reference to keep
+ * it). */
 struct flatview *address_space_view(const struct address_space *as);
 
-/* One access of 1, 2, 4 or 8 bytes as a cpu makes it; values are in host order, guest little-endian. An access
- * may cross ranges. Returns the OR of what its parts met. */
+/* One access of 1, 2, 4 or 8 bytes as a cpu makes it; values are in host order, guest
+ * little-endian. An access may cross ranges. Returns the OR of what its parts met. */
 enum mem_result address_space_load(struct address_space *as, uint64_t addr, unsigned size,
                                    uint64_t *value);
 enum mem_result address_space_store(struct address_space *as, uint64_t addr, unsigned size,
                                     uint64_t value);
 
-/* Copy bytes, as DMA does: RAM directly, devices by accesses as wide as they allow. Ranges beyond 2^64 wrap
- * no further: the rest is unassigned. */
+/* Copy bytes, as DMA does: RAM directly, devices by accesses as wide as they allow. Ranges beyond
+ * 2^64 wrap no further: the rest is unassigned. */
 enum mem_result address_space_read(struct address_space *as, uint64_t addr, void *buf, size_t len);
 enum mem_result address_space_write(struct address_space *as, uint64_t addr, const void *buf,
                                     size_t len);
@@ -48,13 +50,13 @@ enum mem_result address_space_write(struct address_space *as, uint64_t addr, con
 enum mem_result address_space_write_rom(struct address_space *as, uint64_t addr, const void *buf,
                                         size_t len);
 
-/* Host pointer to directly accessible memory at `addr` and how many bytes follow (at most *len), or NULL. A
- * writer calls mem_ram_written for what it changes. */
+/* Host pointer to directly accessible memory at `addr` and how many bytes follow (at most *len), or
+ * NULL. A writer calls mem_ram_written for what it changes. */
 void *address_space_ptr(struct address_space *as, uint64_t addr, uint64_t *len, bool write,
                         uint64_t *ram_addr);
 
-/* Accesses to one range found by a lookup, for vcpus that keep a view: `addr` is in the range, the access does not leave
- * it. The machine lock is needed unless range->host serves it. */
+/* Accesses to one range found by a lookup, for vcpus that keep a view: `addr` is in the range, the
+ * access does not leave it. The machine lock is needed unless range->host serves it. */
 enum mem_result flat_range_load(const struct flat_range *r, uint64_t addr, unsigned size,
                                 uint64_t *value);
 enum mem_result flat_range_store(const struct flat_range *r, uint64_t addr, unsigned size,

@@ -1,8 +1,8 @@
 /* The memory system of one machine: transactions, RAM pages, and who is told of changes.
  *
  * Every RAM, ROM and ROM-device region gets a stretch of page-aligned numbers in one space of "RAM
- * addresses" when it is made, in order of making: ram_addr identifies a byte of memory whatever addresses
- * it is mapped at. One byte of flags per 4 KiB page lives beside it. */
+ * addresses" when it is made, in order of making: ram_addr identifies a byte of memory whatever
+ * addresses it is mapped at. One byte of flags per 4 KiB page lives beside it. */
 #pragma once
 
 #include "mem/region.h"
@@ -18,12 +18,12 @@ enum ram_page_flag {
 struct address_space;
 struct flat_range;
 
-/* Told of changes to an address space, with the machine lock held, in order of registration, at the end of
- * a transaction. Only differences are told: all removals first, in ascending order, then all additions in
- * ascending order. */
+/* Told of changes to an address space, with the machine lock held, in order of registration, at the
+ * end of a transaction. Only differences are told: all removals first, in ascending order, then all
+ * additions in ascending order. */
 struct mem_listener {
-    struct address_space *as; /* whose changes */
-    void (*begin)(struct mem_listener *l);  /* something has changed; may be NULL */
+    struct address_space *as;              /* whose changes */
+    void (*begin)(struct mem_listener *l); /* something has changed; may be NULL */
     void (*remove)(struct mem_listener *l, const struct flat_range *range);
     void (*add)(struct mem_listener *l, const struct flat_range *range);
     void (*commit)(struct mem_listener *l); /* all told; may be NULL */
@@ -44,12 +44,15 @@ void mem_commit(struct mem *m);
 void mem_listener_add(struct mem *m, struct mem_listener *l);
 void mem_listener_remove(struct mem *m, struct mem_listener *l);
 
-/* Flags of the page that holds `ram_addr`; the pointer stays valid until the next region_init. Set and
- * cleared with relaxed atomics. */
+/* Flags of the page that holds `ram_addr`; NULL where no region has it. The pointer stays valid
+ * until the region is finished. Set and cleared with relaxed atomics. */
 uint8_t *mem_page_flags(struct mem *m, uint64_t ram_addr);
 
-/* Called before bytes of a page flagged RAM_PAGE_CODE change by any way but the vcpu's own stores: DMA,
- * loaders, scripts. Registered by the vcpu backend that set the flag. */
+/* While on, mem_ram_written sets RAM_PAGE_DIRTY. */
+void mem_set_dirty_log(struct mem *m, bool on);
+
+/* Called before bytes of a page flagged RAM_PAGE_CODE change by any way but the vcpu's own stores:
+ * DMA, loaders, scripts. Registered by the vcpu backend that set the flag. */
 struct mem_code_watch {
     void (*written)(void *opaque, uint64_t ram_addr, uint64_t len);
     void *opaque;

@@ -1,0 +1,71 @@
+/* What the files of src/mem share among themselves. */
+#pragma once
+
+#include "mem/address_space.h"
+#include "mem/flatview.h"
+#include "mem/mem.h"
+#include "mem/region.h"
+
+struct mem {
+    unsigned depth;      /* of nested transactions */
+    bool pending;        /* something changed since the views were published */
+    bool publishing;     /* listeners are being told */
+    uint64_t generation; /* of the changes being collected; regions changed in it carry it */
+    uint64_t finished;   /* regions finished so far */
+    struct flatview *empty;
+    struct region *regions; /* all of them, newest first */
+    struct address_space *spaces, **spaces_end;
+    struct mem_listener *listeners;
+    struct mem_code_watch *code_watches;
+    struct region **ram; /* RAM-like regions in order of ram_addr */
+    size_t ram_count, ram_capacity;
+    size_t ram_hit; /* index of the one found last */
+    uint64_t ram_size;
+    bool dirty_log;
+    struct mem_stats stats;
+};
+
+struct address_space {
+    char *name;
+    struct mem *mem;
+    struct region *root;
+    struct flatview *view; /* published; never NULL */
+    struct flatview *old;  /* the one before, while listeners are told the difference */
+    struct address_space *next;
+};
+
+/* mem.c */
+void mem_region_changed(struct region *r); /* within a transaction: r looks different now */
+void mem_forget_region(struct region *r);  /* make sure that no published view shows it */
+bool mem_shows_region(const struct mem *m, const struct region *r);
+void mem_space_opened(struct address_space *as);
+void mem_space_closed(struct address_space *as);
+
+/* ram.c */
+bool ram_attach(struct region *r, struct error *err); /* host memory, flags and RAM addresses */
+void ram_detach(struct region *r);
+void ram_region_written(struct region *r, uint64_t offset, uint64_t len);
+
+/* flatview.c */
+struct flatview *flatview_new_empty(void);
+bool flatview_equal(const struct flatview *a, const struct flatview *b);
+/* The region whose view is the view of `root`: chains of containers and aliases that only pass it
+ * on are followed. NULL: nothing is there. */
+struct region *flatview_resolve_root(struct region *root);
+
+/* access.c: an access that may cross ranges and holes of a view, which stays referenced by the
+ * caller. */
+enum mem_result view_load(struct mem *m, const struct flatview *v, uint64_t addr, unsigned size,
+                          uint64_t *value);
+enum mem_result view_store(struct mem *m, const struct flatview *v, uint64_t addr, unsigned size,
+                           uint64_t value);
+/* Views do not keep regions alive. Are those that [addr, addr+size) meets in `v` still there, when
+ * m->finished was `finished` at a time when all were? */
+bool view_is_alive(const struct mem *m, uint64_t finished, const struct flatview *v, uint64_t addr,
+                   unsigned size);
+/* The widest single access at `addr`, of at most `len` bytes, that the range takes. */
+unsigned flat_range_access_size(const struct flat_range *r, uint64_t addr, uint64_t len);
+
+/* tap.c */
+enum mem_result tap_load(const struct flat_range *r, uint64_t addr, unsigned size, uint64_t *value);
+enum mem_result tap_store(const struct flat_range *r, uint64_t addr, unsigned size, uint64_t value);

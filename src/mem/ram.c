@@ -1,0 +1,177 @@
+/* RAM: the host memory behind RAM, ROM and ROM-device regions, its numbering, and the flags of its
+ * pages.
+ *
+ * Guest memory is mapped without reserve and so costs nothing until it is touched; the flags of an
+ * 8 GiB region are 2 MiB that are mapped the same way. RAM addresses are handed out once and never
+ * again. */
+#define _GNU_SOURCE
+#include "base/alloc.h"
+#include "mem/mem_internal.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+static void *map_zeroed(size_t size)
+{
+    void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+                   -1, 0);
+    return p == MAP_FAILED ? NULL : p;
+}
+
+static size_t flags_size(const struct region *r)
+{
+    return r->host_size >> RAM_PAGE_BITS;
+}
+
+bool ram_attach(struct region *r, struct error *err)
+{
+    struct mem *m = r->mem;
+    size_t size = r->last == UINT64_MAX ? 0 : r->last + 1; /* 0: more than any host can map */
+    errno = ENOMEM;
+    r->host = size ? map_zeroed(size) : NULL;
+    if (!r->host)
+        return error_set_host(err, errno, "memory '%s': the host cannot map %llu bytes (%llu MiB)",
+                              r->name, (unsigned long long)region_size(r),
+                              (unsigned long long)(r->last >> 20) + 1);
+    r->host_size = size;
+    r->page_flags = map_zeroed(flags_size(r));
+    if (!r->page_flags)
+        return error_set_host(err, errno, "memory '%s': the host cannot map the flags of its pages",
+                              r->name);
+    r->ram_addr = m->ram_size;
+    m->ram_size += size;
+    ALLOC_GROW(m->ram, m->ram_count, m->ram_capacity);
+    m->ram[m->ram_count++] = r;
+    return true;
+}
+
+void ram_detach(struct region *r)
+{
+    struct mem *m = r->mem;
+    if (!r->host)
+        return;
+    for (size_t i = 0; i < m->ram_count; i++) {
+        if (m->ram[i] == r) {
+            memmove(&m->ram[i], &m->ram[i + 1], (--m->ram_count - i) * sizeof *m->ram);
+            break;
+        }
+    }
+    munmap(r->host, r->host_size);
+    if (r->page_flags)
+        munmap(r->page_flags, flags_size(r));
+}
+
+uint64_t mem_ram_size(const struct mem *m)
+{
+    return m->ram_size;
+}
+
+static bool holds(const struct region *r, uint64_t ram_addr)
+{
+    return ram_addr - r->ram_addr <= r->last && ram_addr >= r->ram_addr;
+}
+
+/* Index of the first region that ends at or after `ram_addr`. */
+static size_t first_from(const struct mem *m, uint64_t ram_addr)
+{
+    if (m->ram_hit < m->ram_count && holds(m->ram[m->ram_hit], ram_addr))
+        return m->ram_hit;
+    size_t lo = 0, hi = m->ram_count;
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        if (m->ram[mid]->ram_addr + m->ram[mid]->last < ram_addr)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo;
+}
+
+struct region *mem_ram_region(const struct mem *m, uint64_t ram_addr)
+{
+    size_t i = first_from(m, ram_addr);
+    return i < m->ram_count && holds(m->ram[i], ram_addr) ? m->ram[i] : NULL;
+}
+
+uint8_t *mem_page_flags(struct mem *m, uint64_t ram_addr)
+{
+    size_t i = first_from(m, ram_addr);
+    if (i == m->ram_count || !holds(m->ram[i], ram_addr))
+        return NULL;
+    m->ram_hit = i;
+    return &m->ram[i]->page_flags[(ram_addr - m->ram[i]->ram_addr) >> RAM_PAGE_BITS];
+}
+
+void mem_set_dirty_log(struct mem *m, bool on)
+{
+    m->dirty_log = on;
+}
+
+void mem_code_watch_add(struct mem *m, struct mem_code_watch *w)
+{
+    w->next = m->code_watches;
+    m->code_watches = w;
+}
+
+void mem_code_watch_remove(struct mem *m, struct mem_code_watch *w)
+{
+    struct mem_code_watch **p = &m->code_watches;
+    while (*p && *p != w)
+        p = &(*p)->next;
+    if (*p)
+        *p = w->next;
+}
+
+static bool has_code(const struct region *r, size_t page)
+{
+    return __atomic_load_n(&r->page_flags[page], __ATOMIC_RELAXED) & RAM_PAGE_CODE;
+}
+
+static void tell_code_watches(struct region *r, uint64_t offset, uint64_t last)
+{
+    for (struct mem_code_watch *w = r->mem->code_watches, *next; w; w = next) {
+        next = w->next;
+        w->written(w->opaque, r->ram_addr + offset, last - offset + 1);
+    }
+}
+
+/* One call per stretch of pages with code, cut to what is written. */
+void ram_region_written(struct region *r, uint64_t offset, uint64_t len)
+{
+    if (!len)
+        return;
+    uint64_t last = offset + (len - 1);
+    size_t page = offset >> RAM_PAGE_BITS, last_page = last >> RAM_PAGE_BITS;
+    if (UNLIKELY(r->mem->dirty_log))
+        for (size_t p = page; p <= last_page; p++)
+            __atomic_fetch_or(&r->page_flags[p], RAM_PAGE_DIRTY, __ATOMIC_RELAXED);
+    while (page <= last_page) {
+        if (LIKELY(!has_code(r, page))) {
+            page++;
+            continue;
+        }
+        size_t end = page + 1;
+        while (end <= last_page && has_code(r, end))
+            end++;
+        uint64_t from = (uint64_t)page << RAM_PAGE_BITS, to = ((uint64_t)end << RAM_PAGE_BITS) - 1;
+        tell_code_watches(r, from > offset ? from : offset, to < last ? to : last);
+        page = end;
+    }
+}
+
+void mem_ram_written(struct mem *m, uint64_t ram_addr, uint64_t len)
+{
+    if (!len)
+        return;
+    uint64_t last = len - 1 > UINT64_MAX - ram_addr ? UINT64_MAX : ram_addr + (len - 1);
+    for (size_t i = first_from(m, ram_addr); i < m->ram_count; i++) {
+        struct region *r = m->ram[i];
+        if (r->ram_addr > last)
+            break;
+        m->ram_hit = i;
+        uint64_t from = ram_addr > r->ram_addr ? ram_addr - r->ram_addr : 0;
+        uint64_t to = last - r->ram_addr < r->last ? last - r->ram_addr : r->last;
+        ram_region_written(r, from, to - from + 1);
+    }
+}
