@@ -51,7 +51,7 @@ void net_free(struct net *n); /* ports and links that it owns with it */
 
 /* Add a port under a unique id (NULL: one is made from the kind). The struct stays the caller's unless ops->free is set. */
 bool net_port_add(struct net *n, struct net_port *p, const char *id, struct error *err);
-/* Unplug and forget. */
+/* Unplug and forget; a port whose ops have `free` is freed. */
 void net_port_remove(struct net_port *p);
 struct net_port *net_port_find(struct net *n, const char *id);
 struct net_port *net_port_next(struct net *n, struct net_port *p); /* in order of adding; NULL starts and ends */
@@ -80,6 +80,7 @@ enum net_verdict { NET_PASS, NET_DROP };
 struct net_tap {
     enum net_verdict (*frame)(void *opaque, unsigned from_end, uint8_t *frame, size_t *len,
                               size_t capacity);
+    void (*gone)(void *opaque); /* the link was freed, and the tap is off it. NULL: does not care */
     void *opaque;
     struct net_tap *next;
 };
