@@ -1,0 +1,385 @@
+/* The process's terminal, or pipes on standard input and output.
+ *
+ * Both descriptors are members of one epoll set that the loop watches: they themselves stay in the
+ * mode they have, which they share with whoever started us, and libuv, which would make them
+ * non-blocking, never sees them. The set is changed on whatever thread; that needs no call of libuv
+ * and no waking.
+ *
+ * Input of a kind that cannot be waited for (a file, /dev/null) is read a block at a time in every
+ * round of the loop: an eventfd that is always ready stands for it in the set.
+ *
+ * Output is written at once, through a non-blocking descriptor of our own where the host lets us
+ * open one; what is not taken is kept up to CHARDEV_OUTPUT_MAX bytes. */
+#include "char/chardev.h"
+
+#include "base/alloc.h"
+#include "base/log.h"
+#include "char/terminal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+    READ_BLOCK = 4096,
+    CAUTIOUS_WRITE =
+        256, /* bytes that a blocking descriptor takes for sure when poll() calls it writable */
+    LAST_WORDS_MS = 2000, /* how long kept output is waited for at the end */
+    CTRL_A = 1,
+};
+
+/* How bytes get out without waiting. */
+enum out_kind {
+    OUT_NONBLOCKING, /* a descriptor of our own, or a file */
+    OUT_SOCKET,
+    OUT_CAUTIOUS, /* shared and blocking: only as much as poll() promises */
+};
+
+/* The loop's handle lives until libuv has closed it, which is later than the chardev. */
+struct set_handle {
+    uv_poll_t uv; /* must stay the first member */
+    int epoll_fd;
+};
+
+struct stdio_chardev {
+    struct chardev c; /* must stay the first member */
+    struct stdio_config config;
+    struct set_handle *set;
+    int in_fd;    /* what stands in the set for input: 0 or the eventfd; -1: no input any more */
+    bool reading; /* in_fd is in the set */
+    bool escape;  /* the last byte was Ctrl-a */
+    int out_fd;   /* -1: gave up after a failure */
+    enum out_kind out_kind;
+    bool out_waits; /* out_fd is in the set */
+    bool out_lost;  /* said that output was dropped */
+    uint8_t *kept;  /* output not taken yet: kept_len bytes from kept_at on */
+    size_t kept_at, kept_len, kept_cap;
+};
+
+static struct stdio_chardev *to_stdio(struct chardev *c)
+{
+    return (struct stdio_chardev *)c;
+}
+
+static bool set_add(struct stdio_chardev *s, int fd, uint32_t events)
+{
+    struct epoll_event ev = { .events = events, .data.u32 = events };
+    return epoll_ctl(s->set->epoll_fd, EPOLL_CTL_ADD, fd, &ev) == 0;
+}
+
+static void set_remove(struct stdio_chardev *s, int fd)
+{
+    epoll_ctl(s->set->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
+}
+
+/* ---- output ---- */
+
+static ssize_t write_some(struct stdio_chardev *s, const uint8_t *data, size_t len)
+{
+    if (s->out_kind == OUT_SOCKET)
+        return send(s->out_fd, data, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (s->out_kind == OUT_CAUTIOUS) {
+        struct pollfd p = { .fd = s->out_fd, .events = POLLOUT };
+        if (poll(&p, 1, 0) <= 0) {
+            errno = EAGAIN;
+            return -1;
+        }
+        len = len < CAUTIOUS_WRITE ? len : CAUTIOUS_WRITE;
+    }
+    return write(s->out_fd, data, len);
+}
+
+/* Returns how many bytes the host took. After a failure it has taken all: there is nowhere to put
+ * them. */
+static size_t write_out(struct stdio_chardev *s, const uint8_t *data, size_t len)
+{
+    size_t done = 0;
+    while (done < len && s->out_fd >= 0) {
+        ssize_t n = write_some(s, data + done, len - done);
+        if (n >= 0) {
+            done += (size_t)n;
+        } else if (errno == EAGAIN) {
+            return done;
+        } else if (errno != EINTR) {
+            log_host(LOG_ERROR, s->c.id,
+                     "cannot write to standard output: %s; further output is dropped",
+                     strerror(errno));
+            if (s->out_fd > STDOUT_FILENO)
+                close(s->out_fd);
+            s->out_fd = -1;
+        }
+    }
+    return len;
+}
+
+static void keep(struct stdio_chardev *s, const uint8_t *data, size_t len)
+{
+    size_t room = CHARDEV_OUTPUT_MAX - s->kept_len;
+    if (len > room) {
+        if (!s->out_lost)
+            log_host(LOG_WARN, s->c.id, "standard output is not read; some output is dropped");
+        s->out_lost = true;
+        len = room;
+    }
+    if (s->kept_at + s->kept_len + len > s->kept_cap) {
+        memmove(s->kept, s->kept + s->kept_at, s->kept_len);
+        s->kept_at = 0;
+        if (s->kept_len + len > s->kept_cap) {
+            s->kept_cap = 2 * (s->kept_len + len);
+            s->kept = alloc_resize(s->kept, s->kept_cap, 1);
+        }
+    }
+    memcpy(s->kept + s->kept_at + s->kept_len, data, len);
+    s->kept_len += len;
+}
+
+static void watch_output(struct stdio_chardev *s)
+{
+    bool want = s->kept_len > 0;
+    if (want && !s->out_waits)
+        s->out_waits = set_add(s, s->out_fd, EPOLLOUT);
+    else if (!want && s->out_waits) {
+        set_remove(s, s->out_fd);
+        s->out_waits = false;
+    }
+}
+
+static void write_kept(struct stdio_chardev *s)
+{
+    int fd = s->out_fd;
+    size_t n = write_out(s, s->kept + s->kept_at, s->kept_len);
+    s->kept_at += n;
+    s->kept_len -= n;
+    if (s->out_fd < 0 && s->out_waits) {
+        set_remove(s, fd);
+        s->out_waits = false;
+    }
+    watch_output(s);
+}
+
+static void stdio_write(struct chardev *c, const uint8_t *data, size_t len)
+{
+    struct stdio_chardev *s = to_stdio(c);
+    size_t n = s->kept_len ? 0 : write_out(s, data, len);
+    if (n < len) {
+        keep(s, data + n, len - n);
+        watch_output(s);
+    }
+}
+
+/* ---- input ---- */
+
+static void print_help(struct stdio_chardev *s)
+{
+    static const char help[] = "\r\n"
+                               "Ctrl-a h       this help\r\n"
+                               "Ctrl-a x       end the machine\r\n"
+                               "Ctrl-a c       switch between the serial port and the monitor\r\n"
+                               "Ctrl-a b       send a break\r\n"
+                               "Ctrl-a Ctrl-a  send Ctrl-a\r\n";
+    stdio_write(&s->c, (const uint8_t *)help, sizeof help - 1);
+}
+
+static void run_escape(struct stdio_chardev *s, uint8_t key)
+{
+    if (key == 'h')
+        print_help(s);
+    else if (s->config.command)
+        s->config.command(s->config.opaque, (char)key);
+}
+
+/* Split what was typed into input and commands: Ctrl-a takes the next byte along. */
+static void take_typed(struct stdio_chardev *s, const uint8_t *data, size_t len)
+{
+    size_t start = 0;
+    for (size_t i = 0; s->config.escapes && i < len; i++) {
+        bool literal = s->escape && data[i] == CTRL_A;
+        if (literal || (!s->escape && data[i] != CTRL_A)) {
+            if (s->escape)
+                start = i;
+            s->escape = false;
+            continue;
+        }
+        if (!s->escape) {
+            if (i > start)
+                chardev_input(&s->c, data + start, i - start);
+            s->escape = true;
+        } else {
+            s->escape = false;
+            run_escape(s, data[i]);
+        }
+        start = i + 1;
+    }
+    if (len > start)
+        chardev_input(&s->c, data + start, len - start);
+}
+
+static void stop_reading(struct stdio_chardev *s)
+{
+    if (s->reading)
+        set_remove(s, s->in_fd);
+    s->reading = false;
+}
+
+static void end_input(struct stdio_chardev *s)
+{
+    stop_reading(s);
+    if (s->in_fd > 0)
+        close(s->in_fd);
+    s->in_fd = -1;
+}
+
+static void start_reading(struct stdio_chardev *s)
+{
+    if (s->in_fd >= 0 && !s->reading)
+        s->reading = set_add(s, s->in_fd, EPOLLIN);
+}
+
+static void read_input(struct stdio_chardev *s)
+{
+    uint8_t block[READ_BLOCK];
+    terminal_resume();
+    ssize_t n = read(STDIN_FILENO, block, sizeof block);
+    if (n > 0) {
+        take_typed(s, block, (size_t)n);
+        if (chardev_input_waiting(&s->c) > CHARDEV_INPUT_MARK)
+            stop_reading(s);
+    } else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
+        end_input(s);
+    }
+}
+
+static void stdio_input_taken(struct chardev *c)
+{
+    start_reading(to_stdio(c));
+}
+
+/* The members of the set are told apart by the one event that each is in for. */
+static void on_ready(uv_poll_t *handle, int status, int events)
+{
+    (void)status;
+    (void)events;
+    struct stdio_chardev *s = handle->data;
+    struct epoll_event ev[2];
+    int n = epoll_wait(s->set->epoll_fd, ev, 2, 0);
+    for (int i = 0; i < n; i++) {
+        if (ev[i].data.u32 == EPOLLOUT)
+            write_kept(s);
+        else if (s->reading)
+            read_input(s);
+    }
+}
+
+/* ---- life ---- */
+
+static void on_set_closed(uv_handle_t *handle)
+{
+    free(handle); /* the set_handle begins with it */
+}
+
+static void close_set(struct set_handle *h)
+{
+    int fd = h->epoll_fd;
+    uv_close((uv_handle_t *)&h->uv, on_set_closed);
+    close(fd);
+}
+
+static struct set_handle *open_set(struct stdio_chardev *s, struct loop *loop, struct error *err)
+{
+    struct set_handle *h = ALLOC(struct set_handle);
+    h->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    int e = h->epoll_fd < 0 ? errno : -uv_poll_init(loop_uv(loop), &h->uv, h->epoll_fd);
+    if (e) {
+        error_set_host(err, e, "cannot wait for standard input");
+        if (h->epoll_fd >= 0)
+            close(h->epoll_fd);
+        free(h);
+        return NULL;
+    }
+    h->uv.data = s;
+    uv_poll_start(&h->uv, UV_READABLE, on_ready);
+    return h;
+}
+
+static void open_output(struct stdio_chardev *s)
+{
+    struct stat st;
+    s->out_fd = fstat(STDOUT_FILENO, &st) < 0 ? -1 : STDOUT_FILENO;
+    if (s->out_fd < 0)
+        return;
+    s->out_kind = S_ISSOCK(st.st_mode) ? OUT_SOCKET : OUT_NONBLOCKING;
+    if (!S_ISCHR(st.st_mode) && !S_ISFIFO(st.st_mode))
+        return;
+    int own = open("/proc/self/fd/1", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    if (own >= 0)
+        s->out_fd = own;
+    else
+        s->out_kind = OUT_CAUTIOUS;
+}
+
+static void open_input(struct stdio_chardev *s)
+{
+    s->in_fd = fcntl(STDIN_FILENO, F_GETFD) < 0 ? -1 : STDIN_FILENO;
+    start_reading(s);
+    if (s->in_fd < 0 || s->reading)
+        return;
+    s->in_fd = eventfd(1, EFD_CLOEXEC); /* cannot be waited for: always ready */
+    start_reading(s);
+}
+
+static void stdio_free(struct chardev *c)
+{
+    struct stdio_chardev *s = to_stdio(c);
+    for (int waited = 0; s->kept_len && s->out_fd >= 0 && waited < LAST_WORDS_MS; waited += 10) {
+        struct pollfd p = { .fd = s->out_fd, .events = POLLOUT };
+        poll(&p, 1, 10);
+        write_kept(s);
+    }
+    terminal_unclaim();
+    end_input(s);
+    close_set(s->set);
+    if (s->out_fd > STDOUT_FILENO)
+        close(s->out_fd);
+    free(s->kept);
+    free(s);
+}
+
+static const struct chardev_ops stdio_ops = {
+    .kind = "stdio",
+    .write = stdio_write,
+    .input_taken = stdio_input_taken,
+    .free = stdio_free,
+};
+
+struct chardev *chardev_stdio_new(const char *id, struct loop *loop, struct door *door,
+                                  const struct stdio_config *config, struct error *err)
+{
+    if (!terminal_claim()) {
+        error_set(err,
+                  "character backend \"%s\": standard input and output serve another one already",
+                  id);
+        return NULL;
+    }
+    struct stdio_chardev *s = ALLOC(struct stdio_chardev);
+    s->set = open_set(s, loop, err);
+    bool keep_signals = config->signals && !config->escapes;
+    if (!s->set || (isatty(STDIN_FILENO) && !terminal_raw(STDIN_FILENO, keep_signals, err))) {
+        if (s->set)
+            close_set(s->set);
+        terminal_unclaim();
+        free(s);
+        return NULL;
+    }
+    chardev_init(&s->c, id, &stdio_ops, door);
+    s->config = *config;
+    open_output(s);
+    open_input(s);
+    return &s->c;
+}
