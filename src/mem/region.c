@@ -160,8 +160,7 @@ void region_add(struct region *parent, uint64_t addr, struct region *child, int 
         at--;
     }
     parent->children[at] = child;
-    if (child->enabled)
-        mem_region_changed(parent);
+    mem_region_changed(child); /* and what shows it: its parent, and aliases that tell its priority */
     mem_commit(parent->mem);
 }
 
