@@ -37,7 +37,8 @@ struct device_type {
     const struct prop *props;
     const struct state_field *state;
     const struct interface *interfaces; /* ends with name NULL */
-    /* Each acts for its own level of the chain only; NULL: nothing to do. A failed realize has undone what it
+    /* Each acts for its own level of the chain only; init, realize and reset run from the root of the
+     * chain to the leaf, unrealize and finalize from the leaf to the root. NULL: nothing to do. A failed realize has undone what it
      * did itself; the levels above are unrealized for it. */
     bool (*init)(struct device *d, struct error *err); /* before properties are set: embedded parts */
     bool (*realize)(struct device *d, struct error *err);
@@ -54,6 +55,7 @@ struct gpio_list {
     struct irq *in;    /* inputs: count of them, owned here */
     struct irq **out;  /* outputs: pointers in the device's state, of what each drives; NULL for inputs */
     unsigned count;
+    bool of_realize; /* made by realize: goes with unrealize */
     struct gpio_list *next;
 };
 
@@ -62,6 +64,7 @@ struct device {
     const struct device_type *chain[DEVICE_CHAIN_MAX]; /* the type first, "device" last */
     unsigned chain_len;
     struct machine *machine;
+    char *label; /* type, and id if any: the name before there is a path */
     char *id;   /* given by the user, unique in the machine; NULL: none */
     char *path; /* "/machine/peripheral/ID" or "/machine/unattached/TYPE[N]"; set at realize */
     struct bus *parent_bus; /* where it sits; NULL: on none */
@@ -69,6 +72,7 @@ struct device {
     unsigned bus_count;
     struct gpio_list *gpios; /* in order of creation */
     bool realized;
+    char *text; /* of the last device_get_prop that had to make one up */
     struct device *next; /* all devices of the machine, in order of creation */
     void *handle;        /* for the script binding */
 };
@@ -94,16 +98,25 @@ bool type_is_a(struct type_registry *r, const struct device_type *t, const char 
 
 /* ---- instances ---- */
 
-/* `id` may be NULL; a duplicate one is refused. The device belongs to the machine. */
+/* `id` may be NULL; a duplicate one is refused, and so is one that is not a letter followed by letters,
+ * digits, '-', '.' and '_'. The device belongs to the machine. */
 struct device *device_new(struct machine *m, const char *type, const char *id, struct error *err);
 
 /* Put it on `bus` (NULL: a bus-less device, or the machine's system bus for types of the "System" bus) and bring
  * it to life. On failure it is as before the call. */
 bool device_realize(struct device *d, struct bus *bus, struct error *err);
+
+/* Undo realize; what sits on its buses goes first. Harmless when it is not realized. */
 void device_unrealize(struct device *d);
+
+/* Reset what sits on its buses, in order of being put there, then the device itself. */
+void device_reset(struct device *d);
 
 /* Unrealize if need be, and free. */
 void device_free(struct device *d);
+
+/* The type of bus that it sits on; NULL: none. */
+const char *device_bus_type(const struct device *d);
 
 bool device_is_a(const struct device *d, const char *type);
 
@@ -118,7 +131,8 @@ const char *device_name(const struct device *d);
 
 /* ---- lines ---- */
 
-/* Make `count` more inputs called `name` ("" for unnamed); called in init or realize. */
+/* Make `count` more inputs called `name` ("" for unnamed); called in init or realize. `handler` gets
+ * the device as its `opaque`. */
 void device_init_gpio_in(struct device *d, const char *name,
                          void (*handler)(void *opaque, int n, bool level), unsigned count);
 

@@ -35,6 +35,13 @@ struct eoi_listener {
     struct eoi_listener *next;
 };
 
+/* Where message-signalled interrupts go: installed by the first local APIC. `addr` and `data` as in
+ * SDM vol. 3 10.11. */
+struct msi_sink {
+    void (*deliver)(void *opaque, uint64_t addr, uint32_t data);
+    void *opaque;
+};
+
 struct machine {
     struct loop *loop;
     struct type_registry *types;
@@ -46,11 +53,13 @@ struct machine {
     struct door *door;
     struct bus main_bus; /* "main-system-bus" */
     struct device *devices, **devices_tail;
+    struct gpio_list *dead_lines; /* inputs of devices that are gone: they lead nowhere */
     struct cpu_port *cpus[MACHINE_CPUS_MAX];
     unsigned cpu_count;
     /* The cpu on whose behalf a device is being accessed right now; NULL for DMA and scripts. */
     struct cpu_port *current_cpu;
     struct eoi_listener *eoi_listeners;
+    const struct msi_sink *msi; /* NULL: messages are lost */
     int64_t epoch_ns; /* time of day at virtual time 0, ns since 1970: the RTC counts from it */
     const struct machine_ops *ops;
     void *owner;
@@ -60,10 +69,11 @@ struct machine {
  * address spaces "memory" and "I/O" and the main bus. */
 void machine_init(struct machine *m, struct loop *loop, struct type_registry *types);
 
-/* Frees devices in reverse order of creation, then the rest. */
+/* Unrealizes, then frees devices, each in reverse order of creation; then what machine_init made. */
 void machine_fini(struct machine *m);
 
-/* Reset every realized device, in order of creation. */
+/* Reset every realized device: in order of creation those on the main bus or on none, each after what
+ * sits on its own buses. */
 void machine_reset_devices(struct machine *m);
 
 static inline void machine_request(struct machine *m, enum machine_request what, int code,
@@ -75,3 +85,11 @@ static inline void machine_request(struct machine *m, enum machine_request what,
 void machine_add_eoi_listener(struct machine *m, struct eoi_listener *l);
 void machine_remove_eoi_listener(struct machine *m, struct eoi_listener *l);
 void machine_eoi(struct machine *m, unsigned vector);
+
+/* A message from a chip (I/O APIC, PCI device). Not the same as a store by a cpu: that one may mean
+ * the cpu's own local APIC, which lives at the same address. */
+static inline void machine_deliver_msi(struct machine *m, uint64_t addr, uint32_t data)
+{
+    if (m->msi)
+        m->msi->deliver(m->msi->opaque, addr, data);
+}

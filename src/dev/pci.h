@@ -46,7 +46,7 @@ enum {
 
 struct pci_device;
 
-/* Constant per type: device_type.class_data of a PCI device type. */
+/* Constant per type: device_type.class_data of a PCI device type, or of the nearest parent that has one. */
 struct pci_class {
     uint16_t vendor, device, subsystem_vendor, subsystem;
     uint8_t revision, prog_if;
@@ -54,7 +54,7 @@ struct pci_class {
     uint8_t interrupt_pin; /* 0: none, 1: INTA ... */
     /* Called for writes to configuration space after the core has acted on them; may be NULL. */
     void (*config_written)(struct pci_device *d, unsigned offset, uint32_t value, unsigned size);
-    /* Replaces the core's read when not NULL. */
+    /* Replaces the core's read, which is that of `config`, when not NULL. */
     uint32_t (*config_read)(struct pci_device *d, unsigned offset, unsigned size);
 };
 
@@ -75,7 +75,9 @@ struct pci_device {
     uint8_t wmask[PCI_CONFIG_SIZE];   /* bits that writes can change */
     uint8_t w1cmask[PCI_CONFIG_SIZE]; /* bits that writing 1 clears */
     struct pci_bar bars[PCI_BARS];
+    bool auto_slot;  /* devfn was chosen here, not given */
     bool intx_level; /* what the device drives on its pin */
+    int intx_irq;    /* the bus irq that this device raises now; -1: none */
     /* DMA: enabled by the bus-master bit. Use address_space_read/write on `dma`. */
     struct region bus_master_container, bus_master;
     struct address_space *dma;
@@ -106,10 +108,17 @@ struct pci_bus *pci_bus_of(struct pci_device *d);
 void pci_bus_set_irqs(struct pci_bus *b, void (*set_irq)(void *, int, bool),
                       int (*map_irq)(struct pci_device *, int), void *opaque);
 
-/* In realize: BAR `n` (0..5). `region` must have a power-of-two size (at least 16 bytes of memory, 4 of I/O); a MEM64
+/* Routes have changed, in map_irq or behind set_irq: count anew who drives which irq, and tell set_irq
+ * the level of every one. */
+void pci_bus_irqs_rerouted(struct pci_bus *b);
+
+/* In realize: BAR `n` (0..5). `region` stays embedded in the device's state and must have a power-of-two size (at least 16 bytes of memory, 4 of I/O); a MEM64
  * BAR takes two. */
 void pci_register_bar(struct pci_device *d, unsigned n, enum pci_bar_kind kind,
                       struct region *region);
+
+/* Of a device on a PCI bus: the class_data that applies. */
+const struct pci_class *pci_class_of(const struct pci_device *d);
 
 /* Configuration accesses as the bus makes them: offset 0..255, size 1, 2 or 4, naturally aligned. A missing
  * device (NULL) reads all ones. */

@@ -33,9 +33,13 @@ enum prop_kind {       /* C type at `offset`          text form */
     PROP_REGION,       /* struct region *             a memory region; listings show its name */
 };
 
+/* Backends live above this layer, so PROP_CHARDEV, PROP_NETDEV and PROP_REGION are set with VALUE_OBJECT only
+ * (who reads the command line or a definition finds the object by its id), or with VALUE_NONE for none. All that is
+ * known here of a backend is that both structs begin with `const char *id`. */
+
 enum on_off_auto { OOA_AUTO, OOA_ON, OOA_OFF };
 
-/* A value on its way in or out. Strings are borrowed. */
+/* A value on its way in or out. Strings are borrowed. PROP_PCI_ADDR takes a number as a slot. */
 struct prop_value {
     enum { VALUE_NONE, VALUE_BOOL, VALUE_INT, VALUE_UINT, VALUE_STRING, VALUE_OBJECT } type;
     union {
@@ -56,7 +60,7 @@ struct prop {
     int64_t min, max; /* for integers, when not both 0; PROP_U64 and PROP_SIZE read them as unsigned */
     const char *const *names; /* PROP_ENUM: NULL-terminated */
     bool live;                /* may be set while the device is realized */
-    bool required;            /* realize refuses a device without it */
+    bool required;            /* realize refuses a device without it: text, addresses, objects */
     bool hex;                 /* listings show it in hex only */
     /* Called after a live change of a realized device, to act on it. May refuse: then the old value is put
      * back. NULL: nothing to do. */
@@ -77,7 +81,8 @@ const struct prop *device_find_prop(const struct device *d, const char *name, st
  * and what would be right. Machine lock. */
 bool device_set_prop(struct device *d, const char *name, struct prop_value v, struct error *err);
 
-/* The present value. Strings are the device's: valid until it changes. */
+/* The present value. Strings are the device's: valid until it changes, and made-up ones (PROP_MAC,
+ * PROP_PCI_ADDR) until the next call for the same device. */
 bool device_get_prop(const struct device *d, const char *name, struct prop_value *out,
                      struct error *err);
 

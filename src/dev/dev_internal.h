@@ -1,0 +1,35 @@
+/* What the files of src/dev share with each other and with nobody else. */
+#pragma once
+
+#include "dev/bus.h"
+#include "dev/device.h"
+
+/* Ask the bus and put the device in its list; on failure nothing has changed. */
+bool bus_put_device(struct bus *b, struct device *d, struct error *err);
+void bus_take_device(struct bus *b, struct device *d);
+
+/* Give every property of a new device its default. */
+void props_set_defaults(struct device *d);
+/* Free the strings that properties own. */
+void props_free(struct device *d);
+/* Does every required property have a value? */
+bool props_check_required(const struct device *d, struct error *err);
+/* Make links to `gone` in other devices point to nothing. */
+void props_unlink(struct device *gone);
+
+/* Lower and disconnect what the device drives, and drop the lines made since its realize began
+ * (all: the others too). Inputs that go away are dead: whoever still drives one drives nothing. */
+void gpios_drop(struct device *d, bool all);
+
+/* ---- the text of property values ---- */
+
+/* All of `text` as a number, decimal or 0x...; false for anything else or for overflow. */
+bool parse_unsigned(const char *text, uint64_t *value);
+
+/* Of strings, enums and on-off-auto: borrowed, NULL for a string that is not set. */
+const char *prop_text(const struct device *d, const struct prop *p);
+/* Of a character or network backend, both of which begin with it; "" for NULL. */
+const char *prop_object_id(const void *object);
+/* These two are freed by the caller. */
+char *prop_mac_text(const uint8_t *mac);
+char *prop_pci_addr_text(int32_t devfn);
