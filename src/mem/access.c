@@ -138,38 +138,6 @@ static enum mem_result device_store(const struct region *r, uint64_t offset, uns
     return MEM_OK;
 }
 
-/* Single host accesses where they are aligned: other vcpus must not see half of one. */
-static uint64_t host_load(const uint8_t *p, unsigned size)
-{
-    switch (size) {
-    case 1:
-        return *p;
-    case 2:
-        return ld_le16(p);
-    case 4:
-        return ld_le32(p);
-    default:
-        return ld_le64(p);
-    }
-}
-
-static void host_store(uint8_t *p, unsigned size, uint64_t value)
-{
-    switch (size) {
-    case 1:
-        *p = (uint8_t)value;
-        break;
-    case 2:
-        st_le16(p, (uint16_t)value);
-        break;
-    case 4:
-        st_le32(p, (uint32_t)value);
-        break;
-    default:
-        st_le64(p, value);
-    }
-}
-
 enum mem_result flat_range_load(const struct flat_range *r, uint64_t addr, unsigned size,
                                 uint64_t *value)
 {
@@ -187,8 +155,7 @@ enum mem_result flat_range_store(const struct flat_range *r, uint64_t addr, unsi
 {
     uint64_t into = addr - r->start;
     if (LIKELY(r->host && !r->readonly)) {
-        ram_region_written(r->region, r->offset + into, size);
-        host_store(r->host + into, size, value);
+        range_host_store(r, into, size, value);
         return MEM_OK;
     }
     if (r->region->kind == REGION_TAP)

@@ -86,8 +86,10 @@ enum mem_result address_space_load(struct address_space *as, uint64_t addr, unsi
                                    uint64_t *value)
 {
     const struct flat_range *r = flatview_lookup(as->view, addr);
-    if (LIKELY(is_direct(r, addr, size)))
-        return flat_range_load(r, addr, size, value);
+    if (LIKELY(is_direct(r, addr, size))) {
+        *value = host_load(r->host + (addr - r->start), size);
+        return MEM_OK;
+    }
     struct flatview *v = flatview_ref(as->view);
     enum mem_result result = view_load(as->mem, v, addr, size, value);
     flatview_unref(v);
@@ -99,6 +101,11 @@ enum mem_result address_space_load(struct address_space *as, uint64_t addr, unsi
 enum mem_result address_space_store(struct address_space *as, uint64_t addr, unsigned size,
                                     uint64_t value)
 {
+    const struct flat_range *r = flatview_lookup(as->view, addr);
+    if (LIKELY(is_direct(r, addr, size) && !r->readonly)) {
+        range_host_store(r, addr - r->start, size, value);
+        return MEM_OK;
+    }
     struct flatview *v = flatview_ref(as->view);
     enum mem_result result = view_store(as->mem, v, addr, size, value);
     flatview_unref(v);

@@ -310,14 +310,8 @@ const struct flat_range *flatview_next(const struct flatview *v, uint64_t addr)
     return base;
 }
 
-const struct flat_range *flatview_lookup(const struct flatview *v, uint64_t addr)
+const struct flat_range *flatview_search(const struct flatview *v, uint64_t addr)
 {
-    size_t hint = atomic_load_explicit(&v->last_hit, memory_order_relaxed);
-    if (LIKELY(hint < v->count)) {
-        const struct flat_range *r = &v->ranges[hint];
-        if (LIKELY(addr >= r->start && addr <= r->last))
-            return r;
-    }
     const struct flat_range *r = flatview_next(v, addr);
     if (!r || addr < r->start)
         return NULL;

@@ -38,8 +38,21 @@ struct flatview {
 struct flatview *flatview_ref(struct flatview *v);
 void flatview_unref(struct flatview *v); /* NULL is allowed */
 
-/* The range that holds `addr`, or NULL: unassigned. O(log n). */
-const struct flat_range *flatview_lookup(const struct flatview *v, uint64_t addr);
+/* The rest of flatview_lookup: a binary search. */
+const struct flat_range *flatview_search(const struct flatview *v, uint64_t addr);
+
+/* The range that holds `addr`, or NULL: unassigned. The range found last is tried first; O(log n).
+ */
+static inline const struct flat_range *flatview_lookup(const struct flatview *v, uint64_t addr)
+{
+    size_t hint = atomic_load_explicit(&v->last_hit, memory_order_relaxed);
+    if (LIKELY(hint < v->count)) {
+        const struct flat_range *r = &v->ranges[hint];
+        if (LIKELY(addr >= r->start && addr <= r->last))
+            return r;
+    }
+    return flatview_search(v, addr);
+}
 
 /* Render `root`; the caller owns one reference. NULL root: an empty view. */
 struct flatview *flatview_new(struct region *root);

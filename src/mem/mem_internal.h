@@ -46,6 +46,48 @@ bool ram_attach(struct region *r, struct error *err); /* host memory, flags and 
 void ram_detach(struct region *r);
 void ram_region_written(struct region *r, uint64_t offset, uint64_t len);
 
+/* Single host accesses where they are aligned: other vcpus must not see half of one. */
+static inline uint64_t host_load(const uint8_t *p, unsigned size)
+{
+    switch (size) {
+    case 1:
+        return *p;
+    case 2:
+        return ld_le16(p);
+    case 4:
+        return ld_le32(p);
+    default:
+        return ld_le64(p);
+    }
+}
+
+static inline void host_store(uint8_t *p, unsigned size, uint64_t value)
+{
+    switch (size) {
+    case 1:
+        *p = (uint8_t)value;
+        break;
+    case 2:
+        st_le16(p, (uint16_t)value);
+        break;
+    case 4:
+        st_le32(p, (uint32_t)value);
+        break;
+    default:
+        st_le64(p, value);
+    }
+}
+
+/* A store to the writable host memory of a range, `into` bytes from its start. Who hears of it may
+ * replace the view, so the range is not looked at afterwards. */
+static inline void range_host_store(const struct flat_range *r, uint64_t into, unsigned size,
+                                    uint64_t value)
+{
+    uint8_t *p = r->host + into;
+    ram_region_written(r->region, r->offset + into, size);
+    host_store(p, size, value);
+}
+
 /* flatview.c */
 struct flatview *flatview_new_empty(void);
 bool flatview_equal(const struct flatview *a, const struct flatview *b);

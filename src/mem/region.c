@@ -160,7 +160,8 @@ void region_add(struct region *parent, uint64_t addr, struct region *child, int 
         at--;
     }
     parent->children[at] = child;
-    mem_region_changed(child); /* and what shows it: its parent, and aliases that tell its priority */
+    mem_region_changed(
+        child); /* and what shows it: its parent, and aliases that tell its priority */
     mem_commit(parent->mem);
 }
 
