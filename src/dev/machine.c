@@ -56,14 +56,12 @@ static struct device *newest(struct machine *m, bool realized_only)
 void machine_fini(struct machine *m)
 {
     struct device *d;
-    mem_begin(m->mem);
     /* All are unrealized before the first is freed, so that none meets a freed neighbour; the
      * search starts anew each time because a device may take others along. */
     while ((d = newest(m, true)))
         device_unrealize(d);
     while ((d = newest(m, false)))
         device_free(d);
-    mem_commit(m->mem);
     while (m->dead_lines) {
         struct gpio_list *g = m->dead_lines;
         m->dead_lines = g->next;

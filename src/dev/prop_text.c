@@ -54,7 +54,7 @@ const char *nearest_name(const char *name, const char *const *candidates)
     if (len > NAME_MAX_LEN)
         return NULL;
     /* Every third letter may be wrong. */
-    unsigned best = (unsigned)(len / 3) + (len > 1) + 1;
+    unsigned best = (unsigned)(len + 1) / 3 + 1;
     const char *near = NULL;
     for (; *candidates; candidates++) {
         if (strlen(*candidates) > NAME_MAX_LEN)
