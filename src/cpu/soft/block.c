@@ -1,0 +1,297 @@
+/* The cache of decoded blocks.
+ *
+ * Blocks are found by (RAM address, mode) through a table with one entry per RAM page that holds code, and live in an
+ * arena that is emptied as a whole when it is full. A page's blocks are dropped together when bytes that they were
+ * decoded from change: which 64-byte lines those are, a mask tells, so that data beside code costs nothing. Links
+ * between blocks stay within a page and so never outlive it. Instructions that cross a page, or that are fetched
+ * from a device, are decoded each time into a scratch block. The cache is invisible to the guest. */
+#include "cpu/soft/opcodes.h"
+
+#include "base/alloc.h"
+
+#include <stdlib.h>
+#include <sys/mman.h>
+
+enum {
+    PAGE_BUCKETS = 32,
+    ARENA_BYTES = 40 << 20,
+};
+
+struct code_page {
+    struct code_page *next_used;
+    uint64_t ram_page;
+    uint64_t lines; /* one bit per 64 bytes that something was decoded from */
+    struct block *buckets[PAGE_BUCKETS];
+};
+
+struct code_cache {
+    struct mem *mem;
+    struct code_page **pages; /* by RAM page number */
+    uint64_t page_count;
+    struct code_page *used;
+    uint8_t *arena;
+    size_t arena_used;
+    struct block *scratch, *truncated;
+};
+
+static size_t block_bytes(unsigned insns)
+{
+    return sizeof(struct block) + (insns + 1) * sizeof(struct insn);
+}
+
+struct code_cache *code_cache_new(struct mem *mem)
+{
+    struct code_cache *cc = ALLOC(struct code_cache);
+    cc->mem = mem;
+    cc->arena = mmap(NULL, ARENA_BYTES, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (cc->arena == MAP_FAILED) {
+        free(cc);
+        return NULL;
+    }
+    cc->scratch = alloc_zero(1, block_bytes(BLOCK_INSNS_MAX));
+    cc->truncated = alloc_zero(1, block_bytes(BLOCK_INSNS_MAX));
+    return cc;
+}
+
+static void drop_page(struct code_cache *cc, struct code_page *page)
+{
+    cc->pages[page->ram_page] = NULL;
+    for (struct code_page **p = &cc->used; *p; p = &(*p)->next_used)
+        if (*p == page) {
+            *p = page->next_used;
+            break;
+        }
+    *mem_page_flags(cc->mem, page->ram_page << RAM_PAGE_BITS) &= (uint8_t)~RAM_PAGE_CODE;
+    free(page);
+}
+
+void code_cache_free(struct code_cache *cc)
+{
+    if (!cc)
+        return;
+    while (cc->used)
+        drop_page(cc, cc->used);
+    munmap(cc->arena, ARENA_BYTES);
+    free(cc->pages);
+    free(cc->scratch);
+    free(cc->truncated);
+    free(cc);
+}
+
+void code_flush_all(struct soft_cpu *c)
+{
+    struct code_cache *cc = c->code;
+    while (cc->used)
+        drop_page(cc, cc->used);
+    cc->arena_used = 0;
+    c->jump_generation++;
+}
+
+static uint64_t lines_mask(uint64_t ram_addr, uint64_t len)
+{
+    unsigned first = ram_addr >> 6 & 63, last = (ram_addr + len - 1) >> 6 & 63;
+    return bits_mask(last + 1) & ~bits_mask(first);
+}
+
+bool code_written(struct soft_cpu *c, uint64_t ram_addr, uint64_t len)
+{
+    struct code_cache *cc = c->code;
+    bool any = false;
+    while (len) {
+        uint64_t n = RAM_PAGE_SIZE - (ram_addr & (RAM_PAGE_SIZE - 1));
+        if (n > len)
+            n = len;
+        uint64_t number = ram_addr >> RAM_PAGE_BITS;
+        struct code_page *page = number < cc->page_count ? cc->pages[number] : NULL;
+        if (page && (page->lines & lines_mask(ram_addr, n))) {
+            drop_page(cc, page);
+            any = true;
+        }
+        ram_addr += n;
+        len -= n;
+    }
+    if (any) {
+        c->jump_generation++;
+        soft_recheck(c); /* the block being executed may be one of those: leave it after this instruction */
+    }
+    return any;
+}
+
+static struct code_page *page_of(struct soft_cpu *c, uint64_t ram_page, const uint8_t *host_page)
+{
+    struct code_cache *cc = c->code;
+    if (ram_page >= cc->page_count) {
+        uint64_t n = mem_ram_size(cc->mem) >> RAM_PAGE_BITS;
+        cc->pages = alloc_resize(cc->pages, n, sizeof *cc->pages);
+        memset(cc->pages + cc->page_count, 0, (n - cc->page_count) * sizeof *cc->pages);
+        cc->page_count = n;
+    }
+    struct code_page *page = cc->pages[ram_page];
+    if (!page) {
+        page = ALLOC(struct code_page);
+        page->ram_page = ram_page;
+        page->next_used = cc->used;
+        cc->used = page;
+        cc->pages[ram_page] = page;
+        *mem_page_flags(cc->mem, ram_page << RAM_PAGE_BITS) |= RAM_PAGE_CODE;
+        mmu_protect_code(c, host_page);
+    }
+    return page;
+}
+
+/* The marker after the last instruction of a block that does not end with a branch. */
+static void put_end(struct block *b)
+{
+    b->insns[b->count] = (struct insn){ .handler = soft_labels[OP_block_end],
+                                        .op = OP_block_end,
+                                        .next_off = (uint8_t)b->bytes,
+                                        .base = REG_NONE,
+                                        .index = REG_NONE };
+}
+
+/* A RIP-relative address becomes relative to the block's start. */
+static void fix_rip_relative(struct insn *i)
+{
+    int64_t disp = (int64_t)i->disp + i->next_off;
+    if (disp == (int32_t)disp) {
+        i->disp = (int32_t)disp;
+    } else {
+        /* ea_slow() and op_lea add next_off themselves */
+        i->flags |= INSN_EA_SLOW;
+        if (i->op == OP_lea_4 || i->op == OP_lea_8) {
+            i->op = OP_lea;
+            i->handler = soft_labels[OP_lea];
+        }
+    }
+}
+
+static void append(struct block *b, struct insn *i)
+{
+    b->bytes += i->len;
+    i->next_off = (uint8_t)b->bytes;
+    if (i->flags & INSN_MEM && i->base == REG_RIP && insn_asize(i) == 8)
+        fix_rip_relative(i);
+    else if (i->base == REG_RIP)
+        i->disp = (int32_t)((uint32_t)i->disp + i->next_off);
+    b->insns[b->count++] = *i;
+}
+
+/* Decode what lies within the page. False: not even one instruction does. */
+static bool decode_block(struct soft_cpu *c, const uint8_t *code, unsigned avail, struct block *b)
+{
+    bool ends = false;
+    while (!ends && b->count < BLOCK_INSNS_MAX && b->bytes < BLOCK_BYTES_MAX) {
+        struct insn i;
+        int n = soft_decode(code + b->bytes, avail - b->bytes, c->mode, &i, &ends);
+        if (n == 0)
+            break;
+        append(b, &i);
+    }
+    put_end(b);
+    return b->count > 0;
+}
+
+/* One instruction that crosses into the next page, or that comes from a device: gather its bytes by hand. */
+static struct block *decode_split(struct soft_cpu *c, struct block *b)
+{
+    uint8_t bytes[15];
+    unsigned n = 0;
+    struct insn i;
+    bool ends;
+    int len = 0;
+    while (n < sizeof bytes && len == 0) {
+        uint64_t ram, va = c->rip + c->ea_base[SEG_CS] + n;
+        const uint8_t *p = mmu_fetch(c, va, &ram);
+        if (!p) {
+            /* Bytes before the page that faults may already be all that is needed. */
+            return NULL;
+        }
+        unsigned room = (unsigned)(RAM_PAGE_SIZE - (va & (RAM_PAGE_SIZE - 1)));
+        for (unsigned k = 0; k < room && n < sizeof bytes; k++)
+            bytes[n++] = p[k];
+        len = soft_decode(bytes, n, c->mode, &i, &ends);
+    }
+    b->count = b->bytes = 0;
+    append(b, &i);
+    put_end(b);
+    return b;
+}
+
+static struct block *find(struct code_page *page, uint32_t mode, unsigned off)
+{
+    for (struct block *b = page->buckets[off / (RAM_PAGE_SIZE / PAGE_BUCKETS)]; b; b = b->next)
+        if (b->page_off == off && b->mode == mode)
+            return b;
+    return NULL;
+}
+
+static struct block *decode_new(struct soft_cpu *c, const uint8_t *host, uint64_t ram_addr)
+{
+    struct code_cache *cc = c->code;
+    unsigned off = (unsigned)(ram_addr & (RAM_PAGE_SIZE - 1));
+    struct block *s = cc->scratch;
+    *s = (struct block){ .mode = c->mode, .ram_page = BLOCK_SCRATCH, .page_off = (uint16_t)off };
+    if (!decode_block(c, host, RAM_PAGE_SIZE - off, s))
+        return decode_split(c, s);
+
+    c->stats.blocks_decoded++;
+    size_t bytes = block_bytes(s->count);
+    if (cc->arena_used + bytes > ARENA_BYTES)
+        code_flush_all(c);
+    struct block *b = (struct block *)(cc->arena + cc->arena_used);
+    cc->arena_used += bytes;
+    memcpy(b, s, bytes);
+    b->ram_page = (uint32_t)(ram_addr >> RAM_PAGE_BITS);
+    struct code_page *page = page_of(c, ram_addr >> RAM_PAGE_BITS, host - off);
+    page->lines |= lines_mask(ram_addr, s->bytes);
+    struct block **bucket = &page->buckets[off / (RAM_PAGE_SIZE / PAGE_BUCKETS)];
+    b->next = *bucket;
+    *bucket = b;
+    return b;
+}
+
+struct block *block_at_rip(struct soft_cpu *c)
+{
+    uint64_t va = c->rip + c->ea_base[SEG_CS];
+    if (UNLIKELY(!code64(c))) {
+        va = (uint32_t)va;
+        if (c->rip > c->seg[SEG_CS].limit) {
+            raise_error(c, VEC_GP, 0);
+            return NULL;
+        }
+    } else if (UNLIKELY(!is_canonical(va))) {
+        raise_error(c, VEC_GP, 0);
+        return NULL;
+    }
+    struct jump_cache_entry *e =
+        &c->jump_cache[(va ^ va >> 12) & (JUMP_CACHE_SIZE - 1)];
+    if (LIKELY(e->rip == va && e->generation == c->jump_generation && e->mode == c->mode))
+        return e->block;
+
+    uint64_t ram_addr;
+    const uint8_t *host = mmu_fetch(c, va, &ram_addr);
+    if (!host)
+        return NULL;
+    struct code_page *page =
+        ram_addr >> RAM_PAGE_BITS < c->code->page_count ? c->code->pages[ram_addr >> RAM_PAGE_BITS]
+                                                        : NULL;
+    struct block *b = page ? find(page, c->mode, ram_addr & (RAM_PAGE_SIZE - 1)) : NULL;
+    if (!b)
+        b = decode_new(c, host, ram_addr);
+    if (b && b != c->code->scratch)
+        *e = (struct jump_cache_entry){ va, b, c->jump_generation, c->mode };
+    return b;
+}
+
+struct block *block_truncated(struct soft_cpu *c, const struct block *b, unsigned count)
+{
+    struct block *t = c->code->truncated;
+    memcpy(t, b, block_bytes(count));
+    t->next = t->fallthrough = t->taken = NULL;
+    t->ram_page = BLOCK_SCRATCH;
+    t->count = (uint16_t)count;
+    t->bytes = b->insns[count - 1].next_off;
+    put_end(t);
+    return t;
+}

@@ -1,0 +1,280 @@
+/* The loop: blocks, one after the other, each a row of handlers that jump to the next by computed goto.
+ *
+ * Between blocks c->icount and c->rip are exact; within one, the instruction pointer of the handler that runs says how far it
+ * is. Whatever wants attention (a limit reached, an interrupt, a kick) lowers c->stop_at, which is compared once per block;
+ * a block that would cross the limit is cut short, so events happen at exact counts. */
+#include "cpu/soft/hot.h"
+
+#include "base/log.h"
+#include "loop/loop.h"
+
+const void *const *soft_labels;
+
+/* Account for the instructions of the block before `i` and give rip their end. */
+static void leave_block(struct soft_cpu *c, const struct insn *i, bool retired)
+{
+    unsigned n = (unsigned)(i - c->block->insns);
+    c->icount += n + retired;
+    c->rip = c->r[REG_RIP] + (retired ? i->next_off : i->next_off - i->len);
+    if (!code64(c))
+        c->rip = (uint32_t)c->rip;
+    c->block = NULL;
+}
+
+/* A fault of the instruction at rip, or of its fetch. False: shutdown. */
+static bool take_fault(struct soft_cpu *c)
+{
+    c->stats.exceptions++;
+    /* Delivery counts as one, so that a handler that faults at its first instruction cannot stop time. */
+    c->icount++;
+    return deliver_exception(c);
+}
+
+static bool interruptible(const struct soft_cpu *c)
+{
+    return (c->eflags & FLAG_IF) && c->shadow_at != c->icount;
+}
+
+static bool deliver_interrupt(struct soft_cpu *c, int vector)
+{
+    c->stats.interrupts++;
+    c->halted = false;
+    c->icount++;
+    if (deliver_vector(c, vector, INT_EXTERNAL, false, 0, c->rip) == X_FAULT)
+        return deliver_exception(c);
+    return true;
+}
+
+static bool take_external(struct soft_cpu *c)
+{
+    struct machine_lock *lock = loop_lock(c->vcpu.machine->loop);
+    struct cpu_port *port = c->vcpu.port;
+    machine_lock_take(lock);
+    int vector = port->intc_ops ? port->intc_ops->acknowledge(port->intc) : -1;
+    if (vector < 0)
+        c->intr = false;
+    machine_lock_release(lock);
+    return vector < 0 || deliver_interrupt(c, vector);
+}
+
+static bool take_step_trap(struct soft_cpu *c)
+{
+    c->step_pending = false;
+    c->dr[6] |= 1 << 14; /* BS */
+    raise_exception(c, VEC_DB);
+    return take_fault(c);
+}
+
+/* INIT and SIPI arrive as requests, so that they take effect between instructions. */
+static void take_init(struct soft_cpu *c)
+{
+    if (c->init_pending) {
+        c->init_pending = false;
+        soft_init(c);
+    }
+    if (c->sipi_pending && c->wait_sipi) {
+        c->wait_sipi = false;
+        set_real_segment(c, SEG_CS, (uint16_t)(c->sipi_vector << 8));
+        c->rip = 0;
+    }
+    c->sipi_pending = false;
+}
+
+/* Deliver what is due. False: the cpu shut down. *acted says whether anything was. */
+static bool deliver_due(struct soft_cpu *c, bool *acted)
+{
+    *acted = true;
+    if (c->step_pending)
+        return take_step_trap(c);
+    if (c->nmi && !c->nmi_blocked && c->shadow_at != c->icount) {
+        c->nmi = false;
+        c->nmi_blocked = true;
+        return deliver_interrupt(c, VEC_NMI);
+    }
+    if (c->intr && interruptible(c))
+        return take_external(c);
+    *acted = false;
+    return true;
+}
+
+/* Everything that is looked at between blocks. True: go on, for *budget instructions. */
+static bool attend(struct soft_cpu *c, int64_t *budget, enum vcpu_stop *stop)
+{
+    bool acted = true;
+    while (acted) {
+        /* Before the kick is looked at, so that one that comes in between is not lost. */
+        atomic_store(&c->stop_at, c->limit);
+        *stop = atomic_exchange(&c->kicked, false) ? VCPU_STOP_KICK
+                : c->shut_down                     ? VCPU_STOP_SHUTDOWN
+                : c->icount >= c->limit            ? VCPU_STOP_LIMIT
+                                                   : VCPU_STOP_HALT;
+        if (*stop != VCPU_STOP_HALT)
+            return false;
+        take_init(c);
+        if (c->wait_sipi) {
+            *stop = VCPU_STOP_WAIT_SIPI;
+            return false;
+        }
+        if (!deliver_due(c, &acted))
+            c->shut_down = acted = true;
+    }
+    if (c->halted)
+        return false;
+    *budget = (int64_t)(c->limit - c->icount);
+    /* In the shadow of STI or MOV SS, or single-stepping: look again after one instruction. */
+    bool shadow = c->shadow_at == c->icount && (c->intr || c->nmi);
+    if (shadow || (c->eflags & FLAG_TF)) {
+        c->step_pending = c->eflags & FLAG_TF;
+        *budget = 1;
+        soft_recheck(c);
+    }
+    return true;
+}
+
+/* May block `from` remember that `to` follows it? Only within a page: see block.c. */
+static bool linkable(const struct block *from, const struct block *to)
+{
+    return from->ram_page == to->ram_page && from->ram_page != BLOCK_SCRATCH;
+}
+
+static ALWAYS_INLINE int64_t budget_now(const struct soft_cpu *c)
+{
+    return (int64_t)(atomic_load_explicit(&c->stop_at, memory_order_relaxed) - c->icount);
+}
+
+/* After a handler that did not say X_NEXT. */
+static void finish_insn(struct soft_cpu *c, const struct insn *i, int status)
+{
+    switch (status) {
+    case X_JUMP:
+        c->icount += (unsigned)(i - c->block->insns) + 1;
+        c->block = NULL;
+        break;
+    case X_REPEAT:
+        leave_block(c, i, false);
+        c->icount++;
+        break;
+    case X_FAULT:
+        leave_block(c, i, false);
+        c->step_pending = false;
+        if (!take_fault(c)) {
+            c->shut_down = true;
+            soft_recheck(c);
+        }
+        break;
+    default:
+        leave_block(c, i, true);
+        break;
+    }
+    c->cur = NULL;
+}
+
+enum vcpu_stop soft_exec(struct soft_cpu *c)
+{
+    static const void *const labels[OP_COUNT] = {
+#define X(name) [OP_##name] = &&L_##name,
+        HOT_OPS(X)
+#undef X
+#define X(name) [OP_##name] = &&L_cold,
+        COLD_OPS(X)
+#undef X
+    };
+    if (!c) {
+        soft_labels = labels;
+        return VCPU_STOP_KICK;
+    }
+
+    const struct insn *i;
+    struct block *b = NULL, *found, **link = NULL;
+    uint32_t generation = 0;
+    int64_t budget;
+    enum vcpu_stop stop;
+    int st;
+
+/* Execute block `b`, whose first instruction is at c->rip. */
+#define RUN_BLOCK()                                                                                    do {                                                                                                   c->block = b;                                                                                      c->r[REG_RIP] = c->rip;                                                                            i = b->insns;                                                                                      goto *i->handler;                                                                              } while (0)
+
+/* The block has been executed to its end; `to` is next, which `field` may already know. */
+#define CHAIN(field, to)                                                                               do {                                                                                                   c->icount += b->count;                                                                             c->rip = (to);                                                                                     found = b->field;                                                                                  if (LIKELY(found && budget_now(c) >= found->count)) {                                                  b = found;                                                                                         RUN_BLOCK();                                                                                   }                                                                                                  link = &b->field;                                                                                  generation = c->jump_generation;                                                                   goto next_block;                                                                               } while (0)
+
+next_block:
+    c->block = NULL;
+    budget = budget_now(c);
+    if (UNLIKELY(budget <= 0)) {
+        link = NULL; /* what is attended to may change where we are */
+        if (!attend(c, &budget, &stop))
+            return stop;
+    }
+    found = block_at_rip(c);
+    if (UNLIKELY(!found)) {
+        link = NULL;
+        c->step_pending = false;
+        if (!take_fault(c)) {
+            c->shut_down = true;
+            soft_recheck(c);
+        }
+        goto next_block;
+    }
+    if (link && generation == c->jump_generation && linkable(b, found))
+        *link = found;
+    link = NULL;
+    b = found->count > budget ? block_truncated(c, found, (unsigned)budget) : found;
+    RUN_BLOCK();
+
+#define X(name)                                                                                        L_##name : st = h_##name(c, i);                                                                    if (UNLIKELY(st))                                                                                      goto leave;                                                                                    i++;                                                                                               goto *i->handler;
+    HOT_PLAIN_OPS(X)
+#undef X
+
+L_cold:
+    c->cur = i;
+    st = soft_cold[i->op](c, i);
+    if (UNLIKELY(st))
+        goto leave;
+    i++;
+    goto *i->handler;
+
+#define JCC(name, cc)                                                                                  L_##name : if (condition(c, cc)) CHAIN(taken, next_rip(c, i) + (uint64_t)i->imm);                  else CHAIN(fallthrough, next_rip(c, i));
+    JCC(j_o, 0)
+    JCC(j_no, 1)
+    JCC(j_b, 2)
+    JCC(j_nb, 3)
+    JCC(j_z, 4)
+    JCC(j_nz, 5)
+    JCC(j_be, 6)
+    JCC(j_nbe, 7)
+    JCC(j_s, 8)
+    JCC(j_ns, 9)
+    JCC(j_p, 10)
+    JCC(j_np, 11)
+    JCC(j_l, 12)
+    JCC(j_nl, 13)
+    JCC(j_le, 14)
+    JCC(j_nle, 15)
+
+L_jmp_rel:
+    CHAIN(taken, next_rip(c, i) + (uint64_t)i->imm);
+
+L_call_rel8:
+    c->cur = i;
+    st = push(c, 8, next_rip(c, i));
+    if (UNLIKELY(st)) {
+        if (st < 0)
+            goto leave;
+        c->rip = next_rip(c, i) + (uint64_t)i->imm;
+        st = X_JUMP;
+        goto leave;
+    }
+    CHAIN(taken, next_rip(c, i) + (uint64_t)i->imm);
+
+L_block_end: /* not an instruction: it comes after the last of a block without a branch */
+    if (UNLIKELY(!code64(c))) {
+        c->icount += b->count;
+        c->rip = (uint32_t)next_rip(c, i);
+        goto next_block;
+    }
+    CHAIN(fallthrough, next_rip(c, i));
+
+leave:
+    finish_insn(c, i, st);
+    goto next_block;
+}

@@ -1,0 +1,441 @@
+/* The software CPU: its state, its decoded instructions, and how its parts call each other.
+ *
+ * Private to this folder. Who reads the code starts here, then exec.c (the loop), decode.c with opcodes.c (what
+ * bytes mean), mmu.c (what addresses mean), and the instruction families. docs/soft-cpu.md says what is
+ * implemented and what the numbers of instructions and nanoseconds mean. "SDM" is Intel's Software Developer's Manual. */
+#pragma once
+
+#include "base/bits.h"
+#include "cpu/vcpu.h"
+#include "mem/address_space.h"
+
+#include <stdatomic.h>
+
+/* ---- registers ---- */
+
+enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15 };
+enum {
+    REG_NONE = 16, /* always 0: an effective address without base or index */
+    REG_RIP = 17,  /* rip of the first instruction of the block being executed */
+    REG_COUNT = 18,
+};
+
+enum { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_COUNT };
+
+/* Descriptor attributes as they stand in the upper half of a descriptor, bits 8-15 and 20-23 (SDM vol. 3
+ * 3.4.5), shifted down by 8. */
+enum {
+    ATTR_TYPE = 0x000f,
+    ATTR_S = 0x0010, /* code or data, not system */
+    ATTR_DPL_SHIFT = 5,
+    ATTR_P = 0x0080,
+    ATTR_AVL = 0x1000,
+    ATTR_L = 0x2000,
+    ATTR_DB = 0x4000,
+    ATTR_G = 0x8000,
+    /* bits of the type, for code and data */
+    ATTR_ACCESSED = 0x1,
+    ATTR_RW = 0x2, /* readable code, writable data */
+    ATTR_CE = 0x4, /* conforming code, expand-down data */
+    ATTR_CODE = 0x8,
+};
+
+struct segment {
+    uint64_t base;
+    uint32_t limit; /* in bytes, the last valid offset */
+    uint16_t sel;
+    uint16_t attr;
+};
+
+static inline unsigned attr_dpl(unsigned attr)
+{
+    return attr >> ATTR_DPL_SHIFT & 3;
+}
+
+enum {
+    CR0_PE = 1u << 0, CR0_MP = 1u << 1, CR0_EM = 1u << 2, CR0_TS = 1u << 3, CR0_ET = 1u << 4,
+    CR0_NE = 1u << 5, CR0_WP = 1u << 16, CR0_AM = 1u << 18, CR0_NW = 1u << 29, CR0_CD = 1u << 30,
+    CR0_PG = 1u << 31,
+    CR4_VME = 1 << 0, CR4_PVI = 1 << 1, CR4_TSD = 1 << 2, CR4_DE = 1 << 3, CR4_PSE = 1 << 4,
+    CR4_PAE = 1 << 5, CR4_MCE = 1 << 6, CR4_PGE = 1 << 7, CR4_PCE = 1 << 8, CR4_OSFXSR = 1 << 9,
+    CR4_OSXMMEXCPT = 1 << 10,
+    EFER_SCE = 1 << 0, EFER_LME = 1 << 8, EFER_LMA = 1 << 10, EFER_NX = 1 << 11,
+};
+
+enum {
+    FLAG_CF = 1 << 0, FLAG_1 = 1 << 1, FLAG_PF = 1 << 2, FLAG_AF = 1 << 4, FLAG_ZF = 1 << 6,
+    FLAG_SF = 1 << 7, FLAG_TF = 1 << 8, FLAG_IF = 1 << 9, FLAG_DF = 1 << 10, FLAG_OF = 1 << 11,
+    FLAG_IOPL = 3 << 12, FLAG_NT = 1 << 14, FLAG_RF = 1 << 16, FLAG_VM = 1 << 17,
+    FLAG_AC = 1 << 18, FLAG_VIF = 1 << 19, FLAG_VIP = 1 << 20, FLAG_ID = 1 << 21,
+    FLAGS_ARITH = FLAG_CF | FLAG_PF | FLAG_AF | FLAG_ZF | FLAG_SF | FLAG_OF,
+};
+
+enum {
+    VEC_DE = 0, VEC_DB = 1, VEC_NMI = 2, VEC_BP = 3, VEC_OF = 4, VEC_BR = 5, VEC_UD = 6, VEC_NM = 7,
+    VEC_DF = 8, VEC_TS = 10, VEC_NP = 11, VEC_SS = 12, VEC_GP = 13, VEC_PF = 14, VEC_MF = 16,
+    VEC_AC = 17, VEC_MC = 18, VEC_XM = 19,
+};
+
+/* ---- decoded instructions ---- */
+
+struct soft_cpu;
+
+enum {
+    INSN_MEM = 1,     /* the r/m operand is memory */
+    INSN_EA_SLOW = 2, /* its address needs more than base + index + disp: limits, wrapping */
+    INSN_REP = 4,
+    INSN_REPNE = 8,
+    INSN_ASIZE_SHIFT = 4, /* log2 of the address size in bytes, two bits */
+    INSN_LOCK = 64,
+};
+
+/* Registers are indices into soft_cpu.r; of 8-bit operands, byte offsets into it (AH is 1). Operand order is
+ * made regular: `rm` is the destination of register-register forms. */
+struct insn {
+    const void *handler; /* label in exec.c */
+    int64_t imm;
+    int32_t disp;
+    uint8_t reg, rm;
+    uint8_t base, index, scale, seg; /* of the memory operand */
+    uint8_t size;     /* operand size in bytes */
+    uint8_t next_off; /* of the following instruction from the block's start */
+    uint8_t len;
+    uint8_t flags;
+    uint16_t op; /* enum op: see opcodes.h */
+};
+_Static_assert(sizeof(struct insn) == 32, "two instructions a cache line");
+
+/* Operations that serve several rows of the opcode table find the row's argument beside their (at most 8-bit)
+ * immediate. */
+static inline unsigned insn_arg(const struct insn *i)
+{
+    return (uint16_t)(i->imm >> 32);
+}
+
+static inline unsigned insn_asize(const struct insn *i)
+{
+    return 1u << (i->flags >> INSN_ASIZE_SHIFT & 3);
+}
+
+enum {
+    BLOCK_INSNS_MAX = 32,
+    BLOCK_BYTES_MAX = 240, /* so that offsets fit in a byte */
+};
+
+/* What decoding depends on, and what a cached translation depends on. */
+enum {
+    MODE_CODE64 = 1, /* CS.L in long mode */
+    MODE_CODE32 = 2, /* CS.D */
+    MODE_STACK32 = 4, /* SS.B */
+    MODE_USER = 8,   /* CPL 3 */
+};
+
+#define BLOCK_SCRATCH UINT32_MAX /* not in the cache: good for one execution */
+
+struct block {
+    struct block *next; /* in its bucket */
+    uint32_t mode;
+    uint32_t ram_page; /* its page's number, or BLOCK_SCRATCH */
+    uint16_t page_off; /* where in its page it starts */
+    uint16_t count;    /* instructions, the end marker not counted */
+    uint16_t bytes;
+    /* Successors within the page, so that a link never outlives what it points to: pages are dropped whole. */
+    struct block *fallthrough, *taken;
+    struct insn insns[];
+};
+
+/* ---- what an instruction handler returns ---- */
+
+enum {
+    X_NEXT = 0,   /* retired; go on with the next one */
+    X_BREAK = 1,  /* retired; leave the block after it: something has to be looked at */
+    X_JUMP = 2,   /* retired; rip has been set */
+    X_REPEAT = 3, /* a chunk of a rep instruction is done: count it, but stay on it */
+    X_FAULT = -1, /* not retired; c->exc says what */
+};
+
+typedef int (*insn_fn)(struct soft_cpu *c, const struct insn *i);
+
+/* ---- TLB ---- */
+
+enum { ACCESS_READ, ACCESS_WRITE, ACCESS_EXEC };
+enum {
+    TLB_BITS = 10,
+    TLB_SIZE = 1 << TLB_BITS,
+    FETCH_TLB_SIZE = 256,
+    /* Low bits of a tag: such an entry never matches on the fast path. */
+    TLB_CODE = 1, /* writes: the page holds decoded code */
+    TLB_IO = 2,   /* not plain memory */
+};
+#define TLB_INVALID UINT64_MAX
+
+struct tlb_entry {
+    uint64_t tag[2]; /* for reads, for writes: the virtual page, or TLB_INVALID; low bits as above */
+    uint64_t addend; /* + virtual address = host address */
+    uint64_t phys;   /* of the page: RAM address, or guest physical address for TLB_IO */
+};
+
+struct fetch_entry {
+    uint64_t tag;
+    const uint8_t *host; /* of the page */
+    uint64_t ram_page;   /* RAM address of the page */
+};
+
+struct jump_cache_entry {
+    uint64_t rip;
+    struct block *block;
+    uint32_t generation;
+    uint32_t mode;
+};
+enum { JUMP_CACHE_SIZE = 4096 };
+
+union vec128 {
+    uint8_t u8[16];
+    uint16_t u16[8];
+    uint32_t u32[4];
+    uint64_t u64[2];
+    int8_t s8[16];
+    int16_t s16[8];
+    int32_t s32[4];
+    int64_t s64[2];
+    float f32[4];
+    double f64[2];
+} __attribute__((aligned(16)));
+
+/* x87 state in the order of registers R0-R7 (not of the stack), SDM vol. 1 8.1. */
+struct x87 {
+    struct { uint64_t mant; uint16_t se; } r[8];
+    uint16_t cw, sw; /* sw: TOP in bits 11-13 */
+    uint8_t tags;    /* one bit per register R0-R7: 1 is valid or special, 0 empty (the FXSAVE form) */
+    uint16_t opcode, cs, ds;
+    uint64_t ip, dp;
+};
+
+/* ---- the cpu ---- */
+
+struct code_page;
+
+struct soft_cpu {
+    struct vcpu vcpu; /* must be first */
+
+    uint64_t r[REG_COUNT];
+    /* Lazy arithmetic flags: see flags.h */
+    int64_t f_res;
+    uint64_t f_aux;
+    uint32_t f_misc;
+
+    uint32_t mode; /* MODE_*: derived from cs, ss, efer, cpl */
+    struct tlb_entry *tlb; /* that of the present privilege */
+    uint64_t ea_base[SEG_COUNT + 2]; /* what an effective address adds: 0 for flat segments of long mode */
+
+    /* Counting. `icount` counts up to the start of the block being executed. */
+    uint64_t icount;
+    uint64_t limit;
+    _Atomic uint64_t stop_at; /* limit, or 0 to be called at the next block */
+    atomic_bool kicked;
+    struct block *block;       /* being executed; NULL between blocks */
+    const struct insn *cur;    /* set before whatever may ask for the exact count */
+
+    uint64_t rip; /* valid between blocks and after a fault */
+    uint64_t eflags; /* all but FLAGS_ARITH */
+    struct segment seg[SEG_COUNT], ldt, tr;
+    struct { uint64_t base; uint16_t limit; } gdt, idt;
+    uint64_t cr0, cr2, cr3, cr4, cr8_shadow, efer;
+    uint64_t dr[8];
+    unsigned cpl;
+    uint64_t star, lstar, cstar, sfmask, kernel_gs_base;
+    uint64_t sysenter_cs, sysenter_esp, sysenter_eip;
+    uint64_t pat, misc_enable, tsc_offset, tsc_aux;
+    uint64_t mtrr_def_type, mtrr_fixed[11], mtrr_var[16], bios_sign_id;
+    uint64_t pdptr[4]; /* PAE: loaded with CR3 */
+    uint64_t a20_mask;
+
+    struct { int vector; bool has_error; uint32_t error; } exc; /* of X_FAULT */
+
+    /* Pins and interrupt state. */
+    bool intr, nmi, nmi_blocked, halted, wait_sipi, init_pending, sipi_pending;
+    uint8_t sipi_vector;
+    uint64_t shadow_at; /* no interrupts while icount is this: STI, MOV SS */
+    bool shut_down;
+    bool step_pending; /* TF was set when the instruction began: #DB follows it */
+
+    /* FPU */
+    struct x87 fpu;
+    union vec128 xmm[16];
+    uint32_t mxcsr;
+
+    /* Where memory is. The view is kept so that RAM needs no lock. */
+    struct flatview *view;
+    struct mem_listener listener;
+    struct mem_code_watch code_watch;
+    struct tlb_entry tlbs[2][TLB_SIZE]; /* supervisor, user */
+    struct fetch_entry fetch_tlb[2][FETCH_TLB_SIZE];
+
+    struct jump_cache_entry jump_cache[JUMP_CACHE_SIZE];
+    uint32_t jump_generation;
+    struct code_cache *code;
+
+    uint64_t cpuid_seed;
+    struct vcpu_stats stats;
+    void *time_owner;
+};
+
+/* ---- exec.c ---- */
+
+/* The loop: run until something is up. With c == NULL it only makes soft_labels known. */
+enum vcpu_stop soft_exec(struct soft_cpu *c);
+extern const void *const *soft_labels; /* by enum op */
+
+/* ---- decode.c ---- */
+
+/* Decode from `code` (`avail` bytes readable) in `mode`. Returns the instruction's length; 0: more than `avail` bytes are needed;
+ * -1: not an instruction, *i is the one that raises #UD (length 1 for the count). *ends: it must be the last in its block. */
+int soft_decode(const uint8_t *code, unsigned avail, uint32_t mode, struct insn *i, bool *ends);
+
+/* ---- block.c ---- */
+
+struct code_cache *code_cache_new(struct mem *mem);
+void code_cache_free(struct code_cache *cc);
+/* The block at c->rip, decoded if need be; NULL: a fault, c->exc says which. */
+struct block *block_at_rip(struct soft_cpu *c);
+/* Bytes of RAM are about to change: drop what was decoded from them. Returns whether anything was. */
+bool code_written(struct soft_cpu *c, uint64_t ram_addr, uint64_t len);
+void code_flush_all(struct soft_cpu *c);
+/* A block of the first `count` instructions of `b`, in the cpu's scratch space. */
+struct block *block_truncated(struct soft_cpu *c, const struct block *b, unsigned count);
+
+/* ---- mmu.c ---- */
+
+void mmu_flush(struct soft_cpu *c); /* all translations */
+void mmu_flush_page(struct soft_cpu *c, uint64_t va);
+/* Forget write translations of a RAM page: it holds decoded code now. */
+void mmu_protect_code(struct soft_cpu *c, const uint8_t *host_page);
+void mmu_init(struct soft_cpu *c);
+void mmu_fini(struct soft_cpu *c);
+/* Host address of the byte at linear address `va` for execution (readable to the end of its page), and its RAM address. NULL: a fault,
+ * c->exc is set. */
+const uint8_t *mmu_fetch(struct soft_cpu *c, uint64_t va, uint64_t *ram_addr);
+/* Everything the fast path could not do. 0, X_BREAK or X_FAULT. */
+int mmu_load_slow(struct soft_cpu *c, uint64_t va, unsigned size, uint64_t *value, bool user);
+int mmu_store_slow(struct soft_cpu *c, uint64_t va, unsigned size, uint64_t value, bool user);
+/* Would a store of `size` bytes fault? 0 or X_FAULT. For instructions that write more than once. */
+int mmu_probe_write(struct soft_cpu *c, uint64_t va, unsigned size);
+/* Host address of `va` for plain reading or writing to the end of its page, or NULL when it is not plain memory; *status X_FAULT on a
+ * fault. For string instructions. */
+uint8_t *mmu_host(struct soft_cpu *c, uint64_t va, int access, int *status);
+/* Walk without side effects, for debuggers. */
+bool mmu_translate_quiet(struct soft_cpu *c, uint64_t va, uint64_t *gpa);
+/* PAE: load the four PDPTEs from cr3; false: #GP. */
+bool mmu_load_pdptrs(struct soft_cpu *c, uint64_t cr3);
+
+/* Port accesses: machine lock taken inside. */
+int io_in(struct soft_cpu *c, uint16_t port, unsigned size, uint64_t *value);
+int io_out(struct soft_cpu *c, uint16_t port, unsigned size, uint64_t value);
+
+/* ---- interrupt.c ---- */
+
+/* Set c->exc; always X_FAULT. */
+int raise_exception(struct soft_cpu *c, int vector);
+int raise_error(struct soft_cpu *c, int vector, uint32_t error);
+int raise_page_fault(struct soft_cpu *c, uint64_t va, uint32_t error);
+/* Deliver c->exc (a fault or trap at c->rip), escalating to double and triple fault. False: shutdown. */
+bool deliver_exception(struct soft_cpu *c);
+enum int_kind { INT_EXTERNAL, INT_SOFTWARE, INT_EXCEPTION };
+/* Deliver one vector with return address `rip`. X_JUMP or X_FAULT. */
+int deliver_vector(struct soft_cpu *c, int vector, enum int_kind kind, bool has_error,
+                   uint32_t error, uint64_t rip);
+
+/* ---- segment.c ---- */
+
+/* Recompute mode, ea_base and the active TLB from segments, efer, cr0 and cpl. */
+void update_mode(struct soft_cpu *c);
+/* Load a data or stack segment register as MOV does. 0 or X_FAULT. */
+int load_segment(struct soft_cpu *c, unsigned seg, uint16_t sel);
+/* Read a descriptor by selector. 0, or X_FAULT with `vector`(selector) raised. */
+int read_descriptor(struct soft_cpu *c, uint16_t sel, uint64_t *desc, int vector);
+void segment_from_descriptor(struct segment *s, uint16_t sel, uint64_t desc);
+void set_real_segment(struct soft_cpu *c, unsigned seg, uint16_t sel);
+int far_jump(struct soft_cpu *c, uint16_t sel, uint64_t offset, unsigned size);
+int far_call(struct soft_cpu *c, uint16_t sel, uint64_t offset, unsigned size, uint64_t next);
+int far_return(struct soft_cpu *c, unsigned size, unsigned release);
+int interrupt_return(struct soft_cpu *c, unsigned size);
+/* SS:RSP (and in long mode RSP only) for privilege level `pl` from the TSS. 0 or X_FAULT. */
+int tss_stack(struct soft_cpu *c, unsigned pl, uint16_t *ss, uint64_t *sp);
+/* The logical-to-linear check of legacy modes: 0 or X_FAULT (#GP or #SS). */
+int segment_check(struct soft_cpu *c, unsigned seg, uint64_t off, unsigned size, bool write);
+int check_io_permission(struct soft_cpu *c, uint16_t port, unsigned size);
+
+/* ---- msr.c, cpuid.c ---- */
+
+bool msr_read(struct soft_cpu *c, uint32_t index, uint64_t *value);  /* false: #GP */
+bool msr_write(struct soft_cpu *c, uint32_t index, uint64_t value); /* false: #GP */
+void cpuid_query(struct soft_cpu *c, uint32_t leaf, uint32_t subleaf, uint32_t out[4]);
+/* Control registers, with all checks and consequences. X_JUMP-style: 0 or X_FAULT. */
+int write_cr0(struct soft_cpu *c, uint64_t v);
+int write_cr3(struct soft_cpu *c, uint64_t v);
+int write_cr4(struct soft_cpu *c, uint64_t v);
+bool write_efer(struct soft_cpu *c, uint64_t v);
+
+/* ---- fpu.c ---- */
+
+void fpu_reset(struct soft_cpu *c);
+
+/* ---- soft.c ---- */
+
+/* To the state after INIT (SDM vol. 3 table 9-1): an application processor then waits for SIPI. */
+void soft_init(struct soft_cpu *c);
+
+/* Retired instructions at this very point. */
+uint64_t soft_icount(const struct soft_cpu *c);
+/* Time stamp counter now. */
+uint64_t soft_tsc(const struct soft_cpu *c);
+
+static inline bool is_user(const struct soft_cpu *c)
+{
+    return c->cpl == 3;
+}
+
+static inline bool long_mode(const struct soft_cpu *c)
+{
+    return c->efer & EFER_LMA;
+}
+
+static inline bool code64(const struct soft_cpu *c)
+{
+    return c->mode & MODE_CODE64;
+}
+
+static inline bool protected_mode(const struct soft_cpu *c)
+{
+    return c->cr0 & CR0_PE;
+}
+
+/* Have the loop look at interrupts, limits and kicks before the next block. */
+static inline void soft_recheck(struct soft_cpu *c)
+{
+    atomic_store_explicit(&c->stop_at, 0, memory_order_relaxed);
+}
+
+static inline struct soft_cpu *soft_of(struct vcpu *v)
+{
+    return (struct soft_cpu *)v;
+}
+
+static inline uint64_t sign_extend(uint64_t v, unsigned size)
+{
+    switch (size) {
+    case 1:
+        return (uint64_t)(int8_t)v;
+    case 2:
+        return (uint64_t)(int16_t)v;
+    case 4:
+        return (uint64_t)(int32_t)v;
+    default:
+        return v;
+    }
+}
+
+static inline bool is_canonical(uint64_t va)
+{
+    return (uint64_t)((int64_t)(va << 16) >> 16) == va;
+}
