@@ -1,0 +1,258 @@
+/* Hooks: protected calls into Lua with a budget and a policy. */
+#include "script/hook.h"
+
+#include "base/alloc.h"
+#include "base/log.h"
+
+#include <lauxlib.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { HOOK_ROOM = 40 };
+
+/* Message handler: strings get a traceback; error objects say what they mean by themselves. */
+static int with_traceback(lua_State *L)
+{
+    if (lua_type(L, 1) == LUA_TSTRING)
+        luaL_traceback(L, L, lua_tostring(L, 1), 1);
+    return 1;
+}
+
+static void report(struct universe *u, const char *name, const char *text)
+{
+    char line[512];
+    for (const char *at = text; *at;) {
+        size_t n = strcspn(at, "\n");
+        snprintf(line, sizeof line, "%.*s", (int)(n < sizeof line ? n : sizeof line - 1), at);
+        log_host(LOG_ERROR, u->log_name ? u->log_name : "script", "%s%s%s", at == text ? name : "",
+                 at == text && *name ? ": " : "", line);
+        at += n + (at[n] == '\n');
+    }
+}
+
+/* What an error value says, copied out of Lua. */
+struct failure {
+    int exit_status; /* -1: not a request to exit */
+    char text[2048];
+};
+
+static int describe(lua_State *L)
+{
+    struct failure *f = lua_touserdata(L, 2);
+    script_error_kind(L, 1, &f->exit_status);
+    snprintf(f->text, sizeof f->text, "%s", luaL_tolstring(L, 1, NULL));
+    /* Lua's string buffers do not collect garbage before they give up: leave none to the next hook.
+     */
+    struct universe *u = universe_of(L);
+    if (u->bytes > u->memory_cap / 2)
+        lua_gc(L, LUA_GCCOLLECT);
+    return 0;
+}
+
+/* Of the error value on top of the stack. Protected, because the value may have methods. */
+static struct failure describe_failure(lua_State *L)
+{
+    struct failure f = { .exit_status = -1, .text = "an error object that cannot be shown" };
+    lua_pushcfunction(L, describe);
+    lua_pushvalue(L, -2);
+    lua_pushlightuserdata(L, &f);
+    if (lua_pcall(L, 2, 0, 0) != LUA_OK)
+        lua_pop(L, 1);
+    return f;
+}
+
+void hook_init(struct hook *h, lua_State *L, int index, const char *name, enum hook_policy on_error,
+               const struct hook_target *target)
+{
+    luaL_checktype(L, index, LUA_TFUNCTION);
+    lua_pushvalue(L, index);
+    int ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    *h = (struct hook){ .universe = universe_of(L),
+                        .name = alloc_string(name),
+                        .ref = ref,
+                        .on_error = on_error,
+                        .target = target };
+}
+
+void hook_fini(struct hook *h)
+{
+    if (h->universe)
+        luaL_unref(h->universe->factory, LUA_REGISTRYINDEX, h->ref);
+    free(h->name);
+    *h = (struct hook){ 0 };
+}
+
+/* ---- the call ---- */
+
+struct call {
+    int ref;
+    hook_push_fn push;
+    hook_take_fn take;
+    void *opaque;
+};
+
+static int call_body(lua_State *L)
+{
+    struct call c = *(struct call *)lua_touserdata(L, 1);
+    lua_settop(L, 0);
+    luaL_checkstack(L, HOOK_ROOM, NULL);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, c.ref);
+    int nargs = c.push ? c.push(L, c.opaque) : 0;
+    lua_call(L, nargs, c.take ? LUA_MULTRET : 0);
+    if (c.take)
+        c.take(L, c.opaque);
+    return 0;
+}
+
+static void apply_policy(struct hook *h, enum hook_policy policy, const char *text, int status)
+{
+    if (policy == HOOK_DISABLE)
+        h->disabled = true;
+    if (!h->target)
+        return;
+    if (policy == HOOK_PAUSE)
+        h->target->pause(h->target->opaque, text);
+    else if (policy == HOOK_ABORT)
+        h->target->abort(h->target->opaque, text, status);
+}
+
+static void hook_failed(struct hook *h, const struct failure *f, struct error *failed)
+{
+    h->errors++;
+    if (failed) {
+        error_set(failed, "%s: %s", h->name, f->text);
+    } else if (f->exit_status >= 0) { /* the script asked to end the process: no error */
+        apply_policy(h, HOOK_ABORT, "script exit", f->exit_status);
+    } else {
+        report(h->universe, h->name, f->text);
+        apply_policy(h, h->on_error, f->text, 2);
+    }
+}
+
+bool hook_call(struct hook *h, hook_push_fn push, hook_take_fn take, void *opaque,
+               struct error *failed)
+{
+    struct universe *u = h->universe;
+    if (h->disabled)
+        return false;
+    struct lua_os_thread *t = universe_enter(u);
+    lua_State *L = universe_push_level(u, t);
+    h->hits++;
+    if (!L) {
+        const struct failure f = { -1, "hooks are nested too deep, or memory is out" };
+        hook_failed(h, &f, failed);
+        return false;
+    }
+    struct call call = { h->ref, push, take, opaque };
+    uint64_t budget = h->budget ? h->budget : u->hook_budget;
+    struct lua_frame frame = { .outer = u->frame, .hook = true, .budget = budget, .left = budget };
+    u->frame = &frame;
+    int64_t start = loop_realtime_ns();
+    lua_pushcfunction(L, with_traceback);
+    lua_pushcfunction(L, call_body);
+    lua_pushlightuserdata(L, &call);
+    int result = lua_pcall(L, 1, 0, 1);
+    struct failure failure;
+    if (result != LUA_OK)
+        failure = describe_failure(L);
+    u->frame = frame.outer;
+    /* The hook may have removed itself: then there is no policy left to follow. */
+    if (h->universe) {
+        h->cost_ns += loop_realtime_ns() - start;
+        if (result != LUA_OK)
+            hook_failed(h, &failure, failed);
+    }
+    universe_pop_level(t);
+    return result == LUA_OK;
+}
+
+int hook_enter_main(struct universe *u, lua_CFunction body, void *opaque, lua_State **out)
+{
+    struct lua_os_thread *t = universe_enter(u);
+    lua_State *L = universe_push_level(u, t);
+    *out = L;
+    if (!L)
+        return LUA_ERRMEM;
+    struct lua_frame frame = { .outer = u->frame };
+    u->frame = &frame;
+    lua_pushcfunction(L, with_traceback);
+    lua_pushcfunction(L, body);
+    lua_pushlightuserdata(L, opaque);
+    int result = lua_pcall(L, 1, LUA_MULTRET, 1);
+    u->frame = frame.outer;
+    return result;
+}
+
+void hook_leave(struct universe *u)
+{
+    universe_pop_level(universe_enter(u));
+}
+
+int hook_luv_callback(lua_State *L, int nargs, int nresults, int flags)
+{
+    (void)flags;
+    struct universe *u = universe_of(L);
+    universe_enter(u); /* for its assertion: the lock is held */
+    int function = lua_gettop(L) - nargs;
+    struct lua_frame frame = {
+        .outer = u->frame, .hook = true, .budget = u->hook_budget, .left = u->hook_budget
+    };
+    u->frame = &frame;
+    lua_pushcfunction(L, with_traceback);
+    lua_insert(L, function);
+    int result = lua_pcall(L, nargs, nresults, function);
+    if (result == LUA_OK) {
+        u->frame = frame.outer;
+        lua_remove(L, function);
+        return nresults == LUA_MULTRET ? lua_gettop(L) - function + 1 : nresults;
+    }
+    struct failure failure = describe_failure(L);
+    u->frame = frame.outer;
+    if (failure.exit_status < 0)
+        report(u, "callback", failure.text);
+    else if (u->target)
+        u->target->abort(u->target->opaque, "script exit", failure.exit_status);
+    lua_settop(L, function - 1);
+    return -result;
+}
+
+/* ---- error objects ---- */
+
+int script_raise(lua_State *L, const struct error *err)
+{
+    lua_createtable(L, 0, 2);
+    luaL_where(L, 1);
+    lua_pushstring(L, err->text);
+    lua_concat(L, 2);
+    lua_setfield(L, -2, "text");
+    lua_pushstring(L, err->kind == ERROR_HOST ? "host" : "config");
+    lua_setfield(L, -2, "kind");
+    luaL_setmetatable(L, SCRIPT_ERROR_META);
+    return lua_error(L);
+}
+
+enum script_error_kind script_error_kind(lua_State *L, int index, int *status)
+{
+    enum script_error_kind kind = SCRIPT_ERROR_OTHER;
+    if (!lua_istable(L, index))
+        return kind;
+    index = lua_absindex(L, index);
+    lua_pushliteral(L, "kind");
+    lua_rawget(L, index);
+    const char *name = lua_tostring(L, -1);
+    if (name && !strcmp(name, "config"))
+        kind = SCRIPT_ERROR_CONFIG;
+    else if (name && !strcmp(name, "host"))
+        kind = SCRIPT_ERROR_HOST;
+    else if (name && !strcmp(name, "exit"))
+        kind = SCRIPT_EXIT;
+    lua_pop(L, 1);
+    if (kind == SCRIPT_EXIT) {
+        lua_pushliteral(L, "status");
+        lua_rawget(L, index);
+        *status = (int)lua_tointeger(L, -1);
+        lua_pop(L, 1);
+    }
+    return kind;
+}

@@ -1,0 +1,71 @@
+/* Hooks: the only way from C into Lua.
+ *
+ * hook_call() runs a Lua function in protected mode on a Lua thread of the calling OS thread, with
+ * the machine lock held, within a budget of instructions and memory. What happens when it raises is
+ * the hook's policy; whatever it does, the caller gets control back. A hook may not yield and may
+ * not wait. */
+#pragma once
+
+#include "script/lua_state.h"
+
+/* What happens after a hook has raised. The error is reported once, with a traceback. */
+enum hook_policy {
+    HOOK_PAUSE,   /* pause the machine, so that somebody can look; the hook stays */
+    HOOK_DISABLE, /* the hook is not called again */
+    HOOK_ABORT,   /* end the machine's run */
+};
+
+/* How a hook reaches the machine it belongs to. */
+struct hook_target {
+    void (*pause)(void *opaque, const char *why);
+    void (*abort)(void *opaque, const char *why, int status);
+    void *opaque;
+};
+
+struct hook {
+    struct universe *universe;
+    char *name; /* for messages */
+    int ref;    /* of the function, in the registry */
+    enum hook_policy on_error;
+    const struct hook_target *target; /* NULL: pause and abort only report */
+    uint64_t budget;                  /* 0: the universe's */
+    bool disabled;
+    uint64_t hits, errors;
+    int64_t cost_ns; /* spent in it in all */
+};
+
+/* Make a hook of the function at `index` of `L`. In protected code. */
+void hook_init(struct hook *h, lua_State *L, int index, const char *name, enum hook_policy on_error,
+               const struct hook_target *target);
+/* Lock held; safe while the hook runs, and on a zeroed struct. */
+void hook_fini(struct hook *h);
+
+/* Push arguments: in protected code, with room for 40 values. Returns how many. */
+typedef int (*hook_push_fn)(lua_State *L, void *opaque);
+/* Take the results, at indices 1 to lua_gettop: in protected code. */
+typedef void (*hook_take_fn)(lua_State *L, void *opaque);
+
+/* Call it. `push` and `take` may be NULL. True if it was called and did not raise. When `failed` is
+ * not NULL it gets the error instead of the policy. */
+bool hook_call(struct hook *h, hook_push_fn push, hook_take_fn take, void *opaque,
+               struct error *failed);
+
+/* Run `body(L, opaque)` as main code on the calling thread: protected, no instruction budget, may
+ * wait. Returns a Lua status; the error object or the results are left on *out, which hook_leave()
+ * ends. */
+int hook_enter_main(struct universe *u, lua_CFunction body, void *opaque, lua_State **out);
+void hook_leave(struct universe *u);
+
+/* For luv_set_callback. */
+int hook_luv_callback(lua_State *L, int nargs, int nresults, int flags);
+
+/* ---- error objects ---- */
+
+/* Raise `err` as an error object that prints itself, prefixed with where the Lua caller is. */
+int script_raise(lua_State *L, const struct error *err);
+
+/* What an error value is: its kind and status. Leaves the stack as it was. */
+enum script_error_kind { SCRIPT_ERROR_OTHER, SCRIPT_ERROR_CONFIG, SCRIPT_ERROR_HOST, SCRIPT_EXIT };
+enum script_error_kind script_error_kind(lua_State *L, int index, int *status);
+
+#define SCRIPT_ERROR_META "perilune.error"

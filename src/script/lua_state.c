@@ -1,0 +1,242 @@
+/* The Lua universe: allocator with a cap, instruction budget, Lua threads for OS threads, luv on
+ * our loop. */
+#include "script/lua_state.h"
+
+#include "base/alloc.h"
+#include "script/hook.h"
+
+#include <assert.h>
+#include <lauxlib.h>
+#include <lualib.h>
+#include <luv/luv.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MEMORY_CAP_DEFAULT = 1 << 30, HOOK_BUDGET_DEFAULT = 100000000, SHUTDOWN_ROUNDS = 1000 };
+
+/* Runs in the new universe, with luv as its argument. What it takes away: functions that would run
+ * or end the loop, or make threads that enter Lua without the lock; bytecode, which Lua does not
+ * verify; the parts of debug that lift limits; finalizers written in Lua, because Lua runs them
+ * without counting instructions. */
+static const char prelude[] =
+    "local luv = ...\n"
+    "for _, name in ipairs { 'run', 'stop', 'loop_close', 'walk', 'fork', 'new_thread', "
+    "'new_work',\n"
+    "                        'queue_work', 'thread_create', 'thread_join', 'loop_configure',\n"
+    "                        'update_time', 'setup_args' } do\n"
+    "  luv[name] = nil\n"
+    "end\n"
+    "local traceback, getinfo = debug.traceback, debug.getinfo\n"
+    "for name in pairs(debug) do debug[name] = nil end\n"
+    "debug.traceback, debug.getinfo = traceback, getinfo\n"
+    "string.dump = nil\n"
+    "local load, loadfile, select, set = load, loadfile, select, setmetatable\n"
+    "local type, rawget, error = type, rawget, error\n"
+    "function _G.load(chunk, name, mode, ...)\n"
+    "  return load(chunk, name, 't', ...)\n"
+    "end\n"
+    "function _G.loadfile(path, mode, ...)\n"
+    "  return loadfile(path, 't', ...)\n"
+    "end\n"
+    "function _G.dofile(path)\n"
+    "  local chunk, problem = _G.loadfile(path)\n"
+    "  if not chunk then error(problem, 0) end\n"
+    "  return chunk()\n"
+    "end\n"
+    "function _G.setmetatable(t, meta)\n"
+    "  if type(meta) == 'table' and rawget(meta, '__gc') ~= nil then\n"
+    "    error('setmetatable: __gc is not for scripts; use __close', 2)\n"
+    "  end\n"
+    "  return set(t, meta)\n"
+    "end\n";
+
+/* The cap binds Lua code only: what C pushes between frames (arguments of libuv callbacks) has
+ * nobody to catch the error. */
+static void *universe_alloc(void *opaque, void *ptr, size_t old_size, size_t new_size)
+{
+    struct universe *u = opaque;
+    size_t old = ptr ? old_size : 0;
+    if (!new_size) {
+        free(ptr);
+        u->bytes -= old;
+        return NULL;
+    }
+    if (new_size > old && u->frame && u->bytes - old + new_size > u->memory_cap)
+        return NULL;
+    void *p = realloc(ptr, new_size);
+    if (p)
+        u->bytes += new_size - old;
+    return p;
+}
+
+/* Once a budget is used up every instruction raises, on whatever coroutine, so that a script cannot
+ * swallow the error with pcall and go on. */
+static void count_instructions(lua_State *L, lua_Debug *ar)
+{
+    (void)ar;
+    struct universe *u = universe_of(L);
+    struct lua_frame *f = u->frame;
+    int step = lua_gethookcount(L);
+    if (!f || !f->hook || (!f->exhausted && f->left > (uint64_t)step)) {
+        if (f && f->hook)
+            f->left -= (uint64_t)step;
+        if (step != LUA_COUNT_QUANTUM)
+            lua_sethook(L, count_instructions, LUA_MASKCOUNT, LUA_COUNT_QUANTUM);
+        return;
+    }
+    f->exhausted = true;
+    lua_sethook(L, count_instructions, LUA_MASKCOUNT, 1);
+    luaL_error(L, "used up its budget of %I instructions", (LUAI_UACINT)f->budget);
+}
+
+struct universe *universe_of(lua_State *L)
+{
+    struct universe *u;
+    memcpy(&u, lua_getextraspace(L), sizeof u);
+    return u;
+}
+
+static int new_lua_thread(lua_State *L)
+{
+    lua_State **out = lua_touserdata(L, 1);
+    lua_State *t = lua_newthread(L);
+    luaL_ref(L, LUA_REGISTRYINDEX);
+    luaL_checkstack(t, 4 * LUA_MINSTACK, NULL);
+    *out = t;
+    return 0;
+}
+
+/* The factory is never in the middle of anything, whichever OS thread uses it. */
+static lua_State *make_lua_thread(struct universe *u)
+{
+    lua_State *t = NULL;
+    lua_pushcfunction(u->factory, new_lua_thread);
+    lua_pushlightuserdata(u->factory, &t);
+    if (lua_pcall(u->factory, 1, 0, 0) != LUA_OK)
+        lua_settop(u->factory, 0);
+    return t;
+}
+
+struct lua_os_thread *universe_enter(struct universe *u)
+{
+    assert(machine_lock_mine(loop_lock(u->loop)));
+    pthread_t self = pthread_self();
+    struct lua_os_thread *t = u->threads;
+    while (t && !pthread_equal(t->id, self))
+        t = t->next;
+    if (!t) {
+        t = ALLOC(struct lua_os_thread);
+        t->id = self;
+        t->next = u->threads;
+        u->threads = t;
+    }
+    return t;
+}
+
+lua_State *universe_push_level(struct universe *u, struct lua_os_thread *t)
+{
+    if (t->depth == LUA_DEPTH_MAX)
+        return NULL;
+    if (!t->levels[t->depth])
+        t->levels[t->depth] = make_lua_thread(u);
+    if (!t->levels[t->depth])
+        return NULL;
+    return t->levels[t->depth++];
+}
+
+void universe_pop_level(struct lua_os_thread *t)
+{
+    t->depth--;
+    lua_settop(t->levels[t->depth], 0);
+}
+
+struct lua_frame *universe_block_begin(lua_State *L, const char *what)
+{
+    struct universe *u = universe_of(L);
+    if (u->frame && u->frame->hook)
+        luaL_error(L, "%s waits, and a hook may not", what);
+    struct lua_frame *saved = u->frame;
+    u->frame = NULL;
+    return saved;
+}
+
+void universe_block_end(lua_State *L, struct lua_frame *saved)
+{
+    universe_of(L)->frame = saved;
+}
+
+static int start_universe(lua_State *L)
+{
+    struct universe *u = universe_of(L);
+    /* First of all: coroutines inherit the hook from the one that makes them. */
+    lua_sethook(L, count_instructions, LUA_MASKCOUNT, LUA_COUNT_QUANTUM);
+    luaL_openlibs(L);
+    u->factory = lua_newthread(L);
+    luaL_ref(L, LUA_REGISTRYINDEX);
+    u->luv = lua_newthread(L);
+    luaL_ref(L, LUA_REGISTRYINDEX);
+    luaL_checkstack(u->luv, 4 * LUA_MINSTACK, NULL);
+    luv_set_loop(u->luv, loop_uv(u->loop));
+    luv_set_callback(u->luv, hook_luv_callback);
+    if (luaL_loadbufferx(L, prelude, sizeof prelude - 1, "=prelude", "t") != LUA_OK)
+        return lua_error(L);
+    lua_pushcfunction(u->luv, luaopen_luv);
+    lua_call(u->luv, 0, 1);
+    lua_xmove(u->luv, L, 1);
+    luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+    lua_pushvalue(L, -2);
+    lua_setfield(L, -2, "luv");
+    lua_pop(L, 1);
+    lua_call(L, 1, 0);
+    return 0;
+}
+
+struct universe *universe_new(const struct universe_config *config, struct error *err)
+{
+    struct universe *u = ALLOC(struct universe);
+    u->loop = config->loop;
+    assert(machine_lock_mine(loop_lock(u->loop)));
+    u->memory_cap = config->memory_cap ? config->memory_cap : MEMORY_CAP_DEFAULT;
+    u->hook_budget = config->hook_budget ? config->hook_budget : HOOK_BUDGET_DEFAULT;
+    u->log_name = config->log_name;
+    u->main = lua_newstate(universe_alloc, u);
+    if (u->main) {
+        memcpy(lua_getextraspace(u->main), &u, sizeof u);
+        lua_pushcfunction(u->main, start_universe);
+        if (lua_pcall(u->main, 0, 0, 0) == LUA_OK)
+            return u;
+        error_set_host(err, 0, "cannot start Lua: %s", lua_tostring(u->main, -1));
+        lua_close(u->main);
+    } else {
+        error_set_host(err, 0, "cannot start Lua: out of memory");
+    }
+    free(u);
+    return NULL;
+}
+
+void universe_free(struct universe *u)
+{
+    if (!u)
+        return;
+    assert(machine_lock_mine(loop_lock(u->loop)));
+    /* luv's close callbacks and requests under way (files, names) need a live state. Handles still
+     * open are closed by their finalizers, and their memory is freed by the loop. */
+    loop_poll(u->loop);
+    uv_loop_t *uv = loop_uv(u->loop);
+    for (int i = 0; uv->active_reqs.count && i < SHUTDOWN_ROUNDS; i++) {
+        loop_poll(u->loop);
+        struct timespec ms = { .tv_nsec = 1000000 };
+        if (uv->active_reqs.count)
+            nanosleep(&ms, NULL);
+    }
+    if (!uv->active_reqs.count) {
+        lua_close(u->main);
+        loop_poll(u->loop);
+    }
+    while (u->threads) {
+        struct lua_os_thread *t = u->threads;
+        u->threads = t->next;
+        free(t);
+    }
+    free(u);
+}

@@ -1,0 +1,82 @@
+/* The Lua universe: one Lua state for the process, entered by several OS threads in turn.
+ *
+ * docs/loop.md is the contract. Whoever enters holds the machine lock. Each OS thread runs Lua on
+ * Lua threads of its own, one per level of nesting, so that stacks never interleave; they are
+ * anchored in the registry. hook.h has the only way in. */
+#pragma once
+
+#include "base/error.h"
+#include "loop/loop.h"
+
+#include <lua.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    LUA_DEPTH_MAX = 8,       /* hooks within hooks on one OS thread */
+    LUA_COUNT_QUANTUM = 1000 /* instructions between two looks at the budget */
+};
+
+struct universe_config {
+    struct loop *loop;
+    size_t memory_cap;    /* bytes that Lua may hold; 0: 1 GiB */
+    uint64_t hook_budget; /* Lua instructions that one call of a hook may take; 0: 100 million */
+    const char *log_name; /* who speaks when a script fails */
+};
+
+struct hook_target;
+
+/* What limits the Lua code that runs now. On the C stack of hook_call; guarded by the machine lock.
+ */
+struct lua_frame {
+    struct lua_frame *outer;
+    bool hook;      /* instructions are limited, and it may not wait */
+    bool exhausted; /* the budget is used up: every further instruction raises */
+    uint64_t budget, left;
+};
+
+/* The Lua threads of one OS thread. */
+struct lua_os_thread {
+    pthread_t id;
+    lua_State *levels[LUA_DEPTH_MAX];
+    unsigned depth; /* levels in use */
+    struct lua_os_thread *next;
+};
+
+struct universe {
+    struct loop *loop;
+    lua_State *main;    /* never runs anything after the start */
+    lua_State *factory; /* makes Lua threads */
+    lua_State *luv;     /* where libuv callbacks arrive */
+    struct lua_os_thread *threads;
+    struct lua_frame *frame; /* of whoever holds the lock; NULL: no Lua code is running */
+    size_t bytes, memory_cap;
+    uint64_t hook_budget;
+    const char *log_name;
+    const struct hook_target
+        *target; /* takes a request to exit made in a libuv callback; may be NULL */
+    void *owner; /* struct script */
+};
+
+/* The standard libraries without what would break the contract, and luv as module "luv". The lock
+ * must be held. */
+struct universe *universe_new(const struct universe_config *config, struct error *err);
+
+/* Lets closing handles and requests under way finish, then closes the state. Lock held. */
+void universe_free(struct universe *u);
+
+/* The universe that a state belongs to. */
+struct universe *universe_of(lua_State *L);
+
+/* The calling OS thread's Lua threads; NULL when out of memory. Asserts that the lock is held. */
+struct lua_os_thread *universe_enter(struct universe *u);
+
+/* The Lua thread for one more level of nesting; NULL when there are too many, or out of memory. */
+lua_State *universe_push_level(struct universe *u, struct lua_os_thread *t);
+void universe_pop_level(struct lua_os_thread *t);
+
+/* Around a C function called from Lua that releases the machine lock to wait: others may enter Lua
+ * meanwhile. Raises an error in a hook, which may not wait. */
+struct lua_frame *universe_block_begin(lua_State *L, const char *what);
+void universe_block_end(lua_State *L, struct lua_frame *saved);
