@@ -124,14 +124,16 @@ static void send_tcp(struct world *w, uint8_t flags)
     st_be16(f + 36, t->peer_port);
     st_be32(f + 38, t->seq);
     st_be32(f + 42, flags & TCP_ACK ? t->ack : 0);
-    f[46] = 5 << 4;
+    size_t len = flags & TCP_SYN ? 24 : 20; /* with the largest segment: 1460 */
+    memcpy(f + 54, (const uint8_t[]){ 2, 4, 0x05, 0xb4 }, len - 20);
+    f[46] = (uint8_t)(len << 2);
     f[47] = flags;
     st_be16(f + 48, 65535);
     f[23] = 6;
     st_be32(f + 26, GUEST);
     st_be32(f + 30, GATEWAY);
-    st_be16(f + 50, segment_checksum(f, 20));
-    send_ip(w, f, gateway_mac, GUEST, GATEWAY, 6, 20);
+    st_be16(f + 50, segment_checksum(f, len));
+    send_ip(w, f, gateway_mac, GUEST, GATEWAY, 6, len);
 }
 
 static uint8_t stream_byte(uint64_t at)
@@ -272,6 +274,8 @@ static bool world_done(void *opaque)
     struct world *w = opaque;
     if (!w->door_shut)
         door_drain(w->door);
+    if (!w->door_shut && door_pending(w->door))
+        loop_wake(w->loop); /* what came meanwhile, behind others, has not knocked */
     return (w->done && w->done(w)) || loop_realtime_ns() > w->deadline;
 }
 
