@@ -42,6 +42,7 @@ void machine_init(struct machine *m, struct loop *loop, struct type_registry *ty
     m->dead_lines = NULL;
     m->current_cpu = NULL;
     m->eoi_listeners = NULL;
+    m->msi = NULL;
 }
 
 static struct device *newest(struct machine *m, bool realized_only)
