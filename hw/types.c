@@ -2,7 +2,20 @@
  * registers anything behind anybody's back. */
 #include "hw/types.h"
 
-#define HW_TYPES(TYPE)
+#define HW_TYPES(TYPE) \
+    TYPE(a20_gate_type) \
+    TYPE(apic_type) \
+    TYPE(debug_exit_type) \
+    TYPE(i8042_type) \
+    TYPE(i8254_type) \
+    TYPE(i8259_type) \
+    TYPE(ioapic_type) \
+    TYPE(ioport80_type) \
+    TYPE(irq_splitter_type) \
+    TYPE(mc146818_type) \
+    TYPE(pcspk_type) \
+    TYPE(port92_type) \
+    TYPE(serial_16550a_type)
 
 #define DECLARE(type) extern const struct device_type type;
 #define ENTRY(type)   &type,
