@@ -24,12 +24,14 @@ void machine_lock_take(struct machine_lock *l)
     unsigned ticket = atomic_fetch_add(&l->next_ticket, 1);
     if (atomic_load_explicit(&l->now_serving, memory_order_acquire) != ticket) {
         pthread_mutex_lock(&l->mutex);
-        while (atomic_load_explicit(&l->now_serving, memory_order_acquire) != ticket)
+        while (atomic_load(&l->now_serving) != ticket)
             pthread_cond_wait(&l->served, &l->mutex);
         pthread_mutex_unlock(&l->mutex);
     }
     atomic_store_explicit(&l->owner, pthread_self(), memory_order_relaxed);
-    atomic_store_explicit(&l->held, true, memory_order_relaxed);
+    /* After the owner, so that who sees the lock held never takes an earlier owner for the present
+     * one. */
+    atomic_store_explicit(&l->held, true, memory_order_release);
 }
 
 void machine_lock_release(struct machine_lock *l)
@@ -50,7 +52,7 @@ void machine_lock_release(struct machine_lock *l)
 
 bool machine_lock_mine(struct machine_lock *l)
 {
-    return atomic_load_explicit(&l->held, memory_order_relaxed) &&
+    return atomic_load_explicit(&l->held, memory_order_acquire) &&
            pthread_equal(atomic_load_explicit(&l->owner, memory_order_relaxed), pthread_self());
 }
 
