@@ -388,7 +388,7 @@ static bool convert_link(const struct device *d, const struct prop *p, struct pr
 }
 
 static bool convert_object(const struct device *d, const struct prop *p, struct prop_value v,
-                            union content *c, struct error *err)
+                           union content *c, struct error *err)
 {
     if (v.type != VALUE_OBJECT && v.type != VALUE_NONE)
         return wrong(d, p, v, err, "an object is needed: a %s",

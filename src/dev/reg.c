@@ -21,7 +21,8 @@ size_t reg_table_slots(const struct reg *table, size_t len)
     return slots;
 }
 
-/* A bit is of one kind of access, except that one which reading clears may be of another as well. */
+/* A bit is of one kind of access, except that one which reading clears may be of another as well.
+ */
 static void check_access(const struct reg *r)
 {
     assert(!(r->rw & (r->ro | r->w1c | r->w1s | r->wo)));
