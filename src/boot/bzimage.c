@@ -115,9 +115,7 @@ static bool load_unpacked(struct boot_load *b, const struct bzimage *z, struct e
     /* gzip's own trailer ends with the size; the other formats have it appended. */
     bool own = strcmp(b->report.payload, "gzip") == 0;
     struct unpack *u = unpack_open(z->payload, z->payload_size - (own ? 0 : 4), err);
-    if (!u)
-        return false;
-    bool ok = unpack_elf(b, u, total, err);
+    bool ok = u && unpack_elf(b, u, total, err);
     unpack_close(u);
     if (!ok) {
         error_prefix(err, "packed kernel: ");

@@ -1,6 +1,7 @@
 /* A machine of RAM alone, and files written byte by byte, for the tests of the loaders. */
 #pragma once
 
+#define _GNU_SOURCE 1
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
