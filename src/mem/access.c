@@ -200,6 +200,16 @@ bool view_is_alive(const struct mem *m, uint64_t finished, const struct flatview
     return true;
 }
 
+/* Does the access, which leaves its range, belong to the range's region all the same? */
+static bool takes_whole(const struct flat_range *r, uint64_t addr, unsigned size)
+{
+    const struct region *region = r->region;
+    if (region->kind != REGION_IO || !region->ops->whole)
+        return false;
+    uint64_t offset = r->offset + (addr - r->start);
+    return region->last - offset >= size - 1;
+}
+
 /* The first piece of an access that leaves its range: within one range or hole, and aligned. */
 static unsigned first_piece(const struct flatview *v, uint64_t addr, unsigned left)
 {
@@ -245,6 +255,8 @@ enum mem_result view_load(struct mem *m, const struct flatview *v, uint64_t addr
     const struct flat_range *r = flatview_lookup(v, addr);
     if (LIKELY(r && r->last - addr >= size - 1))
         return flat_range_load(r, addr, size, value);
+    if (r && takes_whole(r, addr, size))
+        return device_load(r->region, r->offset + (addr - r->start), size, value);
     const struct flat_range *next = r ? r : flatview_next(v, addr);
     if (!r && UINT64_MAX - addr >= size - 1 && (!next || next->start - addr >= size)) {
         *value = bits_mask(size * 8);
@@ -278,6 +290,8 @@ enum mem_result view_store(struct mem *m, const struct flatview *v, uint64_t add
     const struct flat_range *r = flatview_lookup(v, addr);
     if (LIKELY(r && r->last - addr >= size - 1))
         return flat_range_store(r, addr, size, value);
+    if (r && takes_whole(r, addr, size))
+        return device_store(r->region, r->offset + (addr - r->start), size, value);
     const struct flat_range *next = r ? r : flatview_next(v, addr);
     if (!r && UINT64_MAX - addr >= size - 1 && (!next || next->start - addr >= size)) {
         m->stats.unassigned_writes++;

@@ -196,6 +196,32 @@ static void unassigned(void **state)
     tear_down(f);
 }
 
+static void whole_cycles_are_not_cut(void **state)
+{
+    static const struct region_ops whole = { DEVICE_OPS, .whole = true };
+    struct fixture *f = set_up(PAGE);
+    struct device below, above;
+    uint64_t v;
+    device_init(&below, f, "below", 4, &whole);
+    device_init(&above, f, "above", 1, &plain);
+    region_add(&f->root, 0x10, &below.region, 0);
+    region_add(&f->root, 0x11, &above.region, 1);
+    assert_int_equal(address_space_store(f->as, 0x10, 4, 0x44332211), MEM_OK);
+    assert_log(&below, "w4@0=44332211 ");
+    assert_log(&above, "");
+    assert_int_equal(address_space_load(f->as, 0x10, 4, &v), MEM_OK);
+    assert_int_equal(v, 0x44332211);
+    assert_log(&below, "r4@0 ");
+    /* one that begins in the middle is the other's, and one that does not fit is cut */
+    assert_int_equal(address_space_load(f->as, 0x11, 1, &v), MEM_OK);
+    assert_log(&above, "r1@0 ");
+    assert_int_equal(address_space_load(f->as, 0x12, 4, &v), MEM_UNASSIGNED);
+    assert_log(&below, "r2@2 ");
+    region_fini(&above.region);
+    region_fini(&below.region);
+    tear_down(f);
+}
+
 static void cut_accesses_are_made_of_pieces(void **state)
 {
     struct fixture *f = set_up(0x10000);
@@ -373,6 +399,7 @@ int main(void)
         cmocka_unit_test(unassigned),
         cmocka_unit_test(cut_accesses_are_made_of_pieces),
         cmocka_unit_test(copies_use_wide_accesses),
+        cmocka_unit_test(whole_cycles_are_not_cut),
         cmocka_unit_test(ram_pages),
         cmocka_unit_test(ram_that_cannot_be_had),
         cmocka_unit_test(devices_may_change_the_topology),
