@@ -6,6 +6,9 @@
     TYPE(a20_gate_type) \
     TYPE(apic_type) \
     TYPE(debug_exit_type) \
+    TYPE(e1000_type) \
+    TYPE(i440fx_pcihost_type) \
+    TYPE(i440fx_type) \
     TYPE(i8042_type) \
     TYPE(i8254_type) \
     TYPE(i8259_type) \
@@ -14,6 +17,8 @@
     TYPE(irq_splitter_type) \
     TYPE(mc146818_type) \
     TYPE(pcspk_type) \
+    TYPE(piix3_type) \
+    TYPE(piix4_pm_type) \
     TYPE(port92_type) \
     TYPE(serial_16550a_type)
 

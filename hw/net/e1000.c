@@ -1,0 +1,768 @@
+/* Intel 82540EM gigabit Ethernet controller ("e1000"): registers, interrupts, lifecycle.
+ *
+ * Intel, "PCI/PCI-X Family of Gigabit Ethernet Controllers Software Developer's Manual", 317453: 13
+ * (registers), 3.2.7 (receive interrupt delays), 3.4.3 (transmit ones), 13.4.18 (throttling), 14.3
+ * (resets). Registers are rows of a table; those without functions hold what is written to them and
+ * act where tx, rx and nvm look at them. Flow control frames, wake-up filters and the packet
+ * buffer's own memory are not modelled: the last two do not answer.
+ *
+ * BAR 0 is the registers, BAR 1 a window on them. All time is virtual. The device owns its port;
+ * the network backend given as `netdev` is joined to it by a link for as long as the device is
+ * realized. Machine lock for all of it. */
+#include "base/log.h"
+#include "hw/net/e1000_internal.h"
+
+#include <assert.h>
+
+/* ---- DMA ---- */
+
+/* A guest may place rings and buffers anywhere, our own registers included: those must not start a
+ * transfer in the middle of another. */
+bool e1000_dma_read(struct e1000 *s, uint64_t addr, void *buf, size_t len)
+{
+    s->in_dma = true;
+    enum mem_result r = address_space_read(s->pci.dma, addr, buf, len);
+    s->in_dma = false;
+    return r == MEM_OK;
+}
+
+bool e1000_dma_write(struct e1000 *s, uint64_t addr, const void *buf, size_t len)
+{
+    s->in_dma = true;
+    enum mem_result r = address_space_write(s->pci.dma, addr, buf, len);
+    s->in_dma = false;
+    return r == MEM_OK;
+}
+
+uint16_t e1000_sum(const uint8_t *data, size_t len, uint32_t initial)
+{
+    /* A ones' complement sum is the same in either byte order but for a final swap (RFC 1071, 2).
+     */
+    uint64_t sum = __builtin_bswap32(initial);
+    size_t i = 0;
+    for (; i + 4 <= len; i += 4)
+        sum += ld_le32(data + i);
+    uint32_t rest = 0;
+    memcpy(&rest, data + i, len - i);
+    sum += rest;
+    sum = (sum & 0xffffffff) + (sum >> 32);
+    sum = (sum & 0xffffffff) + (sum >> 32);
+    sum = (sum & 0xffff) + (sum >> 16);
+    sum = (sum & 0xffff) + (sum >> 16);
+    return __builtin_bswap16((uint16_t)sum);
+}
+
+/* ---- interrupts ---- */
+
+static int64_t e1000_throttle_ns(struct e1000 *s)
+{
+    return s->mitigation ? (int64_t)*e1000_reg(s, E1000_ITR) * E1000_ITR_UNIT_NS : 0;
+}
+
+/* The pin is high while an enabled cause is set, but is raised no more often than ITR allows. */
+static void e1000_update_irq(struct e1000 *s)
+{
+    bool pending = *e1000_reg(s, E1000_ICR) & *e1000_reg(s, E1000_IMS);
+    if (!pending || s->asserted) {
+        timer_cancel(&s->throttle);
+        s->asserted = pending;
+        pci_set_irq(&s->pci, pending);
+        return;
+    }
+    int64_t open = s->asserted_ns + e1000_throttle_ns(s);
+    if (s->asserted_ns >= 0 && e1000_now(s) < open) {
+        timer_set(&s->throttle, open);
+        return;
+    }
+    s->asserted = true;
+    s->asserted_ns = e1000_now(s);
+    timer_cancel(&s->throttle);
+    pci_set_irq(&s->pci, true);
+}
+
+static void e1000_throttle_fired(void *opaque)
+{
+    e1000_update_irq(opaque);
+}
+
+void e1000_raise(struct e1000 *s, uint32_t causes)
+{
+    *e1000_reg(s, E1000_ICR) |= causes;
+    e1000_update_irq(s);
+}
+
+/* A delay starts over with every packet, an absolute one with the first. */
+static void e1000_raise_later(struct e1000 *s, uint32_t cause, uint32_t delay, uint32_t absolute,
+                              struct timer *delay_timer, struct timer *absolute_timer)
+{
+    delay &= 0xffff;
+    absolute &= 0xffff;
+    if (!s->mitigation || delay == 0) {
+        e1000_raise(s, cause);
+        return;
+    }
+    timer_set(delay_timer, e1000_now(s) + (int64_t)delay * E1000_DELAY_UNIT_NS);
+    if (absolute && !timer_is_set(absolute_timer))
+        timer_set(absolute_timer, e1000_now(s) + (int64_t)absolute * E1000_DELAY_UNIT_NS);
+}
+
+void e1000_raise_rx(struct e1000 *s)
+{
+    e1000_raise_later(s, E1000_ICR_RXT0, *e1000_reg(s, E1000_RDTR), *e1000_reg(s, E1000_RADV),
+                      &s->rx_delay, &s->rx_absolute);
+}
+
+void e1000_raise_tx(struct e1000 *s)
+{
+    e1000_raise_later(s, E1000_ICR_TXDW, *e1000_reg(s, E1000_TIDV), *e1000_reg(s, E1000_TADV),
+                      &s->tx_delay, &s->tx_absolute);
+}
+
+static void e1000_rx_delay_fired(void *opaque)
+{
+    struct e1000 *s = opaque;
+    timer_cancel(&s->rx_delay);
+    timer_cancel(&s->rx_absolute);
+    e1000_raise(s, E1000_ICR_RXT0);
+}
+
+static void e1000_tx_delay_fired(void *opaque)
+{
+    struct e1000 *s = opaque;
+    timer_cancel(&s->tx_delay);
+    timer_cancel(&s->tx_absolute);
+    e1000_raise(s, E1000_ICR_TXDW);
+}
+
+static uint32_t e1000_read_icr(void *opaque, unsigned index)
+{
+    struct e1000 *s = opaque;
+    uint32_t causes = *e1000_reg(s, E1000_ICR);
+    *e1000_reg(s, E1000_ICR) = 0;
+    e1000_update_irq(s);
+    return causes;
+}
+
+static void e1000_write_icr(void *opaque, unsigned index, uint32_t written)
+{
+    struct e1000 *s = opaque;
+    *e1000_reg(s, E1000_ICR) &= ~written;
+    e1000_update_irq(s);
+}
+
+static void e1000_write_ics(void *opaque, unsigned index, uint32_t written)
+{
+    e1000_raise(opaque, written & E1000_ICR_ALL);
+}
+
+static void e1000_write_ims(void *opaque, unsigned index, uint32_t written)
+{
+    e1000_update_irq(opaque);
+}
+
+static void e1000_write_imc(void *opaque, unsigned index, uint32_t written)
+{
+    struct e1000 *s = opaque;
+    *e1000_reg(s, E1000_IMS) &= ~written;
+    e1000_update_irq(s);
+}
+
+static void e1000_write_itr(void *opaque, unsigned index, uint32_t written)
+{
+    e1000_update_irq(opaque);
+}
+
+/* "Flush partial descriptor": what is delayed comes now. */
+static void e1000_write_rdtr(void *opaque, unsigned index, uint32_t written)
+{
+    struct e1000 *s = opaque;
+    if (written & E1000_RDTR_FPD && timer_is_set(&s->rx_delay))
+        e1000_rx_delay_fired(s);
+}
+
+static void e1000_write_tidv(void *opaque, unsigned index, uint32_t written)
+{
+    struct e1000 *s = opaque;
+    if (written & E1000_TIDV_FPD && timer_is_set(&s->tx_delay))
+        e1000_tx_delay_fired(s);
+}
+
+/* ---- statistics ---- */
+
+static bool e1000_is_wide(uint32_t counter)
+{
+    return counter == E1000_GORCL || counter == E1000_GOTCL || counter == E1000_TORL ||
+           counter == E1000_TOTL;
+}
+
+void e1000_count(struct e1000 *s, uint32_t counter, uint64_t n)
+{
+    uint32_t *low = e1000_reg(s, counter);
+    bool wide = e1000_is_wide(counter);
+    uint32_t *high = wide ? e1000_reg(s, counter + 4) : NULL;
+    uint64_t max = wide ? UINT64_MAX : UINT32_MAX;
+    uint64_t v = wide ? (uint64_t)*high << 32 | *low : *low;
+    v = max - v < n ? max : v + n;
+    *low = (uint32_t)v;
+    if (wide)
+        *high = v >> 32;
+}
+
+void e1000_count_size(struct e1000 *s, uint32_t first, size_t len)
+{
+    static const uint16_t limits[] = { 64, 127, 255, 511, 1023 };
+    unsigned i = 0;
+    while (i < ARRAY_LEN(limits) && len > limits[i])
+        i++;
+    e1000_count(s, first + 4 * i, 1);
+}
+
+/* Reading the high half of a wide counter clears the low one too (13.7). */
+static uint32_t e1000_read_wide(struct e1000 *s, uint32_t low)
+{
+    *e1000_reg(s, low) = 0;
+    return *e1000_reg(s, low + 4);
+}
+
+static uint32_t e1000_read_gorch(void *opaque, unsigned index)
+{
+    return e1000_read_wide(opaque, E1000_GORCL);
+}
+
+static uint32_t e1000_read_gotch(void *opaque, unsigned index)
+{
+    return e1000_read_wide(opaque, E1000_GOTCL);
+}
+
+static uint32_t e1000_read_torh(void *opaque, unsigned index)
+{
+    return e1000_read_wide(opaque, E1000_TORL);
+}
+
+static uint32_t e1000_read_toth(void *opaque, unsigned index)
+{
+    return e1000_read_wide(opaque, E1000_TOTL);
+}
+
+/* ---- control, status, link ---- */
+
+bool e1000_wire_up(const struct e1000 *s)
+{
+    return s->port.link && net_link_is_up(s->port.link);
+}
+
+static void e1000_rx_maybe_ready(struct e1000 *s)
+{
+    if (s->port.link && e1000_rx_can_receive(s))
+        net_port_ready(&s->port);
+}
+
+void e1000_update_link(struct e1000 *s)
+{
+    bool up = s->phy_link && *e1000_reg(s, E1000_CTRL) & E1000_CTRL_SLU;
+    if (up == s->link_up)
+        return;
+    s->link_up = up;
+    e1000_raise(s, E1000_ICR_LSC);
+    e1000_rx_maybe_ready(s);
+}
+
+static uint32_t e1000_read_status(void *opaque, unsigned index)
+{
+    struct e1000 *s = opaque;
+    uint32_t ctrl = *e1000_reg(s, E1000_CTRL), v = E1000_STATUS_MTXCKOK;
+    unsigned phy_speed = e1000_phy_speed(s);
+    unsigned speed = ctrl & E1000_CTRL_FRCSPD ? ctrl >> E1000_CTRL_SPEED_SHIFT & 3 : phy_speed;
+    bool full = ctrl & E1000_CTRL_FRCDPX ? ctrl & E1000_CTRL_FD : e1000_phy_full_duplex(s);
+    if (s->link_up)
+        v |= E1000_STATUS_LU;
+    if (full)
+        v |= E1000_STATUS_FD;
+    return v | speed << E1000_STATUS_SPEED_SHIFT | phy_speed << E1000_STATUS_ASDV_SHIFT;
+}
+
+static void e1000_mac_reset(struct e1000 *s);
+
+static void e1000_write_ctrl(void *opaque, unsigned index, uint32_t written)
+{
+    struct e1000 *s = opaque;
+    if (written & E1000_CTRL_RST) {
+        e1000_mac_reset(s);
+        return;
+    }
+    if (written & E1000_CTRL_PHY_RST)
+        e1000_phy_reset(s);
+    e1000_update_link(s);
+}
+
+static void e1000_write_tctl(void *opaque, unsigned index, uint32_t written)
+{
+    e1000_tx_run(opaque);
+}
+
+static void e1000_write_tdt(void *opaque, unsigned index, uint32_t written)
+{
+    e1000_tx_run(opaque);
+}
+
+static void e1000_write_rx(void *opaque, unsigned index, uint32_t written)
+{
+    e1000_rx_maybe_ready(opaque);
+}
+
+/* ---- the table ---- */
+
+#define ALL UINT32_MAX
+/* A register that holds what is written to it. */
+#define PLAIN(NAME, MASK, RESET)                                          \
+    {                                                                     \
+        .name = #NAME, .offset = E1000_##NAME, .rw = MASK, .reset = RESET \
+    }
+#define COUNTER(NAME)                                    \
+    {                                                    \
+        .name = #NAME, .offset = E1000_##NAME, .rc = ALL \
+    }
+#define WIDE_LOW(NAME)                                   \
+    {                                                    \
+        .name = #NAME, .offset = E1000_##NAME, .ro = ALL \
+    }
+#define WIDE_HIGH(NAME, READ)                                          \
+    {                                                                  \
+        .name = #NAME, .offset = E1000_##NAME, .rc = ALL, .read = READ \
+    }
+
+static const struct reg e1000_table[] = {
+    { .name = "CTRL",
+      .offset = E1000_CTRL,
+      .rw = 0x58fc1be9,
+      .reset = E1000_CTRL_FD | 2 << E1000_CTRL_SPEED_SHIFT,
+      .write = e1000_write_ctrl },
+    { .name = "STATUS", .offset = E1000_STATUS, .ro = ALL, .read = e1000_read_status },
+    { .name = "EECD",
+      .offset = E1000_EECD,
+      .rw = E1000_EECD_SK | E1000_EECD_CS | E1000_EECD_DI | E1000_EECD_FWE | E1000_EECD_REQ,
+      .ro = E1000_EECD_DO | E1000_EECD_GNT | E1000_EECD_PRES,
+      .reset = 0x10,
+      .read = e1000_read_eecd,
+      .write = e1000_write_eecd },
+    { .name = "EERD", .offset = E1000_EERD, .ro = ALL, .write = e1000_write_eerd },
+    PLAIN(CTRL_EXT, 0x00e7fff0, 0),
+    PLAIN(FLA, 0x37, 0),
+    { .name = "MDIC", .offset = E1000_MDIC, .ro = ALL, .write = e1000_write_mdic },
+    PLAIN(FCAL, ALL, 0x00c28001),
+    PLAIN(FCAH, 0xffff, 0x0100),
+    PLAIN(FCT, 0xffff, 0x8808),
+    PLAIN(VET, 0xffff, 0x8100),
+    PLAIN(FCTTV, 0xffff, 0),
+    PLAIN(TXCW, ALL, 0),
+    { .name = "RXCW", .offset = E1000_RXCW, .ro = ALL },
+    PLAIN(LEDCTL, ALL, 0x07068302),
+    PLAIN(PBA, 0xffff, 0x30),
+
+    { .name = "ICR",
+      .offset = E1000_ICR,
+      .ro = E1000_ICR_ALL,
+      .read = e1000_read_icr,
+      .write = e1000_write_icr },
+    { .name = "ITR", .offset = E1000_ITR, .rw = 0xffff, .write = e1000_write_itr },
+    { .name = "ICS", .offset = E1000_ICS, .write = e1000_write_ics },
+    { .name = "IMS", .offset = E1000_IMS, .w1s = E1000_ICR_ALL, .write = e1000_write_ims },
+    { .name = "IMC", .offset = E1000_IMC, .write = e1000_write_imc },
+
+    { .name = "RCTL", .offset = E1000_RCTL, .rw = 0x06dfb3fe, .write = e1000_write_rx },
+    PLAIN(RDFH, 0x1fff, 0),
+    PLAIN(RDFT, 0x1fff, 0),
+    PLAIN(RDFHS, 0x1fff, 0),
+    PLAIN(RDFTS, 0x1fff, 0),
+    PLAIN(RDFPC, 0x1fff, 0),
+    PLAIN(FCRTL, 0x8000fff8, 0),
+    PLAIN(FCRTH, 0x8000fff8, 0),
+    PLAIN(RDBAL, 0xfffffff0, 0),
+    PLAIN(RDBAH, ALL, 0),
+    { .name = "RDLEN", .offset = E1000_RDLEN, .rw = 0xfff80, .write = e1000_write_rx },
+    { .name = "RDH", .offset = E1000_RDH, .rw = 0xffff, .write = e1000_write_rx },
+    { .name = "RDT", .offset = E1000_RDT, .rw = 0xffff, .write = e1000_write_rx },
+    { .name = "RDTR", .offset = E1000_RDTR, .rw = 0xffff, .write = e1000_write_rdtr },
+    PLAIN(RXDCTL, 0x013f3f3f, 0),
+    PLAIN(RADV, 0xffff, 0),
+    PLAIN(RSRPD, 0xfff, 0),
+    PLAIN(RXCSUM, 0x3ff, 0),
+    { .name = "MTA", .offset = E1000_MTA, .count = E1000_MTA_WORDS, .rw = ALL },
+    { .name = "RA", .offset = E1000_RA, .count = 2 * E1000_RA_PAIRS, .rw = ALL },
+    { .name = "VFTA", .offset = E1000_VFTA, .count = E1000_VFTA_WORDS, .rw = ALL },
+
+    { .name = "TCTL", .offset = E1000_TCTL, .rw = 0x01fffffa, .write = e1000_write_tctl },
+    PLAIN(TIPG, 0x3fffffff, 0),
+    PLAIN(AIFS, 0xffff, 0),
+    PLAIN(TXDMAC, 1, 0),
+    PLAIN(TDFH, 0x7ff, 0),
+    PLAIN(TDFT, 0x7ff, 0),
+    PLAIN(TDFHS, 0x1fff, 0),
+    PLAIN(TDFTS, 0x1fff, 0),
+    PLAIN(TDFPC, 0x1fff, 0),
+    PLAIN(TDBAL, 0xfffffff0, 0),
+    PLAIN(TDBAH, ALL, 0),
+    PLAIN(TDLEN, 0xfff80, 0),
+    PLAIN(TDH, 0xffff, 0),
+    { .name = "TDT", .offset = E1000_TDT, .rw = 0xffff, .write = e1000_write_tdt },
+    { .name = "TIDV", .offset = E1000_TIDV, .rw = 0xffff, .write = e1000_write_tidv },
+    PLAIN(TXDCTL, 0xff3f3f3f, 0),
+    PLAIN(TADV, 0xffff, 0),
+    PLAIN(TSPMT, ALL, 0x01000400),
+
+    COUNTER(CRCERRS),
+    COUNTER(ALGNERRC),
+    COUNTER(SYMERRS),
+    COUNTER(RXERRC),
+    COUNTER(MPC),
+    COUNTER(SCC),
+    COUNTER(ECOL),
+    COUNTER(MCC),
+    COUNTER(LATECOL),
+    COUNTER(COLC),
+    COUNTER(DC),
+    COUNTER(TNCRS),
+    COUNTER(SEC),
+    COUNTER(CEXTERR),
+    COUNTER(RLEC),
+    COUNTER(XONRXC),
+    COUNTER(XONTXC),
+    COUNTER(XOFFRXC),
+    COUNTER(XOFFTXC),
+    COUNTER(FCRUC),
+    COUNTER(PRC64),
+    COUNTER(PRC127),
+    COUNTER(PRC255),
+    COUNTER(PRC511),
+    COUNTER(PRC1023),
+    COUNTER(PRC1522),
+    COUNTER(GPRC),
+    COUNTER(BPRC),
+    COUNTER(MPRC),
+    COUNTER(GPTC),
+    WIDE_LOW(GORCL),
+    WIDE_HIGH(GORCH, e1000_read_gorch),
+    WIDE_LOW(GOTCL),
+    WIDE_HIGH(GOTCH, e1000_read_gotch),
+    COUNTER(RNBC),
+    COUNTER(RUC),
+    COUNTER(RFC),
+    COUNTER(ROC),
+    COUNTER(RJC),
+    COUNTER(MGTPRC),
+    COUNTER(MGTPDC),
+    COUNTER(MGTPTC),
+    WIDE_LOW(TORL),
+    WIDE_HIGH(TORH, e1000_read_torh),
+    WIDE_LOW(TOTL),
+    WIDE_HIGH(TOTH, e1000_read_toth),
+    COUNTER(TPR),
+    COUNTER(TPT),
+    COUNTER(PTC64),
+    COUNTER(PTC127),
+    COUNTER(PTC255),
+    COUNTER(PTC511),
+    COUNTER(PTC1023),
+    COUNTER(PTC1522),
+    COUNTER(MPTC),
+    COUNTER(BPTC),
+    COUNTER(TSCTC),
+    COUNTER(TSCTFC),
+
+    PLAIN(WUC, 0xf, 0),
+    PLAIN(WUFC, 0x000f00ff, 0),
+    { .name = "WUS", .offset = E1000_WUS, .w1c = 0x000f00ff },
+    PLAIN(MANC, ALL, 0),
+    PLAIN(IPAV, 0x0001000f, 0),
+    { .name = "WUPL", .offset = E1000_WUPL, .ro = 0xfff },
+};
+
+/* ---- access ---- */
+
+static bool e1000_may_access(struct e1000 *s)
+{
+    if (s->in_dma)
+        log_guest(device_name(&s->pci.dev), "its own DMA reaches its registers: ignored");
+    return !s->in_dma;
+}
+
+static uint64_t e1000_mmio_read(void *opaque, uint64_t offset, unsigned size)
+{
+    struct e1000 *s = opaque;
+    return e1000_may_access(s) ? reg_bank_read(&s->bank, offset) : UINT32_MAX;
+}
+
+static void e1000_mmio_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
+{
+    struct e1000 *s = opaque;
+    if (e1000_may_access(s))
+        reg_bank_write(&s->bank, offset, value);
+}
+
+/* Registers are doublewords (13.2). A narrow access would need a read beside it, which has effects
+ * here. */
+static const struct region_ops e1000_mmio_ops = {
+    .read = e1000_mmio_read,
+    .write = e1000_mmio_write,
+    .valid = { .min = 4, .max = 8 },
+    .impl = { .min = 4, .max = 4 },
+};
+
+/* The register that IOADDR selects, or false. */
+static bool e1000_io_target(struct e1000 *s, uint64_t offset)
+{
+    return offset == E1000_IODATA && s->io_address < E1000_MMIO_SIZE && e1000_may_access(s);
+}
+
+static uint64_t e1000_io_read(void *opaque, uint64_t offset, unsigned size)
+{
+    struct e1000 *s = opaque;
+    if (offset == E1000_IOADDR)
+        return s->io_address;
+    return e1000_io_target(s, offset) ? reg_bank_read(&s->bank, s->io_address) : 0;
+}
+
+static void e1000_io_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
+{
+    struct e1000 *s = opaque;
+    if (offset == E1000_IOADDR)
+        s->io_address = value & ~3u;
+    else if (e1000_io_target(s, offset))
+        reg_bank_write(&s->bank, s->io_address, value);
+}
+
+static const struct region_ops e1000_io_ops = {
+    .read = e1000_io_read,
+    .write = e1000_io_write,
+    .valid = { .min = 4, .max = 4 },
+    .impl = { .min = 4, .max = 4 },
+};
+
+/* ---- the port ---- */
+
+static bool e1000_port_can_receive(struct net_port *p)
+{
+    return e1000_rx_can_receive(p->opaque);
+}
+
+static void e1000_port_receive(struct net_port *p, const uint8_t *frame, size_t len)
+{
+    struct e1000 *s = p->opaque;
+    if (s->link_up)
+        e1000_rx_frame(s, frame, len);
+}
+
+static void e1000_port_can_send(struct net_port *p)
+{
+    e1000_tx_run(p->opaque);
+}
+
+static void e1000_port_link_changed(struct net_port *p, bool up)
+{
+    e1000_phy_wire_changed(p->opaque);
+}
+
+static const struct net_port_ops e1000_port_ops = {
+    .kind = "nic",
+    .can_receive = e1000_port_can_receive,
+    .receive = e1000_port_receive,
+    .can_send = e1000_port_can_send,
+    .link_changed = e1000_port_link_changed,
+};
+
+/* ---- lifecycle ---- */
+
+static void e1000_cancel_timers(struct e1000 *s)
+{
+    timer_cancel(&s->throttle);
+    timer_cancel(&s->rx_delay);
+    timer_cancel(&s->rx_absolute);
+    timer_cancel(&s->tx_delay);
+    timer_cancel(&s->tx_absolute);
+    timer_cancel(&s->tx_resume);
+}
+
+/* What CTRL.RST resets: all but PCI configuration, PHY and EEPROM; the address comes out of the
+ * EEPROM again. */
+static void e1000_mac_reset(struct e1000 *s)
+{
+    const uint16_t *words = s->nvm.words;
+    e1000_cancel_timers(s);
+    reg_bank_reset(&s->bank);
+    uint32_t *ra = e1000_reg(s, E1000_RA);
+    ra[0] = words[0] | (uint32_t)words[1] << 16;
+    ra[1] = words[2] | E1000_RAH_AV;
+    e1000_nvm_reset(s);
+    e1000_tx_reset(s);
+    s->io_address = 0;
+    s->link_up = false;
+    s->asserted_ns = -1;
+    e1000_update_irq(s);
+}
+
+static void e1000_reset(struct device *d)
+{
+    struct e1000 *s = (struct e1000 *)d;
+    e1000_mac_reset(s);
+    s->phy_link = s->phy_link_lost = false;
+    e1000_phy_reset(s);
+}
+
+static bool e1000_init(struct device *d, struct error *err)
+{
+    struct e1000 *s = (struct e1000 *)d;
+    struct clock *c = &d->machine->virtual;
+    timer_init(&s->throttle, c, e1000_throttle_fired, s);
+    timer_init(&s->rx_delay, c, e1000_rx_delay_fired, s);
+    timer_init(&s->rx_absolute, c, e1000_rx_delay_fired, s);
+    timer_init(&s->tx_delay, c, e1000_tx_delay_fired, s);
+    timer_init(&s->tx_absolute, c, e1000_tx_delay_fired, s);
+    timer_init(&s->tx_resume, c, e1000_tx_run, s);
+    timer_init(&s->autoneg, c, e1000_phy_autoneg_done, s);
+    s->asserted_ns = -1;
+    return true;
+}
+
+static bool e1000_check_mac(struct e1000 *s, struct error *err)
+{
+    static const uint8_t none[6];
+    if (!(s->mac[0] & 1) && memcmp(s->mac, none, sizeof none))
+        return true;
+    return error_set(err,
+                     "%s: property \"mac\": %02x:%02x:%02x:%02x:%02x:%02x is %s; the address of "
+                     "a card is that of one station, as 52:54:00:12:34:56",
+                     device_name(&s->pci.dev), s->mac[0], s->mac[1], s->mac[2], s->mac[3],
+                     s->mac[4], s->mac[5], s->mac[0] & 1 ? "a group address" : "no address");
+}
+
+static bool e1000_plug_in(struct e1000 *s, struct error *err)
+{
+    s->port = (struct net_port){ .ops = &e1000_port_ops, .opaque = s };
+    if (!s->netdev)
+        return true;
+    if (!net_port_add(s->netdev->net, &s->port, s->pci.dev.id, err))
+        return false;
+    if (net_link_new(s->netdev->net, &s->port, s->netdev, NULL, err))
+        return true;
+    net_port_remove(&s->port);
+    return false;
+}
+
+static void e1000_release(struct e1000 *s)
+{
+    region_fini(&s->io);
+    region_fini(&s->mmio);
+    reg_bank_fini(&s->bank);
+}
+
+static bool e1000_realize(struct device *d, struct error *err)
+{
+    struct e1000 *s = (struct e1000 *)d;
+    struct mem *mem = d->machine->mem;
+    if (!e1000_check_mac(s, err))
+        return false;
+
+    assert(reg_table_slots(e1000_table, ARRAY_LEN(e1000_table)) <= E1000_REG_SLOTS);
+    reg_bank_init(&s->bank, d->path, e1000_table, ARRAY_LEN(e1000_table), E1000_MMIO_SIZE, s->regs,
+                  s);
+    reg_bank_reset(&s->bank);
+    region_init_io(&s->mmio, mem, "e1000-mmio", E1000_MMIO_SIZE, &e1000_mmio_ops, s);
+    region_init_io(&s->io, mem, "e1000-io", E1000_IO_SIZE, &e1000_io_ops, s);
+    s->mmio.owner = s->io.owner = d;
+    pci_register_bar(&s->pci, 0, PCI_BAR_MEM32, &s->mmio);
+    pci_register_bar(&s->pci, 1, PCI_BAR_IO, &s->io);
+    e1000_nvm_init(s);
+    if (e1000_plug_in(s, err))
+        return true;
+    e1000_release(s);
+    return false;
+}
+
+static void e1000_unrealize(struct device *d)
+{
+    struct e1000 *s = (struct e1000 *)d;
+    net_port_remove(&s->port);
+    e1000_cancel_timers(s);
+    timer_cancel(&s->autoneg);
+    e1000_release(s);
+}
+
+static const struct prop e1000_props[] = {
+    PROP(PROP_MAC, struct e1000, mac, "mac", "52:54:00:12:34:56", "the card's address"),
+    PROP(PROP_NETDEV, struct e1000, netdev, "netdev", NULL,
+         "the network backend that the card is joined to"),
+    PROP(PROP_BOOL, struct e1000, autonegotiation, "autonegotiation", "true",
+         "false: the link is there at once, without negotiating"),
+    PROP(PROP_BOOL, struct e1000, mitigation, "mitigation", "true",
+         "false: interrupts come at once whatever delays the guest asks for"),
+    PROP_END,
+};
+
+static const struct state_field e1000_state[] = {
+    STATE_ARRAY(STATE_KIND_U32, struct e1000, regs),
+    STATE_U32(struct e1000, io_address),
+    STATE_BOOL(struct e1000, asserted),
+    STATE_I64(struct e1000, asserted_ns),
+    STATE_TIMER(struct e1000, throttle),
+    STATE_TIMER(struct e1000, rx_delay),
+    STATE_TIMER(struct e1000, rx_absolute),
+    STATE_TIMER(struct e1000, tx_delay),
+    STATE_TIMER(struct e1000, tx_absolute),
+    STATE_TIMER(struct e1000, tx_resume),
+    STATE_ARRAY(STATE_KIND_U16, struct e1000, phy),
+    STATE_BOOL(struct e1000, phy_link),
+    STATE_BOOL(struct e1000, phy_link_lost),
+    STATE_BOOL(struct e1000, link_up),
+    STATE_TIMER(struct e1000, autoneg),
+    STATE_ARRAY(STATE_KIND_U16, struct e1000, nvm.words),
+    STATE_BOOL(struct e1000, nvm.clock),
+    STATE_BOOL(struct e1000, nvm.select),
+    STATE_BOOL(struct e1000, nvm.write_enabled),
+    STATE_U8(struct e1000, nvm.bits),
+    STATE_U32(struct e1000, nvm.shift_in),
+    STATE_U16(struct e1000, nvm.shift_out),
+    STATE_U8(struct e1000, nvm.out_bits),
+    STATE_U8(struct e1000, nvm.address),
+    STATE_BOOL(struct e1000, nvm.reading),
+    STATE_BOOL(struct e1000, nvm.data_out),
+    STATE_BYTES(struct e1000, tx.context),
+    STATE_BOOL(struct e1000, tx.started),
+    STATE_BOOL(struct e1000, tx.bad),
+    STATE_BOOL(struct e1000, tx.segmented),
+    STATE_BOOL(struct e1000, tx.vlan),
+    STATE_BOOL(struct e1000, tx.legacy_checksum),
+    STATE_U8(struct e1000, tx.popts),
+    STATE_U8(struct e1000, tx.css),
+    STATE_U8(struct e1000, tx.cso),
+    STATE_U16(struct e1000, tx.tci),
+    STATE_U32(struct e1000, tx.size),
+    STATE_U32(struct e1000, tx.segments),
+    STATE_U32(struct e1000, tx.payload),
+    STATE_BYTES(struct e1000, tx.header),
+    STATE_BYTES(struct e1000, tx.frame),
+    STATE_END,
+};
+
+static const struct pci_class e1000_class = {
+    .vendor = 0x8086,
+    .device = 0x100e,
+    .subsystem_vendor = 0x1af4,
+    .subsystem = 0x1100,
+    .revision = 3,
+    .class_id = 0x0200,
+    .interrupt_pin = 1,
+};
+
+const struct device_type e1000_type = {
+    .name = "e1000",
+    .parent = "pci-device",
+    .desc = "Intel 82540EM gigabit Ethernet",
+    .instance_size = sizeof(struct e1000),
+    .props = e1000_props,
+    .state = e1000_state,
+    .init = e1000_init,
+    .realize = e1000_realize,
+    .unrealize = e1000_unrealize,
+    .reset = e1000_reset,
+    .class_data = (void *)&e1000_class,
+};

@@ -1,0 +1,154 @@
+/* The e1000's state, shared by its files: e1000.c (registers, interrupts, lifecycle), e1000_nvm.c (EEPROM and
+ * PHY), e1000_tx.c and e1000_rx.c (the two halves of the data path). */
+#pragma once
+
+#include "dev/machine.h"
+#include "dev/pci.h"
+#include "dev/reg.h"
+#include "hw/net/e1000_regs.h"
+#include "net/link.h"
+
+#include <string.h>
+
+enum {
+    E1000_REG_SLOTS = 512, /* room for the values of the register table */
+    E1000_NVM_WORDS = 64,
+    E1000_TX_HEADER_MAX = 256,
+    E1000_VLAN_SIZE = 4,
+    E1000_FCS_SIZE = 4,
+    E1000_FRAME_MIN = 60,    /* on the wire, without FCS */
+    E1000_FRAME_NORMAL = 1518, /* longest without "long packet enable", VLAN tag included, without FCS */
+    E1000_FRAME_LONG = 16384,
+};
+
+/* The 93C46 on its four wires. */
+struct e1000_nvm {
+    uint16_t words[E1000_NVM_WORDS];
+    bool clock, select;
+    bool write_enabled;
+    uint8_t bits;     /* shifted in since the start bit, that included */
+    uint32_t shift_in;
+    uint16_t shift_out;
+    uint8_t out_bits; /* left in shift_out */
+    uint8_t address;
+    bool reading;
+    bool data_out;
+};
+
+/* A transmit context: where checksums go, and how to segment. */
+struct e1000_tx_context {
+    uint8_t ipcss, ipcso;
+    uint16_t ipcse;
+    uint8_t tucss, tucso;
+    uint16_t tucse;
+    uint32_t paylen;
+    uint8_t tucmd, hdrlen;
+    uint16_t mss;
+};
+
+struct e1000_tx {
+    struct e1000_tx_context context[2]; /* for plain packets, for segmented ones */
+    /* The packet being gathered. */
+    bool started;
+    bool bad; /* to be dropped at its end */
+    bool segmented;
+    bool vlan;
+    bool legacy_checksum;
+    uint8_t popts;
+    uint8_t css, cso; /* of legacy_checksum */
+    uint16_t tci;
+    uint32_t size;     /* bytes in frame */
+    uint32_t segments; /* already sent of this packet */
+    uint32_t payload;  /* bytes sent in them */
+    uint8_t header[E1000_TX_HEADER_MAX];
+    uint8_t frame[E1000_VLAN_SIZE + NET_FRAME_MAX]; /* begins after room for a tag */
+};
+
+struct e1000 {
+    struct pci_device pci;
+    struct net_port *netdev;
+    uint8_t mac[6];
+    bool autonegotiation;
+    bool mitigation;
+
+    struct region mmio, io;
+    struct reg_bank bank;
+    uint32_t regs[E1000_REG_SLOTS];
+    uint32_t io_address;
+    struct net_port port;
+    bool in_dma; /* our own transfer is under way: it must not reach our own registers */
+
+    bool asserted;         /* the interrupt pin */
+    int64_t asserted_ns;   /* when it was last raised */
+    struct timer throttle; /* waits for ITR */
+    struct timer rx_delay, rx_absolute, tx_delay, tx_absolute;
+
+    uint16_t phy[PHY_REGISTERS];
+    bool phy_link;      /* now */
+    bool phy_link_lost; /* since PHY_STATUS was read */
+    bool link_up;       /* STATUS.LU */
+    struct timer autoneg;
+    struct e1000_nvm nvm;
+
+    bool transmitting;
+    struct timer tx_resume;
+    struct e1000_tx tx;
+    uint8_t rx_frame[E1000_FRAME_LONG + E1000_FCS_SIZE];
+};
+
+static inline uint32_t *e1000_reg(struct e1000 *s, uint32_t offset)
+{
+    return reg_bank_value(&s->bank, offset);
+}
+
+static inline int64_t e1000_now(const struct e1000 *s)
+{
+    return clock_now(&s->pci.dev.machine->virtual);
+}
+
+/* Set interrupt causes. */
+void e1000_raise(struct e1000 *s, uint32_t causes);
+
+/* Raise the interrupt of a received or a transmitted packet, now or after the delays that RDTR/RADV or
+ * TIDV/TADV ask for. */
+void e1000_raise_rx(struct e1000 *s);
+void e1000_raise_tx(struct e1000 *s);
+
+/* DMA as a bus master. False when some byte was not there; all of `buf` is then as the bus gave it. */
+bool e1000_dma_read(struct e1000 *s, uint64_t addr, void *buf, size_t len);
+bool e1000_dma_write(struct e1000 *s, uint64_t addr, const void *buf, size_t len);
+
+/* A statistics counter; 64-bit ones are named by their low half. */
+void e1000_count(struct e1000 *s, uint32_t counter, uint64_t n);
+/* One of six counters by frame length (FCS included), from the one for 64 bytes at `first`. */
+void e1000_count_size(struct e1000 *s, uint32_t first, size_t len);
+
+/* The Internet checksum (RFC 1071) without the final inversion: ones' complement sum of big-endian words. */
+uint16_t e1000_sum(const uint8_t *data, size_t len, uint32_t initial);
+
+/* Recompute STATUS.LU and tell of a change. */
+void e1000_update_link(struct e1000 *s);
+bool e1000_wire_up(const struct e1000 *s);
+
+/* e1000_nvm.c */
+void e1000_nvm_init(struct e1000 *s);
+void e1000_nvm_reset(struct e1000 *s);
+uint32_t e1000_read_eecd(void *opaque, unsigned index);
+void e1000_write_eecd(void *opaque, unsigned index, uint32_t written);
+void e1000_write_eerd(void *opaque, unsigned index, uint32_t written);
+void e1000_write_mdic(void *opaque, unsigned index, uint32_t written);
+void e1000_phy_reset(struct e1000 *s);
+void e1000_phy_wire_changed(struct e1000 *s);
+void e1000_phy_autoneg_done(void *opaque);
+/* 0: 10, 1: 100, 2: 1000 Mb/s */
+unsigned e1000_phy_speed(const struct e1000 *s);
+bool e1000_phy_full_duplex(const struct e1000 *s);
+
+/* e1000_tx.c */
+void e1000_tx_run(void *opaque);
+void e1000_tx_reset(struct e1000 *s);
+
+/* e1000_rx.c */
+bool e1000_rx_can_receive(struct e1000 *s);
+/* A frame from the wire, or looped back. */
+void e1000_rx_frame(struct e1000 *s, const uint8_t *frame, size_t len);
