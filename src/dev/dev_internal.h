@@ -33,3 +33,31 @@ const char *prop_object_id(const void *object);
 /* These two are freed by the caller. */
 char *prop_mac_text(const uint8_t *mac);
 char *prop_pci_addr_text(int32_t devfn);
+
+/* ---- values of properties ---- */
+
+/* What any property holds. */
+union prop_content {
+    bool b;
+    uint8_t u8;
+    uint16_t u16;
+    uint32_t u32;
+    uint64_t u64;
+    int32_t i32;
+    int64_t i64;
+    char *s;
+    void *object;
+    uint8_t mac[6];
+};
+
+size_t prop_content_size(enum prop_kind kind);
+
+/* What `p` would hold for `v`; a string in it is the caller's. False: `err` says why not. */
+bool prop_convert(const struct device *d, const struct prop *p, struct prop_value v,
+                  union prop_content *c, struct error *err);
+
+/* NULL-terminated, by enum on_off_auto. */
+extern const char *const on_off_auto_names[];
+
+/* "a, b, c", cut to fit. */
+void join_names(const char *const *names, char *buf, size_t size);
