@@ -18,15 +18,14 @@ static void input_enters(void *opaque, const void *data, size_t len)
     struct chardev *c = opaque;
     c->posted -= len;
     if (c->front) {
-        if (c->input_at + c->input_len + len > c->input_cap) {
+        if (c->input_at)
             memmove(c->input, c->input + c->input_at, c->input_len);
-            c->input_at = 0;
-        }
+        c->input_at = 0;
         if (c->input_len + len > c->input_cap) {
             c->input_cap = 2 * (c->input_len + len);
             c->input = alloc_resize(c->input, c->input_cap, 1);
         }
-        memcpy(c->input + c->input_at + c->input_len, data, len);
+        memcpy(c->input + c->input_len, data, len);
         c->input_len += len;
     }
     chardev_accept_input(c);
@@ -98,6 +97,8 @@ void chardev_accept_input(struct chardev *c)
 
 void chardev_input(struct chardev *c, const uint8_t *data, size_t len)
 {
+    if (!len)
+        return;
     c->bytes_in += len;
     if (chardev_input_waiting(c) + len > CHARDEV_INPUT_MAX) {
         if (!c->input_lost)

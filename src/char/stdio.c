@@ -15,13 +15,13 @@
 #include "base/alloc.h"
 #include "base/log.h"
 #include "char/terminal.h"
+#include "loop/epoll_set.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -42,16 +42,10 @@ enum out_kind {
     OUT_CAUTIOUS, /* shared and blocking: only as much as poll() promises */
 };
 
-/* The loop's handle lives until libuv has closed it, which is later than the chardev. */
-struct set_handle {
-    uv_poll_t uv; /* must stay the first member */
-    int epoll_fd;
-};
-
 struct stdio_chardev {
     struct chardev c; /* must stay the first member */
     struct stdio_config config;
-    struct set_handle *set;
+    struct epoll_set *set;
     int in_fd;    /* what stands in the set for input: 0 or the eventfd; -1: no input any more */
     bool reading; /* in_fd is in the set */
     bool escape;  /* the last byte was Ctrl-a */
@@ -70,13 +64,12 @@ static struct stdio_chardev *to_stdio(struct chardev *c)
 
 static bool set_add(struct stdio_chardev *s, int fd, uint32_t events)
 {
-    struct epoll_event ev = { .events = events, .data.u32 = events };
-    return epoll_ctl(s->set->epoll_fd, EPOLL_CTL_ADD, fd, &ev) == 0;
+    return epoll_set_change(s->set, EPOLL_CTL_ADD, fd, events, events);
 }
 
 static void set_remove(struct stdio_chardev *s, int fd)
 {
-    epoll_ctl(s->set->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
+    epoll_set_change(s->set, EPOLL_CTL_DEL, fd, 0, 0);
 }
 
 /* ---- output ---- */
@@ -128,15 +121,14 @@ static void keep(struct stdio_chardev *s, const uint8_t *data, size_t len)
         s->out_lost = true;
         len = room;
     }
-    if (s->kept_at + s->kept_len + len > s->kept_cap) {
+    if (s->kept_at)
         memmove(s->kept, s->kept + s->kept_at, s->kept_len);
-        s->kept_at = 0;
-        if (s->kept_len + len > s->kept_cap) {
-            s->kept_cap = 2 * (s->kept_len + len);
-            s->kept = alloc_resize(s->kept, s->kept_cap, 1);
-        }
+    s->kept_at = 0;
+    if (s->kept_len + len > s->kept_cap) {
+        s->kept_cap = 2 * (s->kept_len + len);
+        s->kept = alloc_resize(s->kept, s->kept_cap, 1);
     }
-    memcpy(s->kept + s->kept_at + s->kept_len, data, len);
+    memcpy(s->kept + s->kept_len, data, len);
     s->kept_len += len;
 }
 
@@ -262,15 +254,13 @@ static void stdio_input_taken(struct chardev *c)
 }
 
 /* The members of the set are told apart by the one event that each is in for. */
-static void on_ready(uv_poll_t *handle, int status, int events)
+static void on_ready(void *opaque)
 {
-    (void)status;
-    (void)events;
-    struct stdio_chardev *s = handle->data;
+    struct stdio_chardev *s = opaque;
     struct epoll_event ev[2];
-    int n = epoll_wait(s->set->epoll_fd, ev, 2, 0);
+    int n = epoll_set_wait(s->set, ev, 2);
     for (int i = 0; i < n; i++) {
-        if (ev[i].data.u32 == EPOLLOUT)
+        if (ev[i].data.u64 == EPOLLOUT)
             write_kept(s);
         else if (s->reading)
             read_input(s);
@@ -278,35 +268,6 @@ static void on_ready(uv_poll_t *handle, int status, int events)
 }
 
 /* ---- life ---- */
-
-static void on_set_closed(uv_handle_t *handle)
-{
-    free(handle); /* the set_handle begins with it */
-}
-
-static void close_set(struct set_handle *h)
-{
-    int fd = h->epoll_fd;
-    uv_close((uv_handle_t *)&h->uv, on_set_closed);
-    close(fd);
-}
-
-static struct set_handle *open_set(struct stdio_chardev *s, struct loop *loop, struct error *err)
-{
-    struct set_handle *h = ALLOC(struct set_handle);
-    h->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    int e = h->epoll_fd < 0 ? errno : -uv_poll_init(loop_uv(loop), &h->uv, h->epoll_fd);
-    if (e) {
-        error_set_host(err, e, "cannot wait for standard input");
-        if (h->epoll_fd >= 0)
-            close(h->epoll_fd);
-        free(h);
-        return NULL;
-    }
-    h->uv.data = s;
-    uv_poll_start(&h->uv, UV_READABLE, on_ready);
-    return h;
-}
 
 static void open_output(struct stdio_chardev *s)
 {
@@ -344,7 +305,7 @@ static void stdio_free(struct chardev *c)
     }
     terminal_unclaim();
     end_input(s);
-    close_set(s->set);
+    epoll_set_free(s->set);
     if (s->out_fd > STDOUT_FILENO)
         close(s->out_fd);
     free(s->kept);
@@ -368,11 +329,10 @@ struct chardev *chardev_stdio_new(const char *id, struct loop *loop, struct door
         return NULL;
     }
     struct stdio_chardev *s = ALLOC(struct stdio_chardev);
-    s->set = open_set(s, loop, err);
+    s->set = epoll_set_new(loop, on_ready, s, err);
     bool keep_signals = config->signals && !config->escapes;
     if (!s->set || (isatty(STDIN_FILENO) && !terminal_raw(STDIN_FILENO, keep_signals, err))) {
-        if (s->set)
-            close_set(s->set);
+        epoll_set_free(s->set);
         terminal_unclaim();
         free(s);
         return NULL;

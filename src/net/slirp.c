@@ -18,6 +18,7 @@
 #include "base/alloc.h"
 #include "base/bits.h"
 #include "base/log.h"
+#include "loop/epoll_set.h"
 #include "net/hostfwd.h"
 
 #include <arpa/inet.h>
@@ -26,8 +27,6 @@
 #include <slirp/libslirp.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <unistd.h>
 
 enum {
     HOLD_MARK = 128,    /* frames on the way to the guest above which sockets are not read */
@@ -57,12 +56,6 @@ struct backlog_frame {
     uint8_t data[];
 };
 
-/* The loop's handle lives until libuv has closed it, which is later than the port. */
-struct poll_handle {
-    uv_poll_t uv; /* must stay the first member */
-    int epoll_fd;
-};
-
 struct user_net {
     struct net_port port; /* must stay the first member */
     Slirp *slirp;
@@ -70,7 +63,7 @@ struct user_net {
     struct timer timeout;
     struct door_source door;
     char *door_name;
-    struct poll_handle *poll;
+    struct epoll_set *set;
     struct watch_list watched, wanted; /* what the set holds; what slirp asks for now */
     bool rebuild;                      /* a descriptor came or went: one may have been reused */
     bool busy;                         /* slirp is on the stack */
@@ -130,11 +123,10 @@ static int get_revents(int index, void *opaque)
     return index >= 0 && (size_t)index < u->watched.count ? (int)u->watched.item[index].revents : 0;
 }
 
-static bool set_epoll(struct user_net *u, int op, size_t index)
+static bool set_member(struct user_net *u, int op, size_t index)
 {
     const struct watched *w = &u->wanted.item[index];
-    struct epoll_event ev = { .events = w->events, .data.u64 = index };
-    return epoll_ctl(u->poll->epoll_fd, op, w->fd, &ev) == 0;
+    return epoll_set_change(u->set, op, w->fd, w->events, index);
 }
 
 /* Change the events of those descriptors that stayed. False: the set is not what we think it is. */
@@ -147,7 +139,7 @@ static bool adjust_set(struct user_net *u)
             return false;
     for (size_t i = 0; i < u->wanted.count; i++)
         if (u->wanted.item[i].events != u->watched.item[i].events &&
-            !set_epoll(u, EPOLL_CTL_MOD, i))
+            !set_member(u, EPOLL_CTL_MOD, i))
             return false;
     return true;
 }
@@ -156,9 +148,9 @@ static void rebuild_set(struct user_net *u)
 {
     /* Those that were closed are gone from the set already; that the call fails then is right. */
     for (size_t i = 0; i < u->watched.count; i++)
-        epoll_ctl(u->poll->epoll_fd, EPOLL_CTL_DEL, u->watched.item[i].fd, NULL);
+        epoll_set_change(u->set, EPOLL_CTL_DEL, u->watched.item[i].fd, 0, 0);
     for (size_t i = 0; i < u->wanted.count; i++)
-        if (!set_epoll(u, EPOLL_CTL_ADD, i))
+        if (!set_member(u, EPOLL_CTL_ADD, i))
             log_host(LOG_ERROR, u->port.id, "cannot watch a socket of slirp: %s", strerror(errno));
     u->rebuild = false;
 }
@@ -222,13 +214,11 @@ static void on_timeout(void *opaque)
     leave_slirp(u);
 }
 
-static void on_poll(uv_poll_t *handle, int status, int events)
+static void on_ready(void *opaque)
 {
-    (void)status;
-    (void)events;
-    struct user_net *u = handle->data;
+    struct user_net *u = opaque;
     struct epoll_event ev[EVENTS_AT_ONCE];
-    int n = epoll_wait(u->poll->epoll_fd, ev, EVENTS_AT_ONCE, 0);
+    int n = epoll_set_wait(u->set, ev, EVENTS_AT_ONCE);
     for (int i = 0; i < n; i++)
         if (ev[i].data.u64 < u->watched.count)
             u->watched.item[ev[i].data.u64].revents = from_epoll(ev[i].events);
@@ -365,7 +355,7 @@ static void fd_comes(int fd, void *opaque)
 static void fd_goes(int fd, void *opaque)
 {
     struct user_net *u = opaque;
-    epoll_ctl(u->poll->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
+    epoll_set_change(u->set, EPOLL_CTL_DEL, fd, 0, 0);
     u->rebuild = true;
 }
 
@@ -445,39 +435,6 @@ bool net_slirp_hostfwd_remove(struct net_port *p, const char *rule, struct error
 
 /* ---- life ---- */
 
-static void on_poll_closed(uv_handle_t *handle)
-{
-    free(handle); /* the poll_handle begins with it */
-}
-
-static void close_poll(struct poll_handle *h)
-{
-    int fd = h->epoll_fd;
-    uv_close((uv_handle_t *)&h->uv, on_poll_closed);
-    close(fd);
-}
-
-static struct poll_handle *open_poll(struct user_net *u, struct loop *loop, struct error *err)
-{
-    struct poll_handle *h = ALLOC(struct poll_handle);
-    h->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    if (h->epoll_fd < 0) {
-        error_set_host(err, errno, "user networking: cannot create an epoll set");
-        free(h);
-        return NULL;
-    }
-    int e = uv_poll_init(loop_uv(loop), &h->uv, h->epoll_fd);
-    if (e) {
-        error_set_host(err, -e, "user networking: cannot watch its sockets");
-        close(h->epoll_fd);
-        free(h);
-        return NULL;
-    }
-    h->uv.data = u;
-    uv_poll_start(&h->uv, UV_READABLE, on_poll);
-    return h;
-}
-
 static void user_free(struct net_port *p)
 {
     struct user_net *u = to_user(p);
@@ -486,7 +443,7 @@ static void user_free(struct net_port *p)
     if (u->slirp)
         slirp_cleanup(u->slirp);
     door_source_fini(&u->door);
-    close_poll(u->poll);
+    epoll_set_free(u->set);
     while (u->backlog) {
         struct backlog_frame *f = u->backlog;
         u->backlog = f->next;
@@ -531,10 +488,9 @@ struct net_port *net_slirp_new(struct net *n, struct loop *loop, struct clock *v
     u->clock = virtual;
     u->backlog_last = &u->backlog;
     timer_init(&u->timeout, virtual, on_timeout, u);
-    u->poll = open_poll(u, loop, err);
-    if (!u->poll || !net_port_add(n, &u->port, config->id, err)) {
-        if (u->poll)
-            close_poll(u->poll);
+    u->set = epoll_set_new(loop, on_ready, u, err);
+    if (!u->set || !net_port_add(n, &u->port, config->id, err)) {
+        epoll_set_free(u->set);
         free(u);
         return NULL;
     }
