@@ -5,10 +5,12 @@
 #include "base/log.h"
 
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -141,6 +143,31 @@ static void test_failures(void **state)
     fixture_free(&f);
 }
 
+/* The file may not grow any more in the midst of a record: it ends with the last whole one, and
+ * frames go on. */
+static void test_full_while_dumping(void **state)
+{
+    (void)state;
+    struct fixture f;
+    fixture_new(&f);
+    struct net_pcap *p = net_pcap_new(f.l, f.path, &f.clock, 0, NULL);
+    net_port_send(&f.a, arp, sizeof arp);
+    struct rlimit before, small;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    small = before;
+    small.rlim_cur = 24 + 58 + 30;
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+    net_port_send(&f.a, arp, sizeof arp);
+    setrlimit(RLIMIT_FSIZE, &before);
+    net_port_send(&f.a, arp, sizeof arp);
+    uint8_t buf[1024];
+    assert_int_equal(slurp(f.path, buf, sizeof buf), 24 + 58);
+    assert_int_equal(net_link_stats(f.l, 0).frames, 3);
+    net_pcap_free(p);
+    fixture_free(&f);
+}
+
 static void test_tshark(void **state)
 {
     (void)state;
@@ -171,9 +198,8 @@ static void test_tshark(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_bytes),
-        cmocka_unit_test(test_link_goes_first),
-        cmocka_unit_test(test_failures),
+        cmocka_unit_test(test_bytes),    cmocka_unit_test(test_link_goes_first),
+        cmocka_unit_test(test_failures), cmocka_unit_test(test_full_while_dumping),
         cmocka_unit_test(test_tshark),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

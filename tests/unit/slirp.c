@@ -13,6 +13,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -562,6 +563,49 @@ static void test_tcp_download(void **state)
     world_free(w);
 }
 
+/* The guest runs on a thread of its own, as a vcpu does: the door is drained there, so slirp is
+ * entered and its descriptors change while the loop waits on them. */
+struct vcpu {
+    struct world *w;
+    atomic_bool stop;
+};
+
+static void *vcpu_main(void *opaque)
+{
+    struct vcpu *v = opaque;
+    while (!v->stop) {
+        machine_lock_take(loop_lock(v->w->loop));
+        unsigned entered = door_drain(v->w->door);
+        machine_lock_release(loop_lock(v->w->loop));
+        if (!entered)
+            usleep(50);
+    }
+    return NULL;
+}
+
+static void test_tcp_on_vcpu_thread(void **state)
+{
+    (void)state;
+    struct world *w = world_new(NULL);
+    w->door_shut = true; /* for the loop thread */
+    uint16_t port;
+    struct sender s = { .bytes = 1 << 20, .connections = 5 };
+    s.fd = server(SOCK_STREAM, &port);
+    struct vcpu v = { .w = w };
+    pthread_t thread, vcpu;
+    assert_int_equal(pthread_create(&thread, NULL, sender_main, &s), 0);
+    assert_int_equal(pthread_create(&vcpu, NULL, vcpu_main, &v), 0);
+    for (unsigned i = 0; i < s.connections; i++)
+        fetch(w, (uint16_t)(GUEST_PORT + i), port, s.bytes);
+    v.stop = true;
+    machine_lock_release(loop_lock(w->loop));
+    pthread_join(vcpu, NULL);
+    machine_lock_take(loop_lock(w->loop));
+    pthread_join(thread, NULL);
+    close(s.fd);
+    world_free(w);
+}
+
 /* One connection after the other: their descriptors are closed and reused. */
 static void test_tcp_reused_descriptors(void **state)
 {
@@ -695,6 +739,7 @@ int main(void)
         cmocka_unit_test(test_back_pressure),
         cmocka_unit_test(test_restricted),
         cmocka_unit_test(test_tcp_download),
+        cmocka_unit_test(test_tcp_on_vcpu_thread),
         cmocka_unit_test(test_tcp_reused_descriptors),
         cmocka_unit_test(test_hostfwd),
         cmocka_unit_test(test_hostfwd_errors),

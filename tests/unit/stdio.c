@@ -382,6 +382,85 @@ static void test_terminal_stop(void **state)
     terminal_end(&t);
 }
 
+/* ---- as a job of a shell ---- */
+
+static bool tty_is_raw(void)
+{
+    struct termios now;
+    return tcgetattr(0, &now) == 0 && !(now.c_lflag & ICANON);
+}
+
+static bool becomes_raw(void)
+{
+    for (int i = 0; i < WAIT_MS / 5 && !tty_is_raw(); i++)
+        usleep(5000);
+    return tty_is_raw();
+}
+
+/* A shell with one job, which it stops, continues in the background, and brings back to the
+ * foreground. */
+static void shell_main(void)
+{
+    int status;
+    alarm(CHILD_S);
+    signal(SIGTTOU, SIG_IGN);
+    pid_t job = fork();
+    if (!job) {
+        setpgid(0, 0);
+        tcsetpgrp(0, getpid());
+        signal(SIGTTOU, SIG_DFL);
+        child_main(0, 0);
+    }
+    if (!becomes_raw())
+        _exit(20);
+    kill(job, SIGTSTP);
+    if (waitpid(job, &status, WUNTRACED) != job || !WIFSTOPPED(status))
+        _exit(21);
+    if (tty_is_raw())
+        _exit(22);
+    tcsetpgrp(0, getpid());
+    kill(job, SIGCONT);
+    usleep(50000);
+    if (tty_is_raw()) /* the terminal is the shell's */
+        _exit(23);
+    tcsetpgrp(0, job);
+    kill(job, SIGCONT);
+    if (!becomes_raw())
+        _exit(24);
+    kill(job, SIGTSTP); /* a second time: the handler is still there */
+    if (waitpid(job, &status, WUNTRACED) != job || !WIFSTOPPED(status) || tty_is_raw())
+        _exit(25);
+    kill(job, SIGCONT);
+    if (!becomes_raw() || write(1, "resumed", 7) != 7)
+        _exit(26);
+    if (waitpid(job, &status, 0) != job || !WIFEXITED(status))
+        _exit(27);
+    _exit(WEXITSTATUS(status));
+}
+
+static void test_terminal_job(void **state)
+{
+    (void)state;
+    struct terminal t;
+    memset(&t, 0, sizeof t);
+    assert_int_equal(openpty(&t.master, &t.slave, NULL, NULL, NULL), 0);
+    fcntl(t.master, F_SETFD, FD_CLOEXEC);
+    assert_int_equal(tcgetattr(t.slave, &t.before), 0);
+    fflush(NULL);
+    t.pid = fork();
+    if (!t.pid) {
+        close(t.master);
+        login_tty(t.slave);
+        shell_main();
+    }
+    if (expect(t.master, "resumed", t.log, sizeof t.log))
+        type(t.master, "again\001x");
+    assert_int_equal(wait_for(t.pid), 0);
+    assert_true(expect(t.master, "<command x>", t.log, sizeof t.log));
+    assert_restored(&t);
+    terminal_end(&t);
+}
+
 int main(void)
 {
     signal(SIGPIPE, SIG_IGN);
@@ -389,7 +468,7 @@ int main(void)
         cmocka_unit_test(test_pipes),         cmocka_unit_test(test_end_of_input),
         cmocka_unit_test(test_big_input),     cmocka_unit_test(test_output_waits),
         cmocka_unit_test(test_terminal),      cmocka_unit_test(test_terminal_signals),
-        cmocka_unit_test(test_terminal_stop),
+        cmocka_unit_test(test_terminal_stop), cmocka_unit_test(test_terminal_job),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
