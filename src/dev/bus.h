@@ -9,7 +9,8 @@ struct bus {
     struct device *parent; /* that provides it; NULL for the main system bus */
     struct device **devices; /* in order of being put here */
     unsigned device_count, device_capacity;
-    /* Called when a device is about to be realized here: may refuse (slot taken). NULL: all welcome. */
+    /* Called when a device is about to be realized here: may refuse (slot taken). NULL: all
+     * welcome. */
     bool (*attach)(struct bus *b, struct device *d, struct error *err);
     void (*detach)(struct bus *b, struct device *d);
     /* For listings: the path component of a device here ("03.0"), or NULL. Freed by the caller. */

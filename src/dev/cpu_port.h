@@ -1,7 +1,8 @@
 /* Where a cpu and the chips around it meet: its pins, and its local APIC if it has one.
  *
- * Devices (hw/) never include cpu/, and a vcpu backend never includes a chip: both know only this. The vcpu
- * fills `pins`, the interrupt controllers fill the rest at realize. Machine lock for everything. */
+ * Devices (hw/) never include cpu/, and a vcpu backend never includes a chip: both know only
+ * this. The vcpu fills `pins`, the interrupt controllers fill the rest at realize. Machine lock
+ * for everything. */
 #pragma once
 
 #include <stdbool.h>
@@ -12,11 +13,12 @@ struct cpu_port;
 
 /* Implemented by the vcpu backend. */
 struct cpu_pins {
-    /* The INTR pin: an external interrupt waits (level). The cpu answers with `acknowledge` when it can take it. */
+    /* The INTR pin: an external interrupt waits (level). The cpu answers with `acknowledge` when
+     * it can take it. */
     void (*intr)(struct cpu_port *p, bool level);
     void (*nmi)(struct cpu_port *p);
     void (*smi)(struct cpu_port *p);
-    void (*init)(struct cpu_port *p);                   /* INIT: wait for SIPI, or restart if the boot cpu */
+    void (*init)(struct cpu_port *p); /* INIT: wait for SIPI; the boot cpu restarts */
     void (*startup)(struct cpu_port *p, uint8_t vector); /* SIPI: start at vector << 12 */
     void (*a20)(struct cpu_port *p, bool enabled);      /* the A20 gate */
     uint64_t (*tsc)(struct cpu_port *p);                /* the time stamp counter now */
@@ -38,7 +40,8 @@ struct local_apic_ops {
     bool (*set_base)(struct device *apic, uint64_t value);   /* false: #GP */
     uint8_t (*get_tpr)(struct device *apic);                 /* CR8: TPR bits 7:4 */
     void (*set_tpr)(struct device *apic, uint8_t cr8);
-    bool (*read_msr)(struct device *apic, uint32_t msr, uint64_t *value); /* 0x800-0x8ff, 0x6e0; false: #GP */
+    /* 0x800-0x8ff, 0x6e0; false: #GP */
+    bool (*read_msr)(struct device *apic, uint32_t msr, uint64_t *value);
     bool (*write_msr)(struct device *apic, uint32_t msr, uint64_t value);
 };
 

@@ -1,11 +1,11 @@
 /* Devices: types, instances, lifecycle, lines, interfaces.
  *
- * A device type is a constant table. An instance begins with `struct device` (through the struct of its
- * parent type), is made by device_new() with its properties at their defaults, configured with
- * device_set_prop(), and brought to life by device_realize(), which puts it on its bus and runs the
- * type's realize from the root of the type chain to the leaf. Reset runs over the whole tree, children before
- * parents, in order of creation. unrealize runs from leaf to root and undoes realize. All calls need the machine
- * lock. docs/devices.md shows a device in C. */
+ * A device type is a constant table. An instance begins with `struct device` (through the struct
+ * of its parent type), is made by device_new() with its properties at their defaults, configured
+ * with device_set_prop(), and brought to life by device_realize(), which puts it on its bus and
+ * runs the type's realize from the root of the type chain to the leaf. Reset runs over the whole
+ * tree, children before parents, in order of creation. unrealize runs from leaf to root and
+ * undoes realize. All calls need the machine lock. docs/devices.md shows a device in C. */
 #pragma once
 
 #include "base/error.h"
@@ -37,15 +37,17 @@ struct device_type {
     const struct prop *props;
     const struct state_field *state;
     const struct interface *interfaces; /* ends with name NULL */
-    /* Each acts for its own level of the chain only; init, realize and reset run from the root of the
-     * chain to the leaf, unrealize and finalize from the leaf to the root. NULL: nothing to do. A failed realize has undone what it
-     * did itself; the levels above are unrealized for it. */
-    bool (*init)(struct device *d, struct error *err); /* before properties are set: embedded parts */
+    /* Each acts for its own level of the chain only; init, realize and reset run from the root
+     * of the chain to the leaf, unrealize and finalize from the leaf to the root. NULL: nothing
+     * to do. A failed realize has undone what it did itself; the levels above are unrealized for
+     * it. */
+    /* With properties at their defaults: embedded parts. */
+    bool (*init)(struct device *d, struct error *err);
     bool (*realize)(struct device *d, struct error *err);
     void (*unrealize)(struct device *d);
     void (*reset)(struct device *d);
     void (*finalize)(struct device *d); /* the counterpart of init */
-    void *class_data; /* for the parent type's use: struct pci_class of PCI devices, a Lua table, ... */
+    void *class_data; /* for the parent type's use: struct pci_class, a Lua table, ... */
 };
 
 enum { DEVICE_CHAIN_MAX = 8 }; /* longest chain of parents */
@@ -53,7 +55,7 @@ enum { DEVICE_CHAIN_MAX = 8 }; /* longest chain of parents */
 struct gpio_list {
     char *name;        /* "" for the unnamed */
     struct irq *in;    /* inputs: count of them, owned here */
-    struct irq **out;  /* outputs: pointers in the device's state, of what each drives; NULL for inputs */
+    struct irq **out;  /* outputs: what each drives, in the device's state; NULL for inputs */
     unsigned count;
     bool of_realize; /* made by realize: goes with unrealize */
     struct gpio_list *next;
@@ -79,13 +81,14 @@ struct device {
 
 /* ---- types ---- */
 
-/* Known types of a machine; the list in hw/types.c is registered by the machine's owner at its start. */
+/* Known types of a machine; the list in hw/types.c is registered by the machine's owner at its
+ * start. */
 struct type_registry;
 struct type_registry *type_registry_new(void);
 void type_registry_free(struct type_registry *r);
 
-/* `t` is borrowed and must stay. Refuses a name taken, an unknown parent, too long a chain, an instance smaller
- * than its parent's. */
+/* `t` is borrowed and must stay. Refuses a name taken, an unknown parent, too long a chain, an
+ * instance smaller than its parent's. */
 bool type_register(struct type_registry *r, const struct device_type *t, struct error *err);
 
 /* NULL with an error that names the nearest known type. */
@@ -98,12 +101,12 @@ bool type_is_a(struct type_registry *r, const struct device_type *t, const char 
 
 /* ---- instances ---- */
 
-/* `id` may be NULL; a duplicate one is refused, and so is one that is not a letter followed by letters,
- * digits, '-', '.' and '_'. The device belongs to the machine. */
+/* `id` may be NULL; a duplicate one is refused, and so is one that is not a letter followed by
+ * letters, digits, '-', '.' and '_'. The device belongs to the machine. */
 struct device *device_new(struct machine *m, const char *type, const char *id, struct error *err);
 
-/* Put it on `bus` (NULL: a bus-less device, or the machine's system bus for types of the "System" bus) and bring
- * it to life. On failure it is as before the call. */
+/* Put it on `bus` (NULL: a bus-less device, or the machine's system bus for types of the
+ * "System" bus) and bring it to life. On failure it is as before the call. */
 bool device_realize(struct device *d, struct bus *bus, struct error *err);
 
 /* Undo realize; what sits on its buses goes first. Harmless when it is not realized. */
@@ -112,7 +115,7 @@ void device_unrealize(struct device *d);
 /* Reset what sits on its buses, in order of being put there, then the device itself. */
 void device_reset(struct device *d);
 
-/* Unrealize if need be, and free. */
+/* Unrealize if need be, and free. Links to it in other devices become NULL. */
 void device_free(struct device *d);
 
 /* The type of bus that it sits on; NULL: none. */
@@ -131,8 +134,8 @@ const char *device_name(const struct device *d);
 
 /* ---- lines ---- */
 
-/* Make `count` more inputs called `name` ("" for unnamed); called in init or realize. `handler` gets
- * the device as its `opaque`. */
+/* Make `count` more inputs called `name` ("" for unnamed); called in init or realize. `handler`
+ * gets the device as its `opaque`. */
 void device_init_gpio_in(struct device *d, const char *name,
                          void (*handler)(void *opaque, int n, bool level), unsigned count);
 
@@ -142,7 +145,8 @@ void device_init_gpio_out(struct device *d, const char *name, struct irq **lines
 /* NULL with an error when there is no such line. */
 struct irq *device_gpio_in(struct device *d, const char *name, unsigned n, struct error *err);
 
-/* Drive `irq` from output `n`. One output drives one line: a second connection is refused. NULL disconnects. */
+/* Drive `irq` from output `n`. One output drives one line: a second connection is refused. NULL
+ * disconnects. */
 bool device_connect_gpio_out(struct device *d, const char *name, unsigned n, struct irq *irq,
                              struct error *err);
 

@@ -1,8 +1,8 @@
 /* IRQ lines: one-bit wires with one sink.
  *
- * A source raises and lowers its line; the sink is told of every change of level (and only of changes).
- * Splitting and inverting are devices. A line can be tapped: the tap sees a change first and may swallow
- * it. All calls need the machine lock. */
+ * A source raises and lowers its line; the sink is told of every change of level (and only of
+ * changes). Splitting and inverting are devices. A line can be tapped: the tap sees a change
+ * first and may swallow it. All calls need the machine lock. */
 #pragma once
 
 #include <stdbool.h>

@@ -1,7 +1,7 @@
 /* What a device sees of the machine around it.
  *
- * The VM owns and fills this; devices borrow it. It is an interface in data: clocks, the two address
- * spaces of a PC, the door, the cpus' ports, and what a device may ask of the machine. */
+ * The VM owns and fills this; devices borrow it. It is an interface in data: clocks, the two
+ * address spaces of a PC, the door, the cpus' ports, and what a device may ask of the machine. */
 #pragma once
 
 #include "dev/bus.h"
@@ -65,15 +65,16 @@ struct machine {
     void *owner;
 };
 
-/* Prepare everything but ops, owner, door and clocks' sources, which the owner has set; makes the roots, the
- * address spaces "memory" and "I/O" and the main bus. */
+/* Prepare everything but ops, owner, door and clocks' sources, which the owner has set; makes
+ * the roots, the address spaces "memory" and "I/O" and the main bus. */
 void machine_init(struct machine *m, struct loop *loop, struct type_registry *types);
 
-/* Unrealizes, then frees devices, each in reverse order of creation; then what machine_init made. */
+/* Unrealizes, then frees devices, each in reverse order of creation; then what machine_init
+ * made. */
 void machine_fini(struct machine *m);
 
-/* Reset every realized device: in order of creation those on the main bus or on none, each after what
- * sits on its own buses. */
+/* Reset every realized device: in order of creation those on the main bus or on none, each after
+ * what sits on its own buses. */
 void machine_reset_devices(struct machine *m);
 
 static inline void machine_request(struct machine *m, enum machine_request what, int code,

@@ -1,7 +1,7 @@
 /* The PCI core: configuration space, BARs, bus mastering, interrupt pins.
  *
- * PCI Local Bus Specification 3.0, chapter 6 (configuration space) and 2.2.6 (interrupt pins). Type 0
- * headers on one bus; bridges are not modelled. */
+ * PCI Local Bus Specification 3.0, chapter 6 (configuration space) and 2.2.6 (interrupt pins).
+ * Type 0 headers on one bus; bridges are not modelled. */
 #pragma once
 
 #include "dev/bus.h"
@@ -46,7 +46,8 @@ enum {
 
 struct pci_device;
 
-/* Constant per type: device_type.class_data of a PCI device type, or of the nearest parent that has one. */
+/* Constant per type: device_type.class_data of a PCI device type, or of the nearest parent that
+ * has one. */
 struct pci_class {
     uint16_t vendor, device, subsystem_vendor, subsystem;
     uint8_t revision, prog_if;
@@ -89,8 +90,8 @@ struct pci_bus {
     struct bus bus;
     struct region *memory, *io; /* where BARs are mapped */
     struct pci_device *devices[PCI_SLOTS * PCI_FUNCTIONS];
-    /* Which of the bus's `pin_irqs` the pin (0..3) of a device drives; set by the host bridge or the
-     * interrupt router. Lines are wired-OR: pin_count counts who drives each. */
+    /* Which of the bus's `pin_irqs` the pin (0..3) of a device drives; set by the host bridge or
+     * the interrupt router. Lines are wired-OR: pin_count counts who drives each. */
     int (*map_irq)(struct pci_device *d, int pin);
     void (*set_irq)(void *opaque, int irq, bool level);
     void *irq_opaque;
@@ -108,20 +109,20 @@ struct pci_bus *pci_bus_of(struct pci_device *d);
 void pci_bus_set_irqs(struct pci_bus *b, void (*set_irq)(void *, int, bool),
                       int (*map_irq)(struct pci_device *, int), void *opaque);
 
-/* Routes have changed, in map_irq or behind set_irq: count anew who drives which irq, and tell set_irq
- * the level of every one. */
+/* Routes have changed, in map_irq or behind set_irq: count anew who drives which irq, and tell
+ * set_irq the level of every one. */
 void pci_bus_irqs_rerouted(struct pci_bus *b);
 
-/* In realize: BAR `n` (0..5). `region` stays embedded in the device's state and must have a power-of-two size (at least 16 bytes of memory, 4 of I/O); a MEM64
- * BAR takes two. */
+/* In realize: BAR `n` (0..5). `region` stays embedded in the device's state and must have a
+ * power-of-two size (at least 16 bytes of memory, 4 of I/O); a MEM64 BAR takes two. */
 void pci_register_bar(struct pci_device *d, unsigned n, enum pci_bar_kind kind,
                       struct region *region);
 
 /* Of a device on a PCI bus: the class_data that applies. */
 const struct pci_class *pci_class_of(const struct pci_device *d);
 
-/* Configuration accesses as the bus makes them: offset 0..255, size 1, 2 or 4, naturally aligned. A missing
- * device (NULL) reads all ones. */
+/* Configuration accesses as the bus makes them: offset 0..255, size 1, 2 or 4, naturally
+ * aligned. A missing device (NULL) reads all ones. */
 uint32_t pci_config_read(struct pci_device *d, unsigned offset, unsigned size);
 void pci_config_write(struct pci_device *d, unsigned offset, uint32_t value, unsigned size);
 

@@ -1,9 +1,9 @@
 /* Register tables: a device's registers as data.
  *
- * One row per register: name, offset, reset value, which bits are of which access kind, and optional
- * functions for those that do more than hold bits. The same table serves reads, writes, reset, listings
- * ("device register by name") and, later, hooks. Registers here are 32 bits wide, held in an array of uint32_t
- * indexed by the row's `slot`. */
+ * One row per register: name, offset, reset value, which bits are of which access kind, and
+ * optional functions for those that do more than hold bits. The same table serves reads, writes,
+ * reset, listings ("device register by name") and, later, hooks. Registers here are 32 bits
+ * wide, held in an array of uint32_t indexed by the row's `slot`. */
 #pragma once
 
 #include "mem/region.h"
@@ -25,8 +25,9 @@ struct reg {
     uint32_t rc;  /* readable, reading clears */
     uint32_t w1s; /* readable, writing 1 sets */
     uint32_t wo;  /* writes are kept, reads as 0 */
-    /* When not NULL: `read` gives the value instead of the held one (before the rc bits are cleared); `write` is called with
-     * the value that was written, after the access rules were applied to the held one. */
+    /* When not NULL: `read` gives the value instead of the held one (before the rc bits are
+     * cleared); `write` is called with the value that was written, after the access rules were
+     * applied to the held one. */
     uint32_t (*read)(void *opaque, unsigned index);
     void (*write)(void *opaque, unsigned index, uint32_t written);
 };
@@ -55,7 +56,8 @@ void reg_bank_reset(struct reg_bank *b);
 uint32_t reg_bank_read(struct reg_bank *b, uint32_t offset);
 void reg_bank_write(struct reg_bank *b, uint32_t offset, uint32_t value);
 
-/* The held value of the register at `offset`, for the device's own use; `offset` must be in the table. */
+/* The held value of the register at `offset`, for the device's own use; `offset` must be in the
+ * table. */
 uint32_t *reg_bank_value(struct reg_bank *b, uint32_t offset);
 
 /* The row by name, or NULL. */

@@ -1,7 +1,8 @@
 /* State fields: what a snapshot of a device holds, declared with the device.
  *
- * Every bit of guest-visible state that is not derived from other state is a row. A device without a table
- * (state == NULL) is refused by snapshots; one with nothing to save says so with an empty table. */
+ * Every bit of guest-visible state that is not derived from other state is a row. A device
+ * without a table (state == NULL) is refused by snapshots; one with nothing to save says so with
+ * an empty table. */
 #pragma once
 
 #include <stdbool.h>
