@@ -168,6 +168,9 @@ void pci_bus_irqs_rerouted(struct pci_bus *b)
 void pci_bus_set_irqs(struct pci_bus *b, void (*set_irq)(void *, int, bool),
                       int (*map_irq)(struct pci_device *, int), void *opaque)
 {
+    /* Who listened until now is left with all lines low. */
+    for (int i = 0; b->set_irq && i < PCI_PINS; i++)
+        b->set_irq(b->irq_opaque, i, false);
     b->set_irq = set_irq;
     b->map_irq = map_irq;
     b->irq_opaque = opaque;

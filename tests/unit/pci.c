@@ -446,7 +446,66 @@ static void test_rerouting(void **state)
     assert_true(only(3));
     pci_set_irq(&c->pci, false);
     assert_true(only(-1));
+}
+
+static void test_router_leaves(void **state)
+{
     rotation = 0;
+    pci_bus_set_irqs(&host->bus, host_irq, route, host);
+    struct card *c = add_card("02.0");
+    pci_set_irq(&c->pci, true);
+    pci_bus_set_irqs(&host->bus, NULL, NULL, NULL);
+    assert_true(only(-1));
+    pci_set_irq(&c->pci, false);
+    pci_set_irq(&c->pci, true);
+    pci_bus_set_irqs(&host->bus, host_irq, route, host);
+    assert_true(only(2));
+}
+
+/* Whatever a guest writes, a BAR is mapped where its register says or not at all. */
+static void check_bars(struct card *c)
+{
+    static const unsigned enables[] = { PCI_COMMAND_MEMORY, PCI_COMMAND_IO, PCI_COMMAND_MEMORY };
+    unsigned enabled = pci_config_read(&c->pci, PCI_COMMAND, 2);
+    for (unsigned n = 0; n < 3; n++) {
+        const struct pci_bar *b = &c->pci.bars[n];
+        if (b->addr == UINT64_MAX) {
+            assert_null(b->region->parent);
+            continue;
+        }
+        uint64_t said = bar(c, n) & ~(b->size - 1);
+        if (n == 2)
+            said |= (uint64_t)bar(c, 3) << 32;
+        assert_true(enabled & enables[n]);
+        assert_true(b->addr == said && said != 0 && said % b->size == 0);
+        assert_non_null(b->region->parent);
+        assert_true(b->region->addr == said);
+    }
+    assert_true(c->pci.bus_master.enabled == !!(enabled & PCI_COMMAND_MASTER));
+}
+
+static void test_random_config_writes(void **state)
+{
+    struct card *cards[2] = { add_card(NULL), add_card(NULL) };
+    unsigned mapped = 0;
+    uint64_t seed = 42;
+    for (int i = 0; i < 20000; i++) {
+        seed = seed * 6364136223846793005u + 1442695040888963407u;
+        struct card *c = cards[seed >> 60 & 1];
+        unsigned size = 1u << (seed >> 40) % 3;
+        /* Mostly the command and the BARs, sometimes anything, in range or not. */
+        unsigned offset = seed >> 56 & 1 ? PCI_BAR0 + (seed >> 48) % 24 : PCI_COMMAND;
+        if ((seed >> 50) % 8 == 0)
+            offset = (unsigned)(seed >> 20) % 300;
+        pci_config_write(&c->pci, offset, (uint32_t)(seed >> 16), size);
+        check_bars(cards[0]);
+        check_bars(cards[1]);
+        mapped += c->pci.bars[0].addr != UINT64_MAX;
+    }
+    assert_true(mapped > 1000);
+    machine_reset_devices(&t->m);
+    for (unsigned n = 0; n < 3; n++)
+        assert_true(cards[0]->pci.bars[n].addr == UINT64_MAX);
 }
 
 static void test_reset(void **state)
@@ -489,6 +548,8 @@ int main(void)
         TEST(test_dma),
         TEST(test_intx_is_wired_or),
         TEST(test_rerouting),
+        TEST(test_router_leaves),
+        TEST(test_random_config_writes),
         TEST(test_reset),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
