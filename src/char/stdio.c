@@ -29,8 +29,7 @@
 
 enum {
     READ_BLOCK = 4096,
-    CAUTIOUS_WRITE =
-        256, /* bytes that a blocking descriptor takes for sure when poll() calls it writable */
+    CAUTIOUS_WRITE = 256, /* bytes that a descriptor which poll() calls writable takes for sure */
     LAST_WORDS_MS = 2000, /* how long kept output is waited for at the end */
     CTRL_A = 1,
 };

@@ -6,10 +6,11 @@
 #include "loop/loop.h"
 #include "net/link.h"
 
-/* User networking through libslirp: 10.0.2.0/24, gateway and host 10.0.2.2, DNS 10.0.2.3, DHCP from 10.0.2.15.
- * Its clock is `virtual`; its sockets are polled on the loop; what comes from it enters through the door.
- * `hostfwd` are rules such as "tcp:127.0.0.1:2222-:22" (protocol, host address and port, guest address and
- * port; empty addresses: any host address is refused in favour of 127.0.0.1, and the first DHCP client). */
+/* User networking through libslirp: 10.0.2.0/24, gateway and host 10.0.2.2, DNS 10.0.2.3, DHCP
+ * from 10.0.2.15. Its clock is `virtual`; its sockets are polled on the loop; what comes from it
+ * enters through the door. `hostfwd` are rules such as "tcp:127.0.0.1:2222-:22" (protocol, host
+ * address and port, guest address and port; empty addresses: any host address is refused in favour
+ * of 127.0.0.1, and the first DHCP client). */
 struct slirp_config {
     const char *id;
     const char *const *hostfwd;
@@ -29,7 +30,8 @@ struct net_hub;
 struct net_hub *net_hub_new(struct net *n, const char *id, struct error *err);
 struct net_port *net_hub_add_port(struct net_hub *h, struct error *err);
 
-/* Write every frame of a link to a pcap file (nanosecond format) with time stamps of `virtual` from `epoch_ns`. */
+/* Write every frame of a link to a pcap file (nanosecond format) with time stamps of `virtual` from
+ * `epoch_ns`. */
 struct net_pcap;
 struct net_pcap *net_pcap_new(struct net_link *l, const char *path, struct clock *virtual,
                               int64_t epoch_ns, struct error *err);

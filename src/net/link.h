@@ -1,8 +1,9 @@
 /* Network links: two ports and a wire between them, with a queue in each direction.
  *
- * A port is where a network card, slirp or a hub is plugged in. What one end sends is queued if the other cannot
- * take it now, and delivered in order when it says it can; a sender asks net_port_can_send() before it
- * reads more from where its packets come from (back-pressure). Everything runs with the machine lock held. */
+ * A port is where a network card, slirp or a hub is plugged in. What one end sends is queued if the
+ * other cannot take it now, and delivered in order when it says it can; a sender asks
+ * net_port_can_send() before it reads more from where its packets come from (back-pressure).
+ * Everything runs with the machine lock held. */
 #pragma once
 
 #include "base/error.h"
@@ -31,11 +32,12 @@ struct net_port_ops {
     void (*can_send)(struct net_port *p);
     /* The wire was plugged in or out. NULL: does not care. */
     void (*link_changed)(struct net_port *p, bool up);
-    void (*free)(struct net_port *p); /* for ports owned by the net (backends, hub ports); NULL: embedded */
+    /* For ports owned by the net (backends, hub ports). NULL: embedded. */
+    void (*free)(struct net_port *p);
 };
 
 struct net_port {
-    const char *id; /* "n1", "hub0port0"; must stay the first member. Owned by the net's list or the device */
+    const char *id; /* "n1", "hub0port0"; the net's. Must stay the first member */
     const struct net_port_ops *ops;
     void *opaque;
     struct net *net;
@@ -49,12 +51,14 @@ struct net_port {
 struct net *net_new(void);
 void net_free(struct net *n); /* ports and links that it owns with it */
 
-/* Add a port under a unique id (NULL: one is made from the kind). The struct stays the caller's unless ops->free is set. */
+/* Add a port under a unique id (NULL: one is made from the kind). The struct stays the caller's
+ * unless ops->free is set. */
 bool net_port_add(struct net *n, struct net_port *p, const char *id, struct error *err);
 /* Unplug and forget; a port whose ops have `free` is freed. */
 void net_port_remove(struct net_port *p);
 struct net_port *net_port_find(struct net *n, const char *id);
-struct net_port *net_port_next(struct net *n, struct net_port *p); /* in order of adding; NULL starts and ends */
+/* In order of adding; NULL starts and ends. */
+struct net_port *net_port_next(struct net *n, struct net_port *p);
 
 /* Join two ports that are not plugged in. `name` NULL: "ID-ID". */
 struct net_link *net_link_new(struct net *n, struct net_port *a, struct net_port *b,
@@ -74,8 +78,9 @@ struct net_link_stats {
 };
 struct net_link_stats net_link_stats(const struct net_link *l, unsigned end);
 
-/* A tap sees each frame once, when it is delivered (or dropped by a tap). It may change the bytes in place, and says what
- * happens to it. Taps run in order of adding. pcap dump and packet hooks are taps. */
+/* A tap sees each frame once, when it is delivered (or dropped by a tap). It may change the bytes
+ * in place, and says what happens to it. Taps run in order of adding. pcap dump and packet hooks
+ * are taps. */
 enum net_verdict { NET_PASS, NET_DROP };
 struct net_tap {
     enum net_verdict (*frame)(void *opaque, unsigned from_end, uint8_t *frame, size_t *len,
@@ -87,7 +92,8 @@ struct net_tap {
 void net_link_add_tap(struct net_link *l, struct net_tap *t);
 void net_link_remove_tap(struct net_link *l, struct net_tap *t);
 
-/* Send a frame. Frames longer than NET_FRAME_MAX or shorter than 14 bytes are dropped; a full queue drops too. */
+/* Send a frame. Frames longer than NET_FRAME_MAX or shorter than 14 bytes are dropped; a full queue
+ * drops too. */
 void net_port_send(struct net_port *p, const uint8_t *frame, size_t len);
 
 /* Is there room on the way to the peer? If not, ops->can_send will be called when there is. */
