@@ -10,6 +10,9 @@
  * boundaries) hold what is written and change nothing: there are no DRAM chips to drive. There is
  * no system management mode, so SMRAM is visible only while it is held open.
  *
+ * Deviation: where PCI has nothing, the RAM beneath shows through, as containers without contents
+ * do; hardware would end the cycle with all ones.
+ *
  * Ownership: the machine owns the RAM region given as "ram"; everything else is in the two devices.
  * Machine lock for all of it. */
 #include "base/log.h"
