@@ -368,6 +368,8 @@ static void test_terminal_stop(void **state)
     kill(t.pid, SIGTSTP);
     type(t.master, "still");
     assert_true(expect(t.master, "still", t.log, sizeof t.log));
+    for (int i = 0; i < WAIT_MS / 5 && !is_raw(&t); i++)
+        usleep(5000); /* the handler may be at work just now */
     assert_true(is_raw(&t));
     /* SIGSTOP cannot be caught; what the shell does to the terminal meanwhile is undone after. */
     int status;
