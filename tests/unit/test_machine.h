@@ -17,6 +17,7 @@ struct test_machine {
     int64_t now;
     unsigned requests;
     enum machine_request last_request;
+    int last_code;
 };
 
 static inline int64_t test_machine_now(void *opaque)
@@ -30,6 +31,7 @@ static inline void test_machine_request(struct machine *m, enum machine_request 
     struct test_machine *t = m->owner;
     t->requests++;
     t->last_request = what;
+    t->last_code = code;
 }
 
 static const struct machine_ops test_machine_ops = { .request = test_machine_request };
@@ -65,11 +67,16 @@ static inline void test_machine_free(struct test_machine *t)
     free(t);
 }
 
-/* Let `ns` of virtual time pass. */
+/* Let `ns` of virtual time pass; timers fire at their exact times on the way. */
 static inline void test_machine_advance(struct test_machine *t, int64_t ns)
 {
-    t->now += ns;
-    clock_run(&t->m.virtual);
+    int64_t end = t->now + ns;
+    while (clock_deadline(&t->m.virtual) <= end) {
+        if (clock_deadline(&t->m.virtual) > t->now)
+            t->now = clock_deadline(&t->m.virtual);
+        clock_run(&t->m.virtual);
+    }
+    t->now = end;
 }
 
 static inline struct device *test_device(struct test_machine *t, const char *type, const char *id)
