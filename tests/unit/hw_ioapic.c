@@ -1,0 +1,174 @@
+/* The I/O APIC: registers, edge and level inputs, remote IRR and EOI, masks, and the message that
+ * it sends. */
+#include "base/log.h"
+#include "dev/sysbus.h"
+#include "hw_fixture.h"
+
+enum { IOAPIC = 0xfec00000 };
+
+/* Stands for the local APICs. */
+struct sink {
+    struct msi_sink msi;
+    uint64_t addr;
+    uint32_t data;
+    unsigned count;
+};
+
+struct ctx {
+    struct hw *h;
+    struct sink sink;
+    struct device *dev;
+};
+
+static void deliver(void *opaque, uint64_t addr, uint32_t data)
+{
+    struct sink *s = opaque;
+    s->addr = addr;
+    s->data = data;
+    s->count++;
+}
+
+static int setup(void **state)
+{
+    struct ctx *c = calloc(1, sizeof *c);
+    struct error err = { 0 };
+    c->h = hw_new();
+    c->sink.msi = (struct msi_sink){ deliver, &c->sink };
+    c->h->m->msi = &c->sink.msi;
+    c->dev = hw_device(c->h, "ioapic");
+    if (!sysbus_map((struct sysbus_device *)c->dev, 0, IOAPIC, 0, &err))
+        fail_msg("%s", err.text);
+    *state = c;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct ctx *c = *state;
+    hw_free(c->h);
+    free(c);
+    return 0;
+}
+
+static uint32_t reg_read(struct ctx *c, uint8_t reg)
+{
+    writel(c->h, IOAPIC, reg);
+    return readl(c->h, IOAPIC + 0x10);
+}
+
+static void reg_write(struct ctx *c, uint8_t reg, uint32_t value)
+{
+    writel(c->h, IOAPIC, reg);
+    writel(c->h, IOAPIC + 0x10, value);
+}
+
+static void line(struct ctx *c, unsigned pin, bool level)
+{
+    irq_set(hw_input(c->dev, "", pin), level);
+}
+
+static void test_registers(void **state)
+{
+    struct ctx *c = *state;
+    assert_int_equal(reg_read(c, 1), 0x00170011);
+    reg_write(c, 0, 0xff000000);
+    assert_int_equal(reg_read(c, 0), 0x0f000000);
+    assert_int_equal(reg_read(c, 2), 0x0f000000);
+    assert_int_equal(reg_read(c, 0x10), 0x00010000);
+    reg_write(c, 0x3e, 0xffffffff); /* the last pin */
+    assert_int_equal(reg_read(c, 0x3e), 0x0001afff);
+    reg_write(c, 0x3f, 0xffffffff);
+    assert_int_equal(reg_read(c, 0x3f), 0xff000000);
+    uint64_t guest_faults = log_guest_count();
+    assert_int_equal(reg_read(c, 0x40), 0);
+    reg_write(c, 0xff, 1);
+    assert_int_equal(log_guest_count(), guest_faults + 2);
+}
+
+static void test_edge(void **state)
+{
+    struct ctx *c = *state;
+    reg_write(c, 0x10 + 2 * 4 + 1, 0x03000000);
+    reg_write(c, 0x10 + 2 * 4, 0x00000931); /* vector 31, logical, lowest priority */
+    line(c, 4, true);
+    assert_int_equal(c->sink.count, 1);
+    assert_int_equal(c->sink.addr, 0xfee03004);
+    assert_int_equal(c->sink.data, 0x131);
+    line(c, 4, false);
+    assert_int_equal(c->sink.count, 1);
+    line(c, 4, true);
+    assert_int_equal(c->sink.count, 2);
+}
+
+static void test_masked_edge_is_lost(void **state)
+{
+    struct ctx *c = *state;
+    reg_write(c, 0x10, 0x10031);
+    line(c, 0, true);
+    reg_write(c, 0x10, 0x00031);
+    assert_int_equal(c->sink.count, 0);
+}
+
+static void test_level(void **state)
+{
+    struct ctx *c = *state;
+    reg_write(c, 0x10 + 2 * 10, 0x0000a042); /* level, low active */
+    line(c, 10, true);
+    assert_int_equal(c->sink.count, 1);
+    assert_int_equal(c->sink.data, 0xc042);
+    assert_int_equal(reg_read(c, 0x10 + 2 * 10), 0x0000e042); /* remote IRR */
+    line(c, 10, false);
+    line(c, 10, true);
+    assert_int_equal(c->sink.count, 1); /* not before its EOI */
+    machine_eoi(c->h->m, 0x41);
+    assert_int_equal(c->sink.count, 1);
+    machine_eoi(c->h->m, 0x42);
+    assert_int_equal(c->sink.count, 2); /* still up: again */
+    line(c, 10, false);
+    machine_eoi(c->h->m, 0x42);
+    assert_int_equal(c->sink.count, 2);
+    assert_int_equal(reg_read(c, 0x10 + 2 * 10), 0x0000a042);
+}
+
+static void test_masked_level_waits(void **state)
+{
+    struct ctx *c = *state;
+    reg_write(c, 0x10 + 2 * 10, 0x00018042);
+    line(c, 10, true);
+    assert_int_equal(c->sink.count, 0);
+    reg_write(c, 0x10 + 2 * 10, 0x00008042);
+    assert_int_equal(c->sink.count, 1);
+    /* Software without an EOI broadcast: to edge and back clears the remote IRR. */
+    reg_write(c, 0x10 + 2 * 10, 0x00010042);
+    assert_int_equal(reg_read(c, 0x10 + 2 * 10), 0x00010042);
+    reg_write(c, 0x10 + 2 * 10, 0x00008042);
+    assert_int_equal(c->sink.count, 2);
+}
+
+/* Wires through the splitter reach both sinks. */
+static void test_splitter(void **state)
+{
+    struct ctx *c = *state;
+    struct device *s = test_device(c->h->t, "irq-splitter", NULL);
+    test_set(s, "num-lines", "16");
+    hw_start(c->h, s);
+    hw_connect(s, "a", 5, probe_init(&c->h->probe));
+    hw_connect(s, "b", 5, hw_input(c->dev, "", 5));
+    reg_write(c, 0x10 + 2 * 5, 0x55);
+    irq_raise(hw_input(s, "", 5));
+    assert_true(c->h->probe.level);
+    assert_int_equal(c->sink.data, 0x55);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_registers, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_edge, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_masked_edge_is_lost, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_level, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_masked_level_waits, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_splitter, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
