@@ -1,0 +1,202 @@
+-- The firmware's part of a PC with an i440FX and a PIIX3, done before the first instruction: RAM behind the
+-- PAM registers, PCI addresses and interrupt routing, power-management ports, ACPI tables, the memory map, and
+-- last the kernel.
+--
+-- M.post(m, p) is the `post` step of such machines and runs at every reset. Of `m` it uses m.io and m.memory
+-- (:read(addr, size), :write(addr, size, value); m.memory:write_bytes(addr, bytes)), m:find{type = name}, a list of
+-- devices with their properties as fields, and m:boot{…}. Of the properties `p`: memory, kernel, initrd, append,
+-- seed, boot.decompress.
+
+local acpi = require "perilune.boot.acpi"
+local pcipost = require "perilune.boot.pcipost"
+
+local M = {}
+
+-- The map that users of such PCs know: see docs/boot.md.
+local BELOW_4G_MAX = 0xc0000000
+local PCI_HOLE_LAST = 0xfebfffff
+local SMALL_BARS = 0xfebe0000 -- BARs up to 64 KiB lie above, bigger ones below
+local SEGMENT_F, EBDA = 0xf0000, 0x9fc00
+local PM_BASE, SMBUS_BASE, GPE0, SCI = 0x600, 0x700, 0xafe0, 9
+local PIRQ_IRQS = { 10, 10, 11, 11 }
+local LAPIC, IOAPIC = 0xfee00000, 0xfec00000
+local INTEL, I440FX, PIIX3, PIIX4_PM = 0x8086, 0x1237, 0x7000, 0x7113
+
+local windows = {
+    io = { { first = 0xc000, last = 0xffff } },
+    memory = {
+        { first = SMALL_BARS, last = PCI_HOLE_LAST, largest = 0x10000 },
+        { first = BELOW_4G_MAX, last = SMALL_BARS - 1 },
+    },
+}
+
+--- Configuration mechanism 1: address at 0xcf8, data at 0xcfc.
+function M.config_access(m)
+    local function select(devfn, offset)
+        m.io:write(0xcf8, 4, 0x80000000 | devfn << 8 | offset & 0xfc)
+        return 0xcfc + (offset & 3)
+    end
+    return {
+        read = function(devfn, offset, size)
+            return m.io:read(select(devfn, offset), size)
+        end,
+        write = function(devfn, offset, size, value)
+            m.io:write(select(devfn, offset), size, value)
+        end,
+    }
+end
+
+--- Reads and writes of C0000 … FFFFF go to RAM.
+local function open_pam(cfg, bridge)
+    cfg.write(bridge, 0x59, 1, 0x30)
+    for register = 0x5a, 0x5f do
+        cfg.write(bridge, register, 1, 0x33)
+    end
+end
+
+--- Level-triggered inputs of the interrupt controllers: what the PIRQs use and the SCI.
+local function set_elcr(m)
+    local levels = 1 << SCI
+    for _, irq in ipairs(PIRQ_IRQS) do
+        levels = levels | 1 << irq
+    end
+    m.io:write(0x4d0, 1, levels & 0xff)
+    m.io:write(0x4d1, 1, levels >> 8)
+end
+
+--- The A20 line is on when an operating system starts.
+local function open_a20(m)
+    local v = m.io:read(0x92, 1)
+    if v ~= 0xff and v & 2 == 0 then
+        m.io:write(0x92, 1, v & ~1 | 2)
+    end
+end
+
+local ISA_KINDS = {
+    { "isa-serial", "serial" }, { "mc146818rtc", "rtc" }, { "i8042", "i8042" }, { "isa-pit", "pit" },
+    { "isa-i8259", "pic" }, { "isa-pcspk", "speaker" },
+}
+
+local function isa_devices(m)
+    local list = {}
+    for _, entry in ipairs(ISA_KINDS) do
+        local type_name, kind = entry[1], entry[2]
+        for i, dev in ipairs(m:find { type = type_name }) do
+            if kind == "serial" then
+                list[#list + 1] = { kind = kind, iobase = dev.iobase, irq = dev.irq }
+            elseif i == 1 then -- the pair of interrupt controllers is one to an operating system
+                list[#list + 1] = { kind = kind }
+            end
+        end
+    end
+    return list
+end
+
+--- The processors, by their local APICs.
+local function processors(m)
+    local cpus = {}
+    for i, apic in ipairs(m:find { type = "apic" }) do
+        local id = apic["apic-id"]
+        cpus[i] = { apic_id = id >= 0 and id or apic.cpu }
+    end
+    return cpus
+end
+
+--- RAM below and above 4 GiB, in bytes.
+local function split_memory(memory)
+    local below = math.min(memory, BELOW_4G_MAX)
+    return below, memory - below
+end
+
+--- The machine as perilune.boot.acpi wants it described; nil when there is nothing that makes it an ACPI
+--- machine. `functions` are those that pcipost.assign found.
+function M.describe(m, p, functions)
+    local piix3 = pcipost.find(functions, INTEL, PIIX3)
+    local pm = pcipost.find(functions, INTEL, PIIX4_PM)
+    if not pm then
+        return nil
+    end
+    local below = split_memory(p.memory)
+    local ioapics = {}
+    for i in ipairs(m:find { type = "ioapic" }) do
+        ioapics[i] = { id = i - 1, address = IOAPIC + (i - 1) * 0x1000, gsi_base = (i - 1) * 24 }
+    end
+    return {
+        cpus = processors(m),
+        lapic = LAPIC,
+        ioapics = ioapics,
+        pm = {
+            base = PM_BASE, gpe0 = GPE0, gpe0_length = 4, sci = SCI, smi_command = 0xb2, acpi_enable = 0xf1,
+            acpi_disable = 0xf0, s5 = 0,
+        },
+        reset = piix3 and { port = 0xcf9, value = 6 } or nil,
+        pci = {
+            io = { { 0x0000, 0x0cf7 }, { 0x0d00, 0xffff } },
+            memory = { { 0xa0000, 0xbffff }, { math.max(below, 0x80000000), PCI_HOLE_LAST } },
+            isa = piix3 and piix3.devfn,
+            link_irqs = { 5, 10, 11 },
+        },
+        isa = isa_devices(m),
+        century = 0x32,
+        top = below,
+    }
+end
+
+--- Copy the tables to the top of low RAM and the root pointer to where it is looked for. Returns the address of
+--- the pointer and of the tables; nil and the end of low RAM without ACPI.
+local function put_acpi(m, p, functions)
+    local description = M.describe(m, p, functions)
+    if not description then
+        return nil, (split_memory(p.memory))
+    end
+    local tables = acpi.build(description)
+    m.memory:write_bytes(tables.base, tables.bytes)
+    m.memory:write_bytes(SEGMENT_F, tables.rsdp)
+    return SEGMENT_F, tables.base
+end
+
+--- What the operating system may use: list of { addr, size, type }; 1 is RAM, 2 reserved.
+function M.memory_map(memory, tables)
+    local below, above = split_memory(memory)
+    local map = {
+        { 0, EBDA, 1 },
+        { EBDA, 0xa0000 - EBDA, 2 },
+        { SEGMENT_F, 0x10000, 2 },
+        { 0x100000, tables - 0x100000, 1 },
+    }
+    if tables < below then
+        map[#map + 1] = { tables, below - tables, 2 }
+    end
+    if above > 0 then
+        map[#map + 1] = { 0x100000000, above, 1 }
+    end
+    return map
+end
+
+function M.post(m, p)
+    if p.memory < 2 << 20 then
+        error("memory: a PC needs at least 2 MiB of RAM", 0)
+    end
+    local cfg = M.config_access(m)
+    local functions = pcipost.assign(cfg, windows)
+    local bridge = pcipost.find(functions, INTEL, I440FX)
+    local piix3, pm = pcipost.find(functions, INTEL, PIIX3), pcipost.find(functions, INTEL, PIIX4_PM)
+    if bridge then
+        open_pam(cfg, bridge.devfn)
+    end
+    if piix3 then
+        pcipost.route(cfg, piix3.devfn, functions, PIRQ_IRQS)
+        set_elcr(m)
+    end
+    if pm then
+        pcipost.enable_pm(cfg, pm.devfn, PM_BASE, SMBUS_BASE, SCI)
+    end
+    open_a20(m)
+    local rsdp, tables = put_acpi(m, p, functions)
+    if p.kernel then
+        m:boot { kernel = p.kernel, initrd = p.initrd, append = p.append, e820 = M.memory_map(p.memory, tables),
+            rsdp = rsdp, decompress = p["boot.decompress"], seed = p.seed }
+    end
+end
+
+return M
