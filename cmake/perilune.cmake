@@ -1,6 +1,6 @@
 # How every part of Perilune is compiled.
 
-add_compile_options(-Wall -Wextra -Wshadow -Wstrict-prototypes -Wno-unused-parameter
+add_compile_options(-Wall -Wextra -Wshadow -Wstrict-prototypes -Wno-unused-parameter -Wno-missing-field-initializers
   -fno-strict-aliasing -fno-omit-frame-pointer)
 if(PERILUNE_SANITIZE)
   add_compile_options(-fsanitize=${PERILUNE_SANITIZE} -fno-sanitize-recover=all)

@@ -281,6 +281,7 @@ static enum variant decode_operands(struct decoder *d, const struct opcode *row,
                  : form == F_EIB ? (int8_t)take(d, 1)
                  : form == F_EUB ? (uint8_t)take(d, 1)
                  : form == F_E1  ? 1
+                 : form == F_ECL ? INSN_COUNT_CL
                                  : 0;
         return mem ? V_MI : V_RI;
     case F_AI:
@@ -365,7 +366,7 @@ static unsigned pick_op(struct decoder *d, const struct opcode *row, struct insn
     case P_SHIFT:
         if (mem || row->form == F_ECL) {
             if (mem) {
-                i->imm = (row->form == F_ECL ? 0x100 : i->imm) | (int64_t)row->arg << 32;
+                i->imm |= (int64_t)row->arg << 32;
                 return row->other;
             }
             return row->op + 4 + szlog;

@@ -98,15 +98,28 @@ static ALWAYS_INLINE uint64_t ea_offset(const struct soft_cpu *c, const struct i
     return c->r[i->base] + (c->r[i->index] << i->scale) + (uint64_t)(int64_t)i->disp;
 }
 
-/* The wrapped offset: what LEA gives. */
-static inline uint64_t ea_wrapped(const struct soft_cpu *c, const struct insn *i)
+static inline uint64_t wrap_offset(const struct insn *i, uint64_t a)
 {
-    uint64_t a = ea_offset(c, i);
     unsigned asize = insn_asize(i);
     return asize == 8 ? a : asize == 4 ? (uint32_t)a : (uint16_t)a;
 }
 
-/* Linear address with wrapping and, outside of 64-bit mode, the segment's limit and rights. */
+/* The wrapped offset: what LEA gives. */
+static inline uint64_t ea_wrapped(const struct soft_cpu *c, const struct insn *i)
+{
+    uint64_t a = ea_offset(c, i);
+    /* A displacement that could not be made relative to the block's start: see block.c. */
+    if (UNLIKELY(i->base == REG_RIP && insn_asize(i) == 8 && i->flags & INSN_EA_SLOW))
+        a += i->next_off;
+    return wrap_offset(i, a);
+}
+
+/* Linear address of offset `off` in the operand's segment, with wrapping to the address size and, outside of 64-bit mode, the
+ * segment's limit and rights. */
+int ea_at(struct soft_cpu *c, const struct insn *i, uint64_t off, unsigned size, bool write,
+          uint64_t *va);
+
+/* The same of the operand's own offset. */
 int ea_slow(struct soft_cpu *c, const struct insn *i, unsigned size, bool write, uint64_t *va);
 
 static ALWAYS_INLINE int ea(struct soft_cpu *c, const struct insn *i, unsigned size, bool write,

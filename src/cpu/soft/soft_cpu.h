@@ -112,6 +112,8 @@ static inline unsigned insn_arg(const struct insn *i)
     return (uint16_t)(i->imm >> 32);
 }
 
+enum { INSN_COUNT_CL = 0x100 }; /* imm of shifts and rotates by CL */
+
 static inline unsigned insn_asize(const struct insn *i)
 {
     return 1u << (i->flags >> INSN_ASIZE_SHIFT & 3);
@@ -363,6 +365,8 @@ int interrupt_return(struct soft_cpu *c, unsigned size);
 int tss_stack(struct soft_cpu *c, unsigned pl, uint16_t *ss, uint64_t *sp);
 /* The logical-to-linear check of legacy modes: 0 or X_FAULT (#GP or #SS). */
 int segment_check(struct soft_cpu *c, unsigned seg, uint64_t off, unsigned size, bool write);
+/* POPF. X_BREAK or X_FAULT. */
+int pop_flags(struct soft_cpu *c, unsigned size);
 int check_io_permission(struct soft_cpu *c, uint16_t port, unsigned size);
 
 /* ---- msr.c, cpuid.c ---- */

@@ -1,0 +1,288 @@
+/* Model-specific registers, and control registers with their consequences.
+ *
+ * SDM vol. 4 lists the MSRs, vol. 3 2.5 the control registers. An MSR that is not here raises #GP, logged once. */
+#include "cpu/soft/operand.h"
+
+#include "base/log.h"
+#include "loop/loop.h"
+
+enum {
+    MSR_P5_MC_ADDR = 0x0, MSR_P5_MC_TYPE = 0x1, MSR_TSC = 0x10, MSR_PLATFORM_ID = 0x17, MSR_APIC_BASE = 0x1b,
+    MSR_FEATURE_CONTROL = 0x3a, MSR_TSC_ADJUST = 0x3b, MSR_BIOS_UPDT_TRIG = 0x79,
+    MSR_BIOS_SIGN_ID = 0x8b, MSR_SMI_COUNT = 0x34, MSR_PLATFORM_INFO = 0xce, MSR_MTRRCAP = 0xfe, MSR_SYSENTER_CS = 0x174,
+    MSR_SYSENTER_ESP = 0x175, MSR_SYSENTER_EIP = 0x176, MSR_MCG_CAP = 0x179,
+    MSR_MCG_STATUS = 0x17a, MSR_MISC_ENABLE = 0x1a0, MSR_MTRR_PHYS0 = 0x200,
+    MSR_MTRR_FIX64K = 0x250, MSR_MTRR_FIX16K_80000 = 0x258, MSR_MTRR_FIX16K_A0000 = 0x259,
+    MSR_MTRR_FIX4K = 0x268, MSR_PAT = 0x277, MSR_MTRR_DEF_TYPE = 0x2ff,
+    MSR_TSC_DEADLINE = 0x6e0, MSR_X2APIC = 0x800, MSR_X2APIC_LAST = 0x8ff,
+};
+#define MSR_EFER           0xc0000080u
+#define MSR_STAR           0xc0000081u
+#define MSR_LSTAR          0xc0000082u
+#define MSR_CSTAR          0xc0000083u
+#define MSR_SFMASK         0xc0000084u
+#define MSR_FS_BASE        0xc0000100u
+#define MSR_GS_BASE        0xc0000101u
+#define MSR_KERNEL_GS_BASE 0xc0000102u
+#define MSR_TSC_AUX        0xc0000103u
+
+static void lock(struct soft_cpu *c)
+{
+    machine_lock_take(loop_lock(c->vcpu.machine->loop));
+    c->vcpu.machine->current_cpu = c->vcpu.port;
+}
+
+static void unlock(struct soft_cpu *c)
+{
+    c->vcpu.machine->current_cpu = NULL;
+    machine_lock_release(loop_lock(c->vcpu.machine->loop));
+}
+
+static bool is_apic_msr(uint32_t index)
+{
+    return index == MSR_TSC_DEADLINE || (index >= MSR_X2APIC && index <= MSR_X2APIC_LAST);
+}
+
+/* The MSRs that are plain storage of a field. */
+static uint64_t *plain_msr(struct soft_cpu *c, uint32_t index)
+{
+    switch (index) {
+    case MSR_SYSENTER_CS:
+        return &c->sysenter_cs;
+    case MSR_SYSENTER_ESP:
+        return &c->sysenter_esp;
+    case MSR_SYSENTER_EIP:
+        return &c->sysenter_eip;
+    case MSR_STAR:
+        return &c->star;
+    case MSR_LSTAR:
+        return &c->lstar;
+    case MSR_CSTAR:
+        return &c->cstar;
+    case MSR_SFMASK:
+        return &c->sfmask;
+    case MSR_KERNEL_GS_BASE:
+        return &c->kernel_gs_base;
+    case MSR_TSC_AUX:
+        return &c->tsc_aux;
+    case MSR_PAT:
+        return &c->pat;
+    case MSR_MISC_ENABLE:
+        return &c->misc_enable;
+    case MSR_MTRR_DEF_TYPE:
+        return &c->mtrr_def_type;
+    case MSR_MTRR_FIX64K:
+        return &c->mtrr_fixed[0];
+    case MSR_MTRR_FIX16K_80000:
+    case MSR_MTRR_FIX16K_A0000:
+        return &c->mtrr_fixed[1 + index - MSR_MTRR_FIX16K_80000];
+    default:
+        if (index >= MSR_MTRR_FIX4K && index < MSR_MTRR_FIX4K + 8)
+            return &c->mtrr_fixed[3 + index - MSR_MTRR_FIX4K];
+        if (index >= MSR_MTRR_PHYS0 && index < MSR_MTRR_PHYS0 + 16)
+            return &c->mtrr_var[index - MSR_MTRR_PHYS0];
+        return NULL;
+    }
+}
+
+bool msr_read(struct soft_cpu *c, uint32_t index, uint64_t *v)
+{
+    struct cpu_port *p = c->vcpu.port;
+    uint64_t *plain = plain_msr(c, index);
+    if (plain) {
+        *v = *plain;
+        return true;
+    }
+    if (p->apic_ops && (index == MSR_APIC_BASE || is_apic_msr(index))) {
+        bool ok = true;
+        lock(c);
+        if (index == MSR_APIC_BASE)
+            *v = p->apic_ops->get_base(p->apic);
+        else
+            ok = p->apic_ops->read_msr(p->apic, index, v);
+        unlock(c);
+        return ok;
+    }
+    switch (index) {
+    case MSR_TSC:
+        *v = soft_tsc(c);
+        return true;
+    case MSR_TSC_ADJUST:
+        *v = c->tsc_offset;
+        return true;
+    case MSR_EFER:
+        *v = c->efer;
+        return true;
+    case MSR_FS_BASE:
+        *v = c->seg[SEG_FS].base;
+        return true;
+    case MSR_GS_BASE:
+        *v = c->seg[SEG_GS].base;
+        return true;
+    case MSR_BIOS_SIGN_ID:
+        *v = (uint64_t)0x20e << 32; /* the revision that kernels want before they use large pages */
+        return true;
+    case MSR_MTRRCAP:
+        *v = 1 << 10 | 1 << 8 | 8; /* write combining, fixed ranges, eight variable ones */
+        return true;
+    case MSR_FEATURE_CONTROL:
+        *v = 1; /* locked */
+        return true;
+    case MSR_PLATFORM_ID: case MSR_MCG_CAP: case MSR_MCG_STATUS: case MSR_P5_MC_ADDR:
+    case MSR_P5_MC_TYPE: case MSR_APIC_BASE: case MSR_PLATFORM_INFO: case MSR_SMI_COUNT:
+        *v = 0;
+        return true;
+    default:
+        log_guest("cpu", "read of unknown MSR %#x at %#llx: #GP", index,
+                  (unsigned long long)c->r[REG_RIP]);
+        return false;
+    }
+}
+
+static bool valid_pat(uint64_t v)
+{
+    for (unsigned n = 0; n < 8; n++, v >>= 8)
+        if ((v & 0xff) > 7 || (v & 0xff) == 2 || (v & 0xff) == 3)
+            return false;
+    return true;
+}
+
+static bool valid_plain(uint32_t index, uint64_t v)
+{
+    switch (index) {
+    case MSR_PAT:
+        return valid_pat(v);
+    case MSR_SYSENTER_ESP: case MSR_SYSENTER_EIP: case MSR_LSTAR: case MSR_CSTAR:
+    case MSR_KERNEL_GS_BASE:
+        return is_canonical(v);
+    case MSR_SFMASK: case MSR_TSC_AUX:
+        return v >> 32 == 0;
+    default:
+        return true;
+    }
+}
+
+static bool set_base(struct soft_cpu *c, unsigned seg, uint64_t v)
+{
+    if (!is_canonical(v))
+        return false;
+    c->seg[seg].base = v;
+    update_mode(c);
+    return true;
+}
+
+bool msr_write(struct soft_cpu *c, uint32_t index, uint64_t v)
+{
+    struct cpu_port *p = c->vcpu.port;
+    uint64_t *plain = plain_msr(c, index);
+    if (plain) {
+        if (!valid_plain(index, v))
+            return false;
+        *plain = v;
+        return true;
+    }
+    if (p->apic_ops && (index == MSR_APIC_BASE || is_apic_msr(index))) {
+        lock(c);
+        bool ok = index == MSR_APIC_BASE ? p->apic_ops->set_base(p->apic, v)
+                                         : p->apic_ops->write_msr(p->apic, index, v);
+        unlock(c);
+        return ok;
+    }
+    switch (index) {
+    case MSR_TSC:
+        c->tsc_offset += v - soft_tsc(c);
+        return true;
+    case MSR_TSC_ADJUST:
+        c->tsc_offset = v;
+        return true;
+    case MSR_EFER:
+        return write_efer(c, v);
+    case MSR_FS_BASE:
+        return set_base(c, SEG_FS, v);
+    case MSR_GS_BASE:
+        return set_base(c, SEG_GS, v);
+    case MSR_BIOS_SIGN_ID: case MSR_BIOS_UPDT_TRIG: case MSR_MCG_STATUS: case MSR_P5_MC_ADDR:
+    case MSR_P5_MC_TYPE: case MSR_PLATFORM_INFO:
+        return true;
+    default:
+        log_guest("cpu", "write of %#llx to unknown MSR %#x at %#llx: #GP", (unsigned long long)v,
+                  index, (unsigned long long)c->r[REG_RIP]);
+        return false;
+    }
+}
+
+/* ---- control registers ---- */
+
+bool write_efer(struct soft_cpu *c, uint64_t v)
+{
+    if (v & ~(uint64_t)(EFER_SCE | EFER_LME | EFER_LMA | EFER_NX))
+        return false;
+    if ((c->cr0 & CR0_PG) && ((v ^ c->efer) & EFER_LME))
+        return false;
+    c->efer = (v & ~(uint64_t)EFER_LMA) | (c->efer & EFER_LMA);
+    mmu_flush(c);
+    return true;
+}
+
+static int enter_long_mode(struct soft_cpu *c)
+{
+    if (!(c->cr4 & CR4_PAE) || (c->seg[SEG_CS].attr & ATTR_L))
+        return raise_error(c, VEC_GP, 0);
+    c->efer |= EFER_LMA;
+    return 0;
+}
+
+int write_cr0(struct soft_cpu *c, uint64_t v)
+{
+    if (v >> 32 || ((v & CR0_PG) && !(v & CR0_PE)) || ((v & CR0_NW) && !(v & CR0_CD)))
+        return raise_error(c, VEC_GP, 0);
+    v = (v & (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD |
+              CR0_PG)) | CR0_ET;
+    bool on = (v & CR0_PG) && !(c->cr0 & CR0_PG), off = !(v & CR0_PG) && (c->cr0 & CR0_PG);
+    if (on) {
+        if (c->efer & EFER_LME) {
+            int st = enter_long_mode(c);
+            if (st)
+                return st;
+        } else if ((c->cr4 & CR4_PAE) && !mmu_load_pdptrs(c, c->cr3)) {
+            return raise_error(c, VEC_GP, 0);
+        }
+    }
+    if (off && code64(c))
+        return raise_error(c, VEC_GP, 0);
+    if (off)
+        c->efer &= ~(uint64_t)EFER_LMA;
+    bool flush = (v ^ c->cr0) & (CR0_PG | CR0_WP | CR0_PE);
+    c->cr0 = v;
+    if (flush)
+        mmu_flush(c);
+    update_mode(c);
+    return 0;
+}
+
+int write_cr3(struct soft_cpu *c, uint64_t v)
+{
+    if (long_mode(c) && v & ~(bits_mask(40)))
+        return raise_error(c, VEC_GP, 0);
+    if ((c->cr0 & CR0_PG) && (c->cr4 & CR4_PAE) && !long_mode(c) && !mmu_load_pdptrs(c, v))
+        return raise_error(c, VEC_GP, 0);
+    c->cr3 = v;
+    mmu_flush(c);
+    return 0;
+}
+
+int write_cr4(struct soft_cpu *c, uint64_t v)
+{
+    const uint64_t known = CR4_VME | CR4_PVI | CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_MCE |
+                           CR4_PGE | CR4_PCE | CR4_OSFXSR | CR4_OSXMMEXCPT;
+    if ((v & ~known) || (long_mode(c) && !(v & CR4_PAE)))
+        return raise_error(c, VEC_GP, 0);
+    bool paging = (v ^ c->cr4) & (CR4_PAE | CR4_PSE | CR4_PGE);
+    if (paging && (c->cr0 & CR0_PG) && (v & CR4_PAE) && !long_mode(c) &&
+        !mmu_load_pdptrs(c, c->cr3))
+        return raise_error(c, VEC_GP, 0);
+    c->cr4 = v;
+    if (paging)
+        mmu_flush(c);
+    return 0;
+}

@@ -1,0 +1,405 @@
+/* The software CPU as a backend: its life, its pins, its state in KVM's structures. */
+#include "cpu/soft/opcodes.h"
+#include "cpu/soft/operand.h"
+
+#include "base/alloc.h"
+#include "loop/loop.h"
+
+#include <stdlib.h>
+
+struct accel {
+    struct machine *machine;
+};
+
+uint64_t soft_icount(const struct soft_cpu *c)
+{
+    return c->icount + (c->block && c->cur ? (uint64_t)(c->cur - c->block->insns) : 0);
+}
+
+/* One tick a nanosecond of virtual time: see cpuid.c, leaf 15h. */
+uint64_t soft_tsc(const struct soft_cpu *c)
+{
+    return (uint64_t)clock_now(&c->vcpu.machine->virtual) + c->tsc_offset;
+}
+
+/* ---- reset: SDM vol. 3 table 9-1 ---- */
+
+static void reset_segments(struct soft_cpu *c)
+{
+    for (unsigned s = 0; s < SEG_COUNT; s++)
+        c->seg[s] = (struct segment){ .limit = 0xffff,
+                                      .attr = ATTR_P | ATTR_S | ATTR_RW | ATTR_ACCESSED };
+    c->seg[SEG_CS].sel = 0xf000;
+    c->seg[SEG_CS].base = 0xffff0000;
+    c->seg[SEG_CS].attr |= ATTR_CODE;
+    c->ldt = (struct segment){ .limit = 0xffff, .attr = ATTR_P | 2 };
+    c->tr = (struct segment){ .limit = 0xffff, .attr = ATTR_P | 11 };
+    c->gdt.base = c->idt.base = 0;
+    c->gdt.limit = c->idt.limit = 0xffff;
+}
+
+void soft_init(struct soft_cpu *c)
+{
+    memset(c->r, 0, sizeof c->r);
+    c->r[RDX] = 0x106ca; /* the signature of CPUID leaf 1 */
+    eflags_set(c, FLAG_1);
+    c->rip = 0xfff0;
+    reset_segments(c);
+    c->cr0 = (c->cr0 & (CR0_CD | CR0_NW)) | CR0_ET;
+    c->cr2 = c->cr3 = c->cr4 = c->cr8_shadow = 0;
+    c->efer = 0;
+    c->cpl = 0;
+    memset(c->dr, 0, sizeof c->dr);
+    c->dr[6] = 0xffff0ff0;
+    c->dr[7] = 0x400;
+    c->nmi = c->nmi_blocked = c->halted = c->shut_down = c->step_pending = false;
+    c->shadow_at = UINT64_MAX;
+    c->wait_sipi = !c->vcpu.port->bootstrap;
+    update_mode(c);
+    mmu_flush(c);
+}
+
+static void soft_reset(struct vcpu *v)
+{
+    struct soft_cpu *c = soft_of(v);
+    c->cr0 = CR0_CD | CR0_NW;
+    soft_init(c);
+    c->init_pending = c->sipi_pending = false;
+    c->star = c->lstar = c->cstar = c->sfmask = c->kernel_gs_base = 0;
+    c->sysenter_cs = c->sysenter_esp = c->sysenter_eip = 0;
+    c->pat = 0x0007040600070406;
+    c->misc_enable = 1; /* fast strings */
+    c->tsc_offset = c->tsc_aux = 0;
+    c->mtrr_def_type = 0;
+    memset(c->mtrr_fixed, 0, sizeof c->mtrr_fixed);
+    memset(c->mtrr_var, 0, sizeof c->mtrr_var);
+    fpu_reset(c);
+}
+
+/* ---- pins ---- */
+
+static struct soft_cpu *cpu_of(struct cpu_port *p)
+{
+    return p->vcpu;
+}
+
+/* Have a cpu that is running look, and the one that runs the machine come out of its idling. */
+static void nudge(struct soft_cpu *c)
+{
+    soft_recheck(c);
+}
+
+static void pin_intr(struct cpu_port *p, bool level)
+{
+    cpu_of(p)->intr = level;
+    if (level)
+        nudge(cpu_of(p));
+}
+
+static void pin_nmi(struct cpu_port *p)
+{
+    cpu_of(p)->nmi = true;
+    nudge(cpu_of(p));
+}
+
+static void pin_smi(struct cpu_port *p)
+{
+    (void)p; /* no system management mode: there is no firmware that would live in it */
+}
+
+static void pin_init(struct cpu_port *p)
+{
+    cpu_of(p)->init_pending = true;
+    nudge(cpu_of(p));
+}
+
+static void pin_startup(struct cpu_port *p, uint8_t vector)
+{
+    struct soft_cpu *c = cpu_of(p);
+    c->sipi_pending = true;
+    c->sipi_vector = vector;
+    nudge(c);
+}
+
+static void pin_a20(struct cpu_port *p, bool enabled)
+{
+    struct soft_cpu *c = cpu_of(p);
+    uint64_t mask = enabled ? UINT64_MAX : ~(1ULL << 20);
+    if (mask == c->a20_mask)
+        return;
+    c->a20_mask = mask;
+    mmu_flush(c);
+    nudge(c);
+}
+
+static uint64_t pin_tsc(struct cpu_port *p)
+{
+    return soft_tsc(cpu_of(p));
+}
+
+static int64_t pin_tsc_deadline(struct cpu_port *p, uint64_t tsc)
+{
+    struct soft_cpu *c = cpu_of(p);
+    int64_t now = clock_now(&c->vcpu.machine->virtual);
+    uint64_t now_tsc = (uint64_t)now + c->tsc_offset;
+    if (tsc <= now_tsc)
+        return now;
+    uint64_t wait = tsc - now_tsc;
+    return wait > (uint64_t)(CLOCK_NEVER - 1 - now) ? CLOCK_NEVER - 1 : now + (int64_t)wait;
+}
+
+static const struct cpu_pins pins = {
+    .intr = pin_intr,
+    .nmi = pin_nmi,
+    .smi = pin_smi,
+    .init = pin_init,
+    .startup = pin_startup,
+    .a20 = pin_a20,
+    .tsc = pin_tsc,
+    .tsc_deadline_ns = pin_tsc_deadline,
+};
+
+/* ---- life ---- */
+
+static struct accel *soft_open(struct machine *m, struct error *err)
+{
+    if (!fpu_host_ok(err))
+        return NULL;
+    soft_exec(NULL);
+    struct accel *a = ALLOC(struct accel);
+    a->machine = m;
+    return a;
+}
+
+static void soft_close(struct accel *a)
+{
+    free(a);
+}
+
+static struct vcpu *soft_vcpu_new(struct accel *a, struct cpu_port *port, const char *model,
+                                  struct error *err)
+{
+    if (strcmp(model, "base") != 0) {
+        error_set(err, "cpu: the software CPU has no model \"%s\"; use \"base\"", model);
+        return NULL;
+    }
+    struct code_cache *code = code_cache_new(a->machine->mem);
+    if (!code) {
+        error_set_host(err, 0, "cpu: no memory for the cache of decoded instructions");
+        return NULL;
+    }
+    struct soft_cpu *c = aligned_alloc(64, align_up(sizeof *c, 64));
+    if (!c)
+        c = alloc_zero(1, sizeof *c);
+    memset(c, 0, sizeof *c);
+    c->vcpu = (struct vcpu){ .backend = &vcpu_soft, .machine = a->machine, .port = port };
+    c->code = code;
+    port->pins = &pins;
+    port->vcpu = c;
+    mmu_init(c);
+    soft_reset(&c->vcpu);
+    return &c->vcpu;
+}
+
+static void soft_vcpu_free(struct vcpu *v)
+{
+    struct soft_cpu *c = soft_of(v);
+    mmu_fini(c);
+    code_cache_free(c->code);
+    v->port->pins = NULL;
+    v->port->vcpu = NULL;
+    free(c);
+}
+
+static enum vcpu_stop soft_run(struct vcpu *v, uint64_t limit)
+{
+    struct soft_cpu *c = soft_of(v);
+    c->limit = limit;
+    soft_recheck(c);
+    return soft_exec(c);
+}
+
+static void soft_kick(struct vcpu *v)
+{
+    struct soft_cpu *c = soft_of(v);
+    atomic_store(&c->kicked, true);
+    atomic_store(&c->stop_at, 0);
+    c->stats.exits_kick++;
+}
+
+static void soft_set_limit(struct vcpu *v, uint64_t limit)
+{
+    struct soft_cpu *c = soft_of(v);
+    c->limit = limit;
+    soft_recheck(c);
+}
+
+static uint64_t soft_instructions(struct vcpu *v)
+{
+    return soft_icount(soft_of(v));
+}
+
+/* ---- state in KVM's structures ---- */
+
+static bool soft_get_regs(struct vcpu *v, struct kvm_regs *r, struct error *err)
+{
+    const struct soft_cpu *c = soft_of(v);
+    (void)err;
+    *r = (struct kvm_regs){ .rax = c->r[RAX], .rbx = c->r[RBX], .rcx = c->r[RCX], .rdx = c->r[RDX],
+                            .rsi = c->r[RSI], .rdi = c->r[RDI], .rsp = c->r[RSP], .rbp = c->r[RBP],
+                            .r8 = c->r[R8], .r9 = c->r[R9], .r10 = c->r[R10], .r11 = c->r[R11],
+                            .r12 = c->r[R12], .r13 = c->r[R13], .r14 = c->r[R14], .r15 = c->r[R15],
+                            .rip = c->rip, .rflags = eflags_get(c) };
+    return true;
+}
+
+static bool soft_set_regs(struct vcpu *v, const struct kvm_regs *r, struct error *err)
+{
+    struct soft_cpu *c = soft_of(v);
+    const uint64_t values[16] = { r->rax, r->rcx, r->rdx, r->rbx, r->rsp, r->rbp, r->rsi, r->rdi,
+                                  r->r8, r->r9, r->r10, r->r11, r->r12, r->r13, r->r14, r->r15 };
+    (void)err;
+    memcpy(c->r, values, sizeof values);
+    c->rip = r->rip;
+    eflags_set(c, r->rflags);
+    soft_recheck(c);
+    return true;
+}
+
+static struct kvm_segment to_kvm(const struct segment *s)
+{
+    unsigned a = s->attr;
+    return (struct kvm_segment){ .base = s->base, .limit = s->limit, .selector = s->sel,
+                                 .type = a & 15, .s = a >> 4 & 1, .dpl = (uint8_t)attr_dpl(a),
+                                 .present = a >> 7 & 1, .avl = a >> 12 & 1, .l = a >> 13 & 1,
+                                 .db = a >> 14 & 1, .g = a >> 15 & 1, .unusable = !(a & ATTR_P) };
+}
+
+static struct segment from_kvm(const struct kvm_segment *k)
+{
+    if (k->unusable)
+        return (struct segment){ .sel = k->selector, .base = k->base };
+    unsigned a = (k->type & 15u) | (k->s & 1u) << 4 | (k->dpl & 3u) << 5 | (k->present & 1u) << 7 |
+                 (k->avl & 1u) << 12 | (k->l & 1u) << 13 | (k->db & 1u) << 14 | (k->g & 1u) << 15;
+    return (struct segment){ .base = k->base, .limit = k->limit, .sel = k->selector,
+                             .attr = (uint16_t)a };
+}
+
+static bool soft_get_sregs(struct vcpu *v, struct kvm_sregs *s, struct error *err)
+{
+    struct soft_cpu *c = soft_of(v);
+    (void)err;
+    *s = (struct kvm_sregs){ .es = to_kvm(&c->seg[SEG_ES]), .cs = to_kvm(&c->seg[SEG_CS]),
+                             .ss = to_kvm(&c->seg[SEG_SS]), .ds = to_kvm(&c->seg[SEG_DS]),
+                             .fs = to_kvm(&c->seg[SEG_FS]), .gs = to_kvm(&c->seg[SEG_GS]),
+                             .ldt = to_kvm(&c->ldt), .tr = to_kvm(&c->tr),
+                             .gdt = { .base = c->gdt.base, .limit = c->gdt.limit },
+                             .idt = { .base = c->idt.base, .limit = c->idt.limit },
+                             .cr0 = c->cr0, .cr2 = c->cr2, .cr3 = c->cr3, .cr4 = c->cr4,
+                             .cr8 = c->cr8_shadow, .efer = c->efer };
+    if (v->port->apic_ops) {
+        s->apic_base = v->port->apic_ops->get_base(v->port->apic);
+        s->cr8 = v->port->apic_ops->get_tpr(v->port->apic);
+    }
+    return true;
+}
+
+static bool soft_set_sregs(struct vcpu *v, const struct kvm_sregs *s, struct error *err)
+{
+    struct soft_cpu *c = soft_of(v);
+    if ((s->cr0 & CR0_PG) && !(s->cr0 & CR0_PE))
+        return error_set(err, "cpu: cr0 = %#llx has paging without protection",
+                         (unsigned long long)s->cr0);
+    const struct kvm_segment *in[SEG_COUNT] = { &s->es, &s->cs, &s->ss, &s->ds, &s->fs, &s->gs };
+    for (unsigned n = 0; n < SEG_COUNT; n++)
+        c->seg[n] = from_kvm(in[n]);
+    c->ldt = from_kvm(&s->ldt);
+    c->tr = from_kvm(&s->tr);
+    c->gdt.base = s->gdt.base;
+    c->gdt.limit = s->gdt.limit;
+    c->idt.base = s->idt.base;
+    c->idt.limit = s->idt.limit;
+    c->cr0 = s->cr0 | CR0_ET;
+    c->cr2 = s->cr2;
+    c->cr3 = s->cr3;
+    c->cr4 = s->cr4;
+    c->cr8_shadow = s->cr8;
+    c->efer = s->efer;
+    c->cpl = s->cr0 & CR0_PE ? s->ss.dpl : 0;
+    if ((c->cr0 & CR0_PG) && (c->cr4 & CR4_PAE) && !long_mode(c))
+        mmu_load_pdptrs(c, c->cr3);
+    update_mode(c);
+    mmu_flush(c);
+    soft_recheck(c);
+    return true;
+}
+
+static bool soft_get_fpu(struct vcpu *v, struct kvm_fpu *fpu, struct error *err)
+{
+    (void)err;
+    fpu_get(soft_of(v), fpu);
+    return true;
+}
+
+static bool soft_set_fpu(struct vcpu *v, const struct kvm_fpu *fpu, struct error *err)
+{
+    (void)err;
+    fpu_set(soft_of(v), fpu);
+    return true;
+}
+
+/* MSRs as the host sees them: with the machine lock already held, and no privilege in the way. */
+static bool soft_get_msr(struct vcpu *v, uint32_t index, uint64_t *value, struct error *err)
+{
+    struct machine_lock *l = loop_lock(v->machine->loop);
+    machine_lock_release(l);
+    bool ok = msr_read(soft_of(v), index, value);
+    machine_lock_take(l);
+    return ok || error_set(err, "cpu: there is no MSR %#x", index);
+}
+
+static bool soft_set_msr(struct vcpu *v, uint32_t index, uint64_t value, struct error *err)
+{
+    struct machine_lock *l = loop_lock(v->machine->loop);
+    machine_lock_release(l);
+    bool ok = msr_write(soft_of(v), index, value);
+    machine_lock_take(l);
+    return ok || error_set(err, "cpu: MSR %#x does not take %#llx", index,
+                           (unsigned long long)value);
+}
+
+static bool soft_translate(struct vcpu *v, uint64_t gva, uint64_t *gpa)
+{
+    return mmu_translate_quiet(soft_of(v), gva, gpa);
+}
+
+static void soft_get_stats(struct vcpu *v, struct vcpu_stats *stats)
+{
+    struct soft_cpu *c = soft_of(v);
+    *stats = c->stats;
+    stats->instructions = soft_icount(c);
+}
+
+const struct vcpu_backend vcpu_soft = {
+    .name = "soft",
+    .counts_instructions = true,
+    .open = soft_open,
+    .close = soft_close,
+    .vcpu_new = soft_vcpu_new,
+    .vcpu_free = soft_vcpu_free,
+    .run = soft_run,
+    .kick = soft_kick,
+    .set_limit = soft_set_limit,
+    .instructions = soft_instructions,
+    .reset = soft_reset,
+    .get_regs = soft_get_regs,
+    .set_regs = soft_set_regs,
+    .get_sregs = soft_get_sregs,
+    .set_sregs = soft_set_sregs,
+    .get_fpu = soft_get_fpu,
+    .set_fpu = soft_set_fpu,
+    .get_msr = soft_get_msr,
+    .set_msr = soft_set_msr,
+    .translate = soft_translate,
+    .get_stats = soft_get_stats,
+};

@@ -1,0 +1,145 @@
+/* The stack: pushes and pops in every size, frames, flags, segment registers. */
+#include "cpu/soft/operand.h"
+
+int op_push(struct soft_cpu *c, const struct insn *i)
+{
+    uint64_t v;
+    int st = 0;
+    if (i->flags & INSN_MEM)
+        st = mem_load(c, i, i->size, &v);
+    else
+        v = reg_get(c, i->rm, i->size);
+    return st < 0 ? st : push(c, i->size, v) | st;
+}
+
+int op_push_imm(struct soft_cpu *c, const struct insn *i)
+{
+    return push(c, i->size, (uint64_t)i->imm);
+}
+
+/* POP m computes its address with the stack pointer already raised. */
+int op_pop(struct soft_cpu *c, const struct insn *i)
+{
+    uint64_t v, sp = c->r[RSP];
+    int st = pop(c, i->size, &v);
+    if (st < 0)
+        return st;
+    if (!(i->flags & INSN_MEM)) {
+        reg_set(c, i->rm, i->size, v);
+        return st;
+    }
+    int st2 = mem_store(c, i, i->size, v);
+    if (st2 < 0)
+        c->r[RSP] = sp;
+    return st2 < 0 ? st2 : st | st2;
+}
+
+int op_pusha(struct soft_cpu *c, const struct insn *i)
+{
+    static const uint8_t order[] = { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI };
+    uint64_t sp = c->r[RSP];
+    int st = 0;
+    for (unsigned n = 0; n < 8 && st >= 0; n++)
+        st = push(c, i->size, order[n] == RSP ? sp : c->r[order[n]]) | (st > 0);
+    if (st < 0)
+        c->r[RSP] = sp;
+    return st;
+}
+
+int op_popa(struct soft_cpu *c, const struct insn *i)
+{
+    static const uint8_t order[] = { RDI, RSI, RBP, RSP, RBX, RDX, RCX, RAX };
+    uint64_t sp = c->r[RSP], v[8];
+    int st = 0;
+    for (unsigned n = 0; n < 8; n++)
+        if ((st = pop(c, i->size, &v[n])) < 0) {
+            c->r[RSP] = sp;
+            return st;
+        }
+    for (unsigned n = 0; n < 8; n++)
+        if (order[n] != RSP)
+            reg_set(c, order[n], i->size, v[n]);
+    return st;
+}
+
+int op_pushf(struct soft_cpu *c, const struct insn *i)
+{
+    if ((c->eflags & FLAG_VM) && (c->eflags & FLAG_IOPL) != FLAG_IOPL)
+        return raise_error(c, VEC_GP, 0);
+    return push(c, i->size, eflags_get(c) & ~(uint64_t)(FLAG_VM | FLAG_RF));
+}
+
+int op_popf(struct soft_cpu *c, const struct insn *i)
+{
+    return pop_flags(c, i->size);
+}
+
+int op_enter(struct soft_cpu *c, const struct insn *i)
+{
+    unsigned bytes = (uint16_t)i->imm, level = i->imm >> 16 & 31, n = i->size;
+    uint64_t sp = c->r[RSP], frame, v;
+    int st = push(c, n, c->r[RBP]);
+    if (st < 0)
+        return st;
+    frame = c->r[RSP];
+    uint64_t bp = c->r[RBP];
+    uint64_t mask = bits_mask(8 * stack_size(c));
+    for (unsigned k = 1; k < level && st >= 0; k++) {
+        bp -= n;
+        uint64_t va = bp & mask;
+        if (!code64(c)) {
+            if ((st = segment_check(c, SEG_SS, va, n, false)))
+                break;
+            va = (uint32_t)(va + c->seg[SEG_SS].base);
+        }
+        if ((st = load(c, va, n, &v)) >= 0)
+            st = push(c, n, v);
+    }
+    if (st >= 0 && level)
+        st = push(c, n, frame);
+    uint64_t new_sp = c->r[RSP] - bytes;
+    if (st < 0) {
+        c->r[RSP] = sp;
+        return st;
+    }
+    reg_set(c, RBP, n, frame);
+    reg_set(c, RSP, stack_size(c), new_sp);
+    return st;
+}
+
+int op_leave(struct soft_cpu *c, const struct insn *i)
+{
+    uint64_t sp = c->r[RSP], v;
+    reg_set(c, RSP, stack_size(c), c->r[RBP]);
+    int st = pop(c, i->size, &v);
+    if (st < 0) {
+        c->r[RSP] = sp;
+        return st;
+    }
+    reg_set(c, RBP, i->size, v);
+    return st;
+}
+
+int op_push_seg(struct soft_cpu *c, const struct insn *i)
+{
+    return push(c, i->size, c->seg[insn_arg(i)].sel);
+}
+
+int op_pop_seg(struct soft_cpu *c, const struct insn *i)
+{
+    uint64_t v, sp = c->r[RSP];
+    int st = pop(c, i->size, &v);
+    if (st < 0)
+        return st;
+    unsigned seg = insn_arg(i);
+    int st2 = load_segment(c, seg, (uint16_t)v);
+    if (st2) {
+        c->r[RSP] = sp;
+        return st2;
+    }
+    if (seg == SEG_SS) {
+        c->shadow_at = soft_icount(c) + 1;
+        soft_recheck(c);
+    }
+    return X_BREAK;
+}
