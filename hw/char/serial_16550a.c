@@ -375,6 +375,7 @@ static void serial_write(void *opaque, uint64_t offset, uint64_t value, unsigned
 static const struct region_ops serial_ops = {
     .read = serial_read,
     .write = serial_write,
+    .valid = { 1, 4, .unaligned = true }, /* the ISA bus makes bytes of it */
     .impl = { 1, 1 },
 };
 

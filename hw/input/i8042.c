@@ -516,12 +516,14 @@ static void i8042_write_command(void *opaque, uint64_t offset, uint64_t value, u
 static const struct region_ops i8042_data_ops = {
     .read = i8042_read_data,
     .write = i8042_write_data,
+    .valid = { 1, 4, .unaligned = true }, /* the ISA bus makes bytes of it */
     .impl = { 1, 1 },
 };
 
 static const struct region_ops i8042_command_ops = {
     .read = i8042_read_status,
     .write = i8042_write_command,
+    .valid = { 1, 4, .unaligned = true }, /* the ISA bus makes bytes of it */
     .impl = { 1, 1 },
 };
 

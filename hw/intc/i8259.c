@@ -287,6 +287,7 @@ static void i8259_write(void *opaque, uint64_t offset, uint64_t value, unsigned 
 static const struct region_ops i8259_ops = {
     .read = i8259_read,
     .write = i8259_write,
+    .valid = { 1, 4, .unaligned = true }, /* the ISA bus makes bytes of it */
     .impl = { 1, 1 },
 };
 
@@ -308,6 +309,7 @@ static void i8259_elcr_write(void *opaque, uint64_t offset, uint64_t value, unsi
 static const struct region_ops i8259_elcr_ops = {
     .read = i8259_elcr_read,
     .write = i8259_elcr_write,
+    .valid = { 1, 4, .unaligned = true }, /* the ISA bus makes bytes of it */
     .impl = { 1, 1 },
 };
 

@@ -26,6 +26,7 @@ static void ioport80_write(void *opaque, uint64_t offset, uint64_t value, unsign
 static const struct region_ops ioport80_ops = {
     .read = ioport80_read,
     .write = ioport80_write,
+    .valid = { 1, 4, .unaligned = true }, /* the ISA bus makes bytes of it */
     .impl = { 1, 1 },
 };
 

@@ -38,6 +38,7 @@ static void port92_write(void *opaque, uint64_t offset, uint64_t value, unsigned
 static const struct region_ops port92_ops = {
     .read = port92_read,
     .write = port92_write,
+    .valid = { 1, 4, .unaligned = true }, /* the ISA bus makes bytes of it */
     .impl = { 1, 1 },
 };
 

@@ -423,6 +423,7 @@ static void rtc_write(void *opaque, uint64_t offset, uint64_t value, unsigned si
 static const struct region_ops rtc_ops = {
     .read = rtc_read,
     .write = rtc_write,
+    .valid = { 1, 4, .unaligned = true }, /* the ISA bus makes bytes of it */
     .impl = { 1, 1 },
 };
 
@@ -440,6 +441,7 @@ static void rtc_index_write(void *opaque, uint64_t offset, uint64_t value, unsig
 static const struct region_ops rtc_index_ops = {
     .read = rtc_index_read,
     .write = rtc_index_write,
+    .valid = { 1, 4, .unaligned = true }, /* the ISA bus makes bytes of it */
     .impl = { 1, 1 },
 };
 

@@ -391,6 +391,7 @@ static void i8254_write(void *opaque, uint64_t offset, uint64_t value, unsigned 
 static const struct region_ops i8254_ops = {
     .read = i8254_read,
     .write = i8254_write,
+    .valid = { 1, 4, .unaligned = true }, /* the ISA bus makes bytes of it */
     .impl = { 1, 1 },
 };
 

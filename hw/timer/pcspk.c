@@ -45,6 +45,7 @@ static void pcspk_write(void *opaque, uint64_t offset, uint64_t value, unsigned 
 static const struct region_ops pcspk_ops = {
     .read = pcspk_read,
     .write = pcspk_write,
+    .valid = { 1, 4, .unaligned = true }, /* the ISA bus makes bytes of it */
     .impl = { 1, 1 },
 };
 
