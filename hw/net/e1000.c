@@ -20,17 +20,19 @@
  * transfer in the middle of another. */
 bool e1000_dma_read(struct e1000 *s, uint64_t addr, void *buf, size_t len)
 {
+    bool nested = s->in_dma; /* by way of another device's frame to us */
     s->in_dma = true;
     enum mem_result r = address_space_read(s->pci.dma, addr, buf, len);
-    s->in_dma = false;
+    s->in_dma = nested;
     return r == MEM_OK;
 }
 
 bool e1000_dma_write(struct e1000 *s, uint64_t addr, const void *buf, size_t len)
 {
+    bool nested = s->in_dma; /* by way of another device's frame to us */
     s->in_dma = true;
     enum mem_result r = address_space_write(s->pci.dma, addr, buf, len);
-    s->in_dma = false;
+    s->in_dma = nested;
     return r == MEM_OK;
 }
 
@@ -63,10 +65,12 @@ static int64_t e1000_throttle_ns(struct e1000 *s)
 static void e1000_update_irq(struct e1000 *s)
 {
     bool pending = *e1000_reg(s, E1000_ICR) & *e1000_reg(s, E1000_IMS);
-    if (!pending || s->asserted) {
+    if (!pending)
         timer_cancel(&s->throttle);
+    if (s->asserted && !pending)
+        pci_set_irq(&s->pci, false);
+    if (!pending || s->asserted) {
         s->asserted = pending;
-        pci_set_irq(&s->pci, pending);
         return;
     }
     int64_t open = s->asserted_ns + e1000_throttle_ns(s);
@@ -598,6 +602,7 @@ static void e1000_mac_reset(struct e1000 *s)
     s->link_up = false;
     s->asserted_ns = -1;
     e1000_update_irq(s);
+    e1000_rx_maybe_ready(s); /* what waited for descriptors is lost */
 }
 
 static void e1000_reset(struct device *d)
@@ -621,18 +626,6 @@ static bool e1000_init(struct device *d, struct error *err)
     timer_init(&s->autoneg, c, e1000_phy_autoneg_done, s);
     s->asserted_ns = -1;
     return true;
-}
-
-static bool e1000_check_mac(struct e1000 *s, struct error *err)
-{
-    static const uint8_t none[6];
-    if (!(s->mac[0] & 1) && memcmp(s->mac, none, sizeof none))
-        return true;
-    return error_set(err,
-                     "%s: property \"mac\": %02x:%02x:%02x:%02x:%02x:%02x is %s; the address of "
-                     "a card is that of one station, as 52:54:00:12:34:56",
-                     device_name(&s->pci.dev), s->mac[0], s->mac[1], s->mac[2], s->mac[3],
-                     s->mac[4], s->mac[5], s->mac[0] & 1 ? "a group address" : "no address");
 }
 
 static bool e1000_plug_in(struct e1000 *s, struct error *err)
@@ -659,9 +652,6 @@ static bool e1000_realize(struct device *d, struct error *err)
 {
     struct e1000 *s = (struct e1000 *)d;
     struct mem *mem = d->machine->mem;
-    if (!e1000_check_mac(s, err))
-        return false;
-
     assert(reg_table_slots(e1000_table, ARRAY_LEN(e1000_table)) <= E1000_REG_SLOTS);
     reg_bank_init(&s->bank, d->path, e1000_table, ARRAY_LEN(e1000_table), E1000_MMIO_SIZE, s->regs,
                   s);

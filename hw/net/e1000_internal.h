@@ -1,5 +1,5 @@
-/* The e1000's state, shared by its files: e1000.c (registers, interrupts, lifecycle), e1000_nvm.c (EEPROM and
- * PHY), e1000_tx.c and e1000_rx.c (the two halves of the data path). */
+/* The e1000's state, shared by its files: e1000.c (registers, interrupts, lifecycle), e1000_nvm.c
+ * (EEPROM and PHY), e1000_tx.c and e1000_rx.c (the two halves of the data path). */
 #pragma once
 
 #include "dev/machine.h"
@@ -16,8 +16,8 @@ enum {
     E1000_TX_HEADER_MAX = 256,
     E1000_VLAN_SIZE = 4,
     E1000_FCS_SIZE = 4,
-    E1000_FRAME_MIN = 60,    /* on the wire, without FCS */
-    E1000_FRAME_NORMAL = 1518, /* longest without "long packet enable", VLAN tag included, without FCS */
+    E1000_FRAME_MIN = 60,      /* on the wire, without FCS */
+    E1000_FRAME_NORMAL = 1518, /* longest without LPE: tag included, FCS not */
     E1000_FRAME_LONG = 16384,
 };
 
@@ -26,7 +26,7 @@ struct e1000_nvm {
     uint16_t words[E1000_NVM_WORDS];
     bool clock, select;
     bool write_enabled;
-    uint8_t bits;     /* shifted in since the start bit, that included */
+    uint8_t bits; /* shifted in since the start bit, that included */
     uint32_t shift_in;
     uint16_t shift_out;
     uint8_t out_bits; /* left in shift_out */
@@ -109,12 +109,13 @@ static inline int64_t e1000_now(const struct e1000 *s)
 /* Set interrupt causes. */
 void e1000_raise(struct e1000 *s, uint32_t causes);
 
-/* Raise the interrupt of a received or a transmitted packet, now or after the delays that RDTR/RADV or
- * TIDV/TADV ask for. */
+/* Raise the interrupt of a received or a transmitted packet, now or after the delays that RDTR/RADV
+ * or TIDV/TADV ask for. */
 void e1000_raise_rx(struct e1000 *s);
 void e1000_raise_tx(struct e1000 *s);
 
-/* DMA as a bus master. False when some byte was not there; all of `buf` is then as the bus gave it. */
+/* DMA as a bus master. False when some byte was not there; all of `buf` is then as the bus gave it.
+ */
 bool e1000_dma_read(struct e1000 *s, uint64_t addr, void *buf, size_t len);
 bool e1000_dma_write(struct e1000 *s, uint64_t addr, const void *buf, size_t len);
 
@@ -123,7 +124,8 @@ void e1000_count(struct e1000 *s, uint32_t counter, uint64_t n);
 /* One of six counters by frame length (FCS included), from the one for 64 bytes at `first`. */
 void e1000_count_size(struct e1000 *s, uint32_t first, size_t len);
 
-/* The Internet checksum (RFC 1071) without the final inversion: ones' complement sum of big-endian words. */
+/* The Internet checksum (RFC 1071) without the final inversion: ones' complement sum of big-endian
+ * words. */
 uint16_t e1000_sum(const uint8_t *data, size_t len, uint32_t initial);
 
 /* Recompute STATUS.LU and tell of a change. */

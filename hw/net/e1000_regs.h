@@ -1,7 +1,7 @@
 /* Registers, descriptors and bits of the Intel 82540EM.
  *
- * Section numbers are those of Intel's "PCI/PCI-X Family of Gigabit Ethernet Controllers Software Developer's
- * Manual", 317453. Offsets are from BAR 0; a mask is named after its register. */
+ * Section numbers are those of Intel's "PCI/PCI-X Family of Gigabit Ethernet Controllers Software
+ * Developer's Manual", 317453. Offsets are from BAR 0; a mask is named after its register. */
 #pragma once
 
 /* General (13.4.1 - 13.4.16) */
@@ -274,7 +274,8 @@ enum {
     E1000_TXD_POPTS_TXSM = 1 << 1,
 };
 
-/* The PHY, a Marvell 88E1011 (8.6 "PHY registers"; the first sixteen are IEEE 802.3 clause 22's). */
+/* The PHY, a Marvell 88E1011 (8.6 "PHY registers"; the first sixteen are IEEE 802.3 clause 22's).
+ */
 enum {
     E1000_PHY_ADDRESS = 1,
     PHY_CTRL = 0,

@@ -120,7 +120,7 @@ static struct rx_verdict rx_check(struct e1000 *s, const uint8_t *frame, size_t 
     bool good;
 
     if (start < len)
-        v.packet_checksum = __builtin_bswap16(e1000_sum(frame + start, len - start, 0));
+        v.packet_checksum = ~e1000_sum(frame + start, len - start, 0);
     if (len < ETH_HEADER + 20 || ld_be16(frame + ETH_TYPE) != ETH_TYPE_IP4)
         return v;
     size_t header = (ip[0] & 15) * 4, total = ld_be16(ip + 2);

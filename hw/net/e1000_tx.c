@@ -324,11 +324,10 @@ static uint32_t tx_descriptor(struct e1000 *s, uint64_t first, uint64_t second)
         log_guest(tx_who(s), "transmit descriptor of unknown type %u skipped", type);
         return TX_COST_PER_STEP;
     }
-    uint32_t len = bits_get(second, 0, extended ? 20 : 16), segments = s->tx.segments;
-    tx_data(s, first, second, cmd, len);
-    segments = s->tx.started ? s->tx.segments - segments : 1;
+    uint32_t len = bits_get(second, 0, extended ? 20 : 16), segments = 0;
     if (extended && cmd & E1000_TXD_CMD_TSE)
-        segments += len / (s->tx.context[1].mss + 1u);
+        segments = len / (s->tx.context[1].mss + 1u);
+    tx_data(s, first, second, cmd, len);
     return len + TX_COST_PER_STEP * (1 + segments);
 }
 
