@@ -1,0 +1,106 @@
+/* What the files of the KVM backend share. Facts about the interface: Linux
+ * Documentation/virt/kvm/api.rst.
+ *
+ * One accel per machine owns the descriptors of /dev/kvm and of the virtual machine, and the memory
+ * slots. One vcpu, which runs on whatever thread calls `run`. Interrupt controllers are the
+ * machine's own devices: there is no in-kernel irqchip. */
+#pragma once
+
+#include "cpu/vcpu.h"
+#include "mem/mem.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+struct kvm_vcpu;
+
+struct kvm_slot {
+    uint64_t gpa, size; /* size 0: the slot is free */
+};
+
+struct accel {
+    struct machine *machine;
+    int kvm_fd, vm_fd;
+    size_t run_size;
+    struct kvm_cpuid2 *cpuid; /* what the host supports */
+    struct mem_listener listener;
+    bool listening;
+    struct kvm_slot *slots;
+    unsigned slot_count;
+    struct kvm_vcpu *vcpu;
+    /* Slots are being replaced: the vcpu stays outside of the guest. Set with the machine lock
+     * held. */
+    atomic_bool changing;
+};
+
+struct kvm_vcpu {
+    struct vcpu vcpu;
+    struct accel *accel;
+    int fd;
+    struct kvm_run *run;
+    struct vcpu_stats stats;
+    uint32_t signature; /* CPUID 1 EAX, which RESET leaves in EDX */
+    /* Held while the thread is in KVM_RUN, so that who changes slots can wait for it to come out.
+     */
+    pthread_mutex_t in_guest;
+    /* Guards `thread` and `on_thread`; `kicked` is only cleared under it. */
+    pthread_mutex_t kick_lock;
+    pthread_t thread;
+    bool on_thread; /* `thread` is inside of `run` */
+    atomic_bool kicked;
+    /* Machine lock. */
+    bool intr, nmi;
+    bool halted;
+    uint8_t cr8;
+    uint64_t apic_base;
+    uint64_t tsc_offset; /* of the guest's TSC against the host's */
+    uint64_t tsc_khz;
+    struct kvm_sregs reset_sregs;
+    struct kvm_fpu reset_fpu;
+};
+
+static inline struct kvm_vcpu *kvm_vcpu_of(struct vcpu *v)
+{
+    return (struct kvm_vcpu *)v;
+}
+
+/* kvm.c: ioctl that is tried again when a signal came between. */
+int kvm_ioctl(int fd, unsigned long request, void *argument);
+
+/* memslots.c. Registering maps what the machine has already. */
+bool kvm_memslots_init(struct accel *a, struct error *err);
+void kvm_memslots_fini(struct accel *a);
+
+/* cpuid.c */
+bool kvm_cpuid_load(struct accel *a, struct error *err);
+/* What a model shows on a host that supports `host`; freed by the caller. */
+struct kvm_cpuid2 *kvm_cpuid_make(const struct kvm_cpuid2 *host, const char *model,
+                                  uint32_t apic_id);
+bool kvm_cpuid_check_model(const char *model, struct error *err);
+bool kvm_cpuid_set(struct kvm_vcpu *v, const char *model, struct error *err);
+
+/* vcpu.c */
+struct vcpu *kvm_vcpu_new(struct accel *a, struct cpu_port *port, const char *model,
+                          struct error *err);
+void kvm_vcpu_free(struct vcpu *vcpu);
+enum vcpu_stop kvm_vcpu_run(struct vcpu *vcpu, uint64_t limit);
+void kvm_vcpu_kick(struct vcpu *vcpu);
+/* Get it out of KVM_RUN without ending `run`. */
+void kvm_vcpu_interrupt(struct kvm_vcpu *v);
+
+/* state.c */
+bool kvm_state_init(struct kvm_vcpu *v, struct error *err);
+void kvm_vcpu_reset(struct vcpu *vcpu);
+bool kvm_vcpu_get_regs(struct vcpu *vcpu, struct kvm_regs *regs, struct error *err);
+bool kvm_vcpu_set_regs(struct vcpu *vcpu, const struct kvm_regs *regs, struct error *err);
+bool kvm_vcpu_get_sregs(struct vcpu *vcpu, struct kvm_sregs *sregs, struct error *err);
+bool kvm_vcpu_set_sregs(struct vcpu *vcpu, const struct kvm_sregs *sregs, struct error *err);
+bool kvm_vcpu_get_fpu(struct vcpu *vcpu, struct kvm_fpu *fpu, struct error *err);
+bool kvm_vcpu_set_fpu(struct vcpu *vcpu, const struct kvm_fpu *fpu, struct error *err);
+bool kvm_vcpu_get_msr(struct vcpu *vcpu, uint32_t index, uint64_t *value, struct error *err);
+bool kvm_vcpu_set_msr(struct vcpu *vcpu, uint32_t index, uint64_t value, struct error *err);
+bool kvm_vcpu_translate(struct vcpu *vcpu, uint64_t gva, uint64_t *gpa);
+uint64_t kvm_tsc(struct cpu_port *p);
+int64_t kvm_tsc_deadline_ns(struct cpu_port *p, uint64_t tsc);
+/* Put why the backend cannot go on, the registers and the bytes at rip into vcpu.failure. */
+void kvm_state_describe(struct kvm_vcpu *v, const char *why);

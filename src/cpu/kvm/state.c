@@ -1,0 +1,234 @@
+/* The register state of a vcpu, in and out of the kernel; RESET; the time stamp counter; the last
+ * words when the backend cannot go on. Only while the vcpu does not run, but for the two TSC
+ * functions. */
+#include "cpu/kvm/kvm_internal.h"
+
+#include "base/bits.h"
+#include "base/log.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <x86intrin.h>
+
+#define MSR_TSC 0x10
+
+/* SDM vol. 3 table 9-1: the page attribute table after RESET. */
+#define PAT_RESET 0x0007040600070406ULL
+
+enum { RIP_RESET = 0xfff0, RFLAGS_RESET = 2, MXCSR_RESET = 0x1f80, FCW_RESET = 0x40 };
+
+static bool transfer(struct vcpu *vcpu, unsigned long request, void *data, const char *what,
+                     struct error *err)
+{
+    if (kvm_ioctl(kvm_vcpu_of(vcpu)->fd, request, data) >= 0)
+        return true;
+    return error_set_host(err, errno, "kvm: cannot access the %s of the vcpu", what);
+}
+
+bool kvm_vcpu_get_regs(struct vcpu *vcpu, struct kvm_regs *regs, struct error *err)
+{
+    return transfer(vcpu, KVM_GET_REGS, regs, "registers", err);
+}
+
+/* Registers set from outside end a halt: the guest goes on at the new rip. */
+bool kvm_vcpu_set_regs(struct vcpu *vcpu, const struct kvm_regs *regs, struct error *err)
+{
+    struct kvm_regs copy = *regs;
+
+    kvm_vcpu_of(vcpu)->halted = false;
+    return transfer(vcpu, KVM_SET_REGS, &copy, "registers", err);
+}
+
+bool kvm_vcpu_get_sregs(struct vcpu *vcpu, struct kvm_sregs *sregs, struct error *err)
+{
+    return transfer(vcpu, KVM_GET_SREGS, sregs, "system registers", err);
+}
+
+bool kvm_vcpu_set_sregs(struct vcpu *vcpu, const struct kvm_sregs *sregs, struct error *err)
+{
+    struct kvm_sregs copy = *sregs;
+    struct kvm_vcpu *v = kvm_vcpu_of(vcpu);
+
+    if (!transfer(vcpu, KVM_SET_SREGS, &copy, "system registers", err))
+        return false;
+    /* KVM_RUN would take the old ones from the shared area. */
+    v->run->cr8 = sregs->cr8;
+    v->run->apic_base = sregs->apic_base;
+    return true;
+}
+
+bool kvm_vcpu_get_fpu(struct vcpu *vcpu, struct kvm_fpu *fpu, struct error *err)
+{
+    return transfer(vcpu, KVM_GET_FPU, fpu, "floating-point registers", err);
+}
+
+bool kvm_vcpu_set_fpu(struct vcpu *vcpu, const struct kvm_fpu *fpu, struct error *err)
+{
+    struct kvm_fpu copy = *fpu;
+
+    return transfer(vcpu, KVM_SET_FPU, &copy, "floating-point registers", err);
+}
+
+struct one_msr {
+    struct kvm_msrs head;
+    struct kvm_msr_entry entry;
+};
+
+bool kvm_vcpu_get_msr(struct vcpu *vcpu, uint32_t index, uint64_t *value, struct error *err)
+{
+    struct one_msr m = { .head.nmsrs = 1, .entry.index = index };
+
+    if (kvm_ioctl(kvm_vcpu_of(vcpu)->fd, KVM_GET_MSRS, &m) != 1)
+        return error_set(err, "kvm: there is no MSR 0x%x", index);
+    *value = m.entry.data;
+    return true;
+}
+
+static void note_tsc(struct kvm_vcpu *v)
+{
+    uint64_t tsc = 0;
+
+    if (kvm_vcpu_get_msr(&v->vcpu, MSR_TSC, &tsc, NULL))
+        v->tsc_offset = tsc - __rdtsc();
+}
+
+bool kvm_vcpu_set_msr(struct vcpu *vcpu, uint32_t index, uint64_t value, struct error *err)
+{
+    struct one_msr m = { .head.nmsrs = 1, .entry = { .index = index, .data = value } };
+
+    if (kvm_ioctl(kvm_vcpu_of(vcpu)->fd, KVM_SET_MSRS, &m) != 1)
+        return error_set(err, "kvm: MSR 0x%x does not take 0x%llx", index,
+                         (unsigned long long)value);
+    if (index == MSR_TSC)
+        note_tsc(kvm_vcpu_of(vcpu));
+    return true;
+}
+
+bool kvm_vcpu_translate(struct vcpu *vcpu, uint64_t gva, uint64_t *gpa)
+{
+    struct kvm_translation t = { .linear_address = gva };
+
+    if (kvm_ioctl(kvm_vcpu_of(vcpu)->fd, KVM_TRANSLATE, &t) < 0 || !t.valid)
+        return false;
+    *gpa = t.physical_address;
+    return true;
+}
+
+/* From any thread: asking the kernel would wait until the vcpu comes out of the guest. */
+uint64_t kvm_tsc(struct cpu_port *p)
+{
+    const struct kvm_vcpu *v = p->vcpu;
+
+    return __rdtsc() + v->tsc_offset;
+}
+
+int64_t kvm_tsc_deadline_ns(struct cpu_port *p, uint64_t tsc)
+{
+    const struct kvm_vcpu *v = p->vcpu;
+    uint64_t now = kvm_tsc(p);
+    int64_t now_ns = clock_now(&v->vcpu.machine->virtual);
+    unsigned __int128 ns;
+
+    if (tsc <= now)
+        return now_ns;
+    ns = (unsigned __int128)(tsc - now) * 1000000 / v->tsc_khz;
+    return ns >= (uint64_t)(CLOCK_NEVER - now_ns) ? CLOCK_NEVER - 1 : now_ns + (int64_t)ns;
+}
+
+/* A new vcpu is in the state after RESET: keep what later resets go back to. */
+bool kvm_state_init(struct kvm_vcpu *v, struct error *err)
+{
+    int khz = ioctl(v->fd, KVM_GET_TSC_KHZ, 0);
+
+    if (khz <= 0)
+        return error_set_host(err, errno, "kvm: the host does not know its TSC frequency");
+    v->tsc_khz = khz;
+    return kvm_vcpu_get_sregs(&v->vcpu, &v->reset_sregs, err) &&
+           kvm_vcpu_get_fpu(&v->vcpu, &v->reset_fpu, err);
+}
+
+/* Events that were on their way are lost with RESET. */
+static void reset_events(struct kvm_vcpu *v)
+{
+    struct kvm_vcpu_events events = { .flags = KVM_VCPUEVENT_VALID_NMI_PENDING };
+    struct kvm_debugregs debug = { .dr6 = 0xffff0ff0, .dr7 = 0x400 };
+
+    if (kvm_ioctl(v->fd, KVM_SET_VCPU_EVENTS, &events) < 0 ||
+        kvm_ioctl(v->fd, KVM_SET_DEBUGREGS, &debug) < 0)
+        log_host(LOG_WARN, "kvm", "reset: events or debug registers stay: %s", strerror(errno));
+}
+
+void kvm_vcpu_reset(struct vcpu *vcpu)
+{
+    static const struct vcpu_msr msrs[] = {
+        { 0x174, 0 },      { 0x175, 0 },         { 0x176, 0 },      { 0xc0000081, 0 },
+        { 0xc0000082, 0 }, { 0xc0000083, 0 },    { 0xc0000084, 0 }, { 0xc0000102, 0 },
+        { MSR_TSC, 0 },    { 0x277, PAT_RESET },
+    };
+    struct kvm_vcpu *v = kvm_vcpu_of(vcpu);
+    struct kvm_regs regs = { .rip = RIP_RESET, .rflags = RFLAGS_RESET, .rdx = v->signature };
+    struct kvm_sregs sregs = v->reset_sregs;
+    struct kvm_fpu fpu = v->reset_fpu;
+    struct error err;
+
+    if (vcpu->port->apic)
+        sregs.apic_base = vcpu->port->apic_ops->get_base(vcpu->port->apic);
+    fpu.fcw = FCW_RESET;
+    fpu.mxcsr = MXCSR_RESET;
+    reset_events(v);
+    if (!kvm_vcpu_set_sregs(vcpu, &sregs, &err) || !kvm_vcpu_set_regs(vcpu, &regs, &err) ||
+        !kvm_vcpu_set_fpu(vcpu, &fpu, &err))
+        log_host(LOG_ERROR, "kvm", "reset: %s", err.text);
+    for (size_t i = 0; i < ARRAY_LEN(msrs); i++)
+        if (!kvm_vcpu_set_msr(vcpu, msrs[i].index, msrs[i].value, &err))
+            log_host(LOG_WARN, "kvm", "reset: %s", err.text);
+    v->halted = v->nmi = false; /* the INTR pin is the interrupt controller's to lower */
+    v->cr8 = 0;
+    v->apic_base = sregs.apic_base;
+    note_tsc(v);
+}
+
+/* Up to 15 bytes at rip in hexadecimal, where they can be read. */
+static void describe_code(struct kvm_vcpu *v, uint64_t linear, char *text, size_t size)
+{
+    size_t used = 0;
+
+    text[0] = 0;
+    for (unsigned i = 0; i < 15 && used + 4 < size; i++) {
+        uint64_t gpa;
+        uint8_t byte;
+        uint64_t len = 1, ram;
+        const uint8_t *host;
+
+        if (!kvm_vcpu_translate(&v->vcpu, linear + i, &gpa))
+            return;
+        host = address_space_ptr(v->vcpu.machine->memory, gpa, &len, false, &ram);
+        if (!host)
+            return;
+        byte = *host;
+        used += snprintf(text + used, size - used, " %02x", byte);
+    }
+}
+
+void kvm_state_describe(struct kvm_vcpu *v, const char *why)
+{
+    struct kvm_regs r = { 0 };
+    struct kvm_sregs s = { 0 };
+    char code[64];
+
+    kvm_vcpu_get_regs(&v->vcpu, &r, NULL);
+    kvm_vcpu_get_sregs(&v->vcpu, &s, NULL);
+    describe_code(v, s.cs.base + r.rip, code, sizeof code);
+    error_set_host(&v->vcpu.failure, 0,
+                   "kvm: %s at cs:rip %04x:%016llx, code%s\n"
+                   "rax %016llx rbx %016llx rcx %016llx rdx %016llx\n"
+                   "rsi %016llx rdi %016llx rbp %016llx rsp %016llx\n"
+                   "r8  %016llx r9  %016llx r10 %016llx r11 %016llx\n"
+                   "r12 %016llx r13 %016llx r14 %016llx r15 %016llx\n"
+                   "rflags %llx cr0 %llx cr2 %llx cr3 %llx cr4 %llx efer %llx",
+                   why, s.cs.selector, r.rip, code[0] ? code : " not readable", r.rax, r.rbx, r.rcx,
+                   r.rdx, r.rsi, r.rdi, r.rbp, r.rsp, r.r8, r.r9, r.r10, r.r11, r.r12, r.r13, r.r14,
+                   r.r15, r.rflags, s.cr0, s.cr2, s.cr3, s.cr4, s.efer);
+}

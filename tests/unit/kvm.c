@@ -1,0 +1,661 @@
+/* The KVM backend: tiny guests, run through the backend alone on a machine with RAM, ROM and two
+ * test devices.
+ *
+ * Every guest runs under alarm(): a /dev/kvm that hangs fails the test. Without /dev/kvm each test
+ * skips with a word. */
+#include "cpu/kvm/kvm_internal.h"
+
+#include "base/bits.h"
+#include "loop/loop.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+enum {
+    RAM_SIZE = 0x100000,
+    ROM_BASE = 0x200000,
+    ROM_SIZE = 0x1000,
+    DEVICE_BASE = 0x300000,
+    DEVICE_SIZE = 0x1000,
+    PORT_BASE = 0x40,
+    CODE = 0x1000,
+    STACK = 0x8000,
+    TABLES = 0x10000,
+    GUEST_SECONDS = 20,
+    LOG_MAX = 64,
+};
+
+struct access {
+    bool write;
+    uint64_t offset, value;
+    unsigned size;
+};
+
+struct guest {
+    struct loop *loop;
+    struct machine machine;
+    struct region ram, rom, device, ports;
+    struct accel *accel;
+    struct vcpu *vcpu;
+    struct cpu_port port;
+    struct device *intc; /* never looked into */
+    struct access log[LOG_MAX];
+    unsigned logged;
+    uint64_t answer; /* what the devices' reads give */
+    unsigned acknowledged;
+    bool saw_current_cpu;
+};
+
+static void record(struct guest *g, bool write, uint64_t offset, uint64_t value, unsigned size)
+{
+    assert_true(g->logged < LOG_MAX);
+    g->log[g->logged++] = (struct access){ write, offset, value, size };
+    g->saw_current_cpu = g->machine.current_cpu == &g->port;
+    assert_true(machine_lock_mine(loop_lock(g->loop)));
+}
+
+static uint64_t device_read(void *opaque, uint64_t offset, unsigned size)
+{
+    struct guest *g = opaque;
+
+    record(g, false, offset, 0, size);
+    return g->answer & bits_mask(size * 8);
+}
+
+static void device_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
+{
+    record(opaque, true, offset, value, size);
+}
+
+static const struct region_ops device_ops = {
+    .read = device_read,
+    .write = device_write,
+    .impl = { .min = 1, .max = 8 },
+};
+
+static int acknowledge(struct device *intc)
+{
+    struct guest *g = (struct guest *)intc;
+
+    g->acknowledged++;
+    g->port.pins->intr(&g->port, false);
+    return 0x21;
+}
+
+static const struct intc_ops intc_ops = { .acknowledge = acknowledge };
+
+static int64_t no_time(void *opaque)
+{
+    return 1000;
+}
+
+static void on_alarm(int signal_number)
+{
+    static const char text[] = "kvm: a guest hung\n";
+
+    (void)!write(STDERR_FILENO, text, sizeof text - 1);
+    _exit(1);
+}
+
+static void skip_without_kvm(void)
+{
+    if (access("/dev/kvm", R_OK | W_OK) != 0) {
+        print_message("skipped: /dev/kvm: %s\n", strerror(errno));
+        skip();
+    }
+}
+
+static void guest_init(struct guest *g, const char *model)
+{
+    struct error err = { 0 };
+
+    memset(g, 0, sizeof *g);
+    g->loop = loop_new(&err);
+    assert_non_null(g->loop);
+    machine_lock_take(loop_lock(g->loop));
+    machine_init(&g->machine, g->loop, NULL);
+    clock_init(&g->machine.virtual, "virtual", no_time, NULL, NULL);
+    assert_true(region_init_ram(&g->ram, g->machine.mem, "ram", RAM_SIZE, &err));
+    region_add(&g->machine.system, 0, &g->ram, 0);
+    assert_true(region_init_rom(&g->rom, g->machine.mem, "rom", ROM_SIZE, &device_ops, g, &err));
+    region_add(&g->machine.system, ROM_BASE, &g->rom, 0);
+    region_init_io(&g->device, g->machine.mem, "device", DEVICE_SIZE, &device_ops, g);
+    region_add(&g->machine.system, DEVICE_BASE, &g->device, 0);
+    region_init_io(&g->ports, g->machine.mem, "ports", 8, &device_ops, g);
+    region_add(&g->machine.io_ports, PORT_BASE, &g->ports, 0);
+    g->accel = vcpu_kvm.open(&g->machine, &err);
+    if (!g->accel)
+        fail_msg("%s", err.text);
+    g->port = (struct cpu_port){
+        .bootstrap = true,
+        .intc = (struct device *)g,
+        .intc_ops = &intc_ops,
+    };
+    g->vcpu = vcpu_kvm.vcpu_new(g->accel, &g->port, model, &err);
+    if (!g->vcpu)
+        fail_msg("%s", err.text);
+}
+
+static void guest_fini(struct guest *g)
+{
+    vcpu_kvm.vcpu_free(g->vcpu);
+    vcpu_kvm.close(g->accel);
+    region_fini(&g->ports);
+    region_fini(&g->device);
+    region_fini(&g->rom);
+    region_fini(&g->ram);
+    machine_fini(&g->machine);
+    machine_lock_release(loop_lock(g->loop));
+    loop_free(g->loop);
+}
+
+static void start_real(struct guest *g, const void *code, size_t size)
+{
+    struct kvm_sregs sregs;
+    struct kvm_regs regs = { .rip = CODE, .rsp = STACK, .rflags = 2 };
+
+    memcpy(g->ram.host + CODE, code, size);
+    vcpu_kvm.reset(g->vcpu);
+    assert_true(vcpu_kvm.get_sregs(g->vcpu, &sregs, NULL));
+    sregs.cs.base = sregs.cs.selector = 0;
+    assert_true(vcpu_kvm.set_sregs(g->vcpu, &sregs, NULL));
+    assert_true(vcpu_kvm.set_regs(g->vcpu, &regs, NULL));
+}
+
+/* Long mode with the first GiB mapped one to one by 2 MiB pages. */
+static void start_long(struct guest *g, const void *code, size_t size)
+{
+    uint64_t *pml4 = (uint64_t *)(g->ram.host + TABLES), *pdpt = pml4 + 512, *pd = pdpt + 512;
+    struct kvm_segment data = {
+        .limit = 0xffffffff, .selector = 0x18, .type = 3, .present = 1, .db = 1, .s = 1, .g = 1
+    };
+    struct kvm_sregs s;
+
+    start_real(g, code, size);
+    assert_true(vcpu_kvm.get_sregs(g->vcpu, &s, NULL));
+    pml4[0] = (TABLES + 0x1000) | 3;
+    pdpt[0] = (TABLES + 0x2000) | 3;
+    for (uint64_t i = 0; i < 512; i++)
+        pd[i] = i << 21 | 0x83;
+    s.cr3 = TABLES;
+    s.cr4 = 1 << 5;
+    s.cr0 = 0x80000033;
+    s.efer = 0x500;
+    s.ds = s.es = s.fs = s.gs = s.ss = data;
+    s.cs = data;
+    s.cs.selector = 0x10;
+    s.cs.type = 11;
+    s.cs.db = 0;
+    s.cs.l = 1;
+    assert_true(vcpu_kvm.set_sregs(g->vcpu, &s, NULL));
+}
+
+static enum vcpu_stop run(struct guest *g)
+{
+    enum vcpu_stop stop;
+
+    machine_lock_release(loop_lock(g->loop));
+    alarm(GUEST_SECONDS);
+    stop = vcpu_kvm.run(g->vcpu, UINT64_MAX);
+    alarm(0);
+    machine_lock_take(loop_lock(g->loop));
+    if (stop == VCPU_STOP_ERROR)
+        print_error("%s\n", g->vcpu->failure.text);
+    return stop;
+}
+
+static void assert_access(const struct guest *g, unsigned i, bool write, uint64_t offset,
+                          uint64_t value, unsigned size)
+{
+    assert_true(i < g->logged);
+    assert_int_equal(g->log[i].write, write);
+    assert_int_equal(g->log[i].offset, offset);
+    assert_int_equal(g->log[i].value, value);
+    assert_int_equal(g->log[i].size, size);
+}
+
+static void test_ports(void **state)
+{
+    static const uint8_t code[] = {
+        0x66, 0xb8, 0x44, 0x33, 0x22, 0x11, /* mov $0x11223344, %eax */
+        0xe6, 0x40,                         /* out %al, $0x40 */
+        0xe7, 0x42,                         /* out %ax, $0x42 */
+        0x66, 0xe7, 0x44,                   /* out %eax, $0x44 */
+        0xe4, 0x41,                         /* in $0x41, %al */
+        0x88, 0xc3,                         /* mov %al, %bl */
+        0xe5, 0x42,                         /* in $0x42, %ax */
+        0x89, 0xc1,                         /* mov %ax, %cx */
+        0x66, 0xe5, 0x44,                   /* in $0x44, %eax */
+        0xf4,                               /* hlt */
+    };
+    struct guest g;
+    struct kvm_regs regs;
+    struct vcpu_stats stats;
+
+    skip_without_kvm();
+    guest_init(&g, "host");
+    g.answer = 0x99887766;
+    start_real(&g, code, sizeof code);
+    assert_int_equal(run(&g), VCPU_STOP_HALT);
+    assert_int_equal(g.logged, 6);
+    assert_true(g.saw_current_cpu);
+    assert_null(g.machine.current_cpu);
+    assert_access(&g, 0, true, 0, 0x44, 1);
+    assert_access(&g, 1, true, 2, 0x3344, 2);
+    assert_access(&g, 2, true, 4, 0x11223344, 4);
+    assert_access(&g, 3, false, 1, 0, 1);
+    assert_access(&g, 4, false, 2, 0, 2);
+    assert_access(&g, 5, false, 4, 0, 4);
+    assert_true(vcpu_kvm.get_regs(g.vcpu, &regs, NULL));
+    assert_int_equal(regs.rbx & 0xff, 0x66);
+    assert_int_equal(regs.rcx & 0xffff, 0x7766);
+    assert_int_equal(regs.rax & 0xffffffff, 0x99887766);
+    vcpu_kvm.get_stats(g.vcpu, &stats);
+    assert_int_equal(stats.exits_pio, 6);
+    assert_int_equal(stats.exits_halt, 1);
+    guest_fini(&g);
+}
+
+static void test_string_ports(void **state)
+{
+    static const uint8_t code[] = {
+        0xbe, 0x00, 0x20, /* mov $0x2000, %si */
+        0xb9, 0x05, 0x00, /* mov $5, %cx */
+        0xba, 0x40, 0x00, /* mov $0x40, %dx */
+        0xf3, 0x6e,       /* rep outsb */
+        0xbf, 0x00, 0x30, /* mov $0x3000, %di */
+        0xb9, 0x03, 0x00, /* mov $3, %cx */
+        0xf3, 0x6d,       /* rep insw */
+        0xf4,             /* hlt */
+    };
+    struct guest g;
+
+    skip_without_kvm();
+    guest_init(&g, "host");
+    g.answer = 0xabcd;
+    memcpy(g.ram.host + 0x2000, "Moon!", 5);
+    start_real(&g, code, sizeof code);
+    assert_int_equal(run(&g), VCPU_STOP_HALT);
+    assert_int_equal(g.logged, 8);
+    for (unsigned i = 0; i < 5; i++)
+        assert_access(&g, i, true, 0, "Moon!"[i], 1);
+    for (unsigned i = 5; i < 8; i++)
+        assert_access(&g, i, false, 0, 0, 2);
+    assert_memory_equal(g.ram.host + 0x3000, "\xcd\xab\xcd\xab\xcd\xab\0\0", 8);
+    guest_fini(&g);
+}
+
+static void test_device_memory(void **state)
+{
+    static const uint8_t code[] = {
+        0xbb, 0x00, 0x00, 0x30, 0x00,                /* mov $0x300000, %ebx */
+        0x48, 0xb8, 8,    7,    6,    5, 4, 3, 2, 1, /* mov $0x0102030405060708, %rax */
+        0x88, 0x43, 0x01,                            /* mov %al, 1(%rbx) */
+        0x66, 0x89, 0x43, 0x02,                      /* mov %ax, 2(%rbx) */
+        0x89, 0x43, 0x04,                            /* mov %eax, 4(%rbx) */
+        0x48, 0x89, 0x43, 0x08,                      /* mov %rax, 8(%rbx) */
+        0x48, 0x8b, 0x4b, 0x10,                      /* mov 16(%rbx), %rcx */
+        0x0f, 0xb6, 0x53, 0x11,                      /* movzbl 17(%rbx), %edx */
+        0xf4,                                        /* hlt */
+    };
+    struct guest g;
+    struct kvm_regs regs;
+
+    skip_without_kvm();
+    guest_init(&g, "host");
+    g.answer = 0x8877665544332211;
+    start_long(&g, code, sizeof code);
+    assert_int_equal(run(&g), VCPU_STOP_HALT);
+    assert_int_equal(g.logged, 6);
+    assert_access(&g, 0, true, 1, 0x08, 1);
+    assert_access(&g, 1, true, 2, 0x0708, 2);
+    assert_access(&g, 2, true, 4, 0x05060708, 4);
+    assert_access(&g, 3, true, 8, 0x0102030405060708, 8);
+    assert_access(&g, 4, false, 16, 0, 8);
+    assert_access(&g, 5, false, 17, 0, 1);
+    assert_true(vcpu_kvm.get_regs(g.vcpu, &regs, NULL));
+    assert_true(regs.rcx == 0x8877665544332211);
+    assert_int_equal(regs.rdx, 0x11);
+    guest_fini(&g);
+}
+
+/* ROM is read without an exit; a write goes to its ops and changes nothing. */
+static void test_read_only(void **state)
+{
+    static const uint8_t code[] = {
+        0xbb, 0x00, 0x00, 0x20, 0x00,    /* mov $0x200000, %ebx */
+        0x8b, 0x03,                      /* mov (%rbx), %eax */
+        0xc7, 0x03, 1,    0,    0,    0, /* movl $1, (%rbx) */
+        0x8b, 0x0b,                      /* mov (%rbx), %ecx */
+        0xf4,                            /* hlt */
+    };
+    struct guest g;
+    struct kvm_regs regs;
+
+    skip_without_kvm();
+    guest_init(&g, "host");
+    memcpy(g.rom.host, "\x78\x56\x34\x12", 4);
+    start_long(&g, code, sizeof code);
+    assert_int_equal(run(&g), VCPU_STOP_HALT);
+    assert_int_equal(g.logged, 1);
+    assert_access(&g, 0, true, 0, 1, 4);
+    assert_true(vcpu_kvm.get_regs(g.vcpu, &regs, NULL));
+    assert_int_equal(regs.rax, 0x12345678);
+    assert_int_equal(regs.rcx, 0x12345678);
+    guest_fini(&g);
+}
+
+static void test_triple_fault(void **state)
+{
+    static const uint8_t code[] = { 0x0f, 0x0b }; /* ud2, with an empty interrupt table */
+    struct guest g;
+    struct kvm_sregs sregs;
+
+    skip_without_kvm();
+    guest_init(&g, "host");
+    start_long(&g, code, sizeof code);
+    assert_true(vcpu_kvm.get_sregs(g.vcpu, &sregs, NULL));
+    sregs.idt.limit = 0;
+    assert_true(vcpu_kvm.set_sregs(g.vcpu, &sregs, NULL));
+    assert_int_equal(run(&g), VCPU_STOP_SHUTDOWN);
+    guest_fini(&g);
+}
+
+/* STI; HLT: asleep until the pin rises, then the handler, then the instruction after HLT. */
+static void test_interrupt(void **state)
+{
+    static const uint8_t code[] = {
+        0xfb,       /* sti */
+        0xf4,       /* hlt */
+        0xe6, 0x40, /* out %al, $0x40 */
+        0xfa,       /* cli */
+        0xf4,       /* hlt */
+    };
+    static const uint8_t handler[] = {
+        0xb0, 0x5a, /* mov $0x5a, %al */
+        0xe6, 0x41, /* out %al, $0x41 */
+        0xcf,       /* iret */
+    };
+    static const uint8_t vector[] = { 0x00, 0x20, 0, 0 };
+    struct guest g;
+    struct vcpu_stats stats;
+    enum vcpu_stop stop;
+
+    skip_without_kvm();
+    guest_init(&g, "host");
+    memcpy(g.ram.host + 0x2000, handler, sizeof handler);
+    memcpy(g.ram.host + 0x21 * 4, vector, sizeof vector);
+    start_real(&g, code, sizeof code);
+    assert_int_equal(run(&g), VCPU_STOP_HALT);
+    assert_int_equal(run(&g), VCPU_STOP_HALT); /* still */
+    assert_int_equal(g.logged, 0);
+    g.port.pins->intr(&g.port, true);
+    do
+        stop = run(&g);
+    while (stop == VCPU_STOP_KICK);
+    assert_int_equal(stop, VCPU_STOP_HALT);
+    assert_int_equal(g.acknowledged, 1);
+    assert_int_equal(g.logged, 2);
+    assert_access(&g, 0, true, 1, 0x5a, 1);
+    assert_access(&g, 1, true, 0, 0x5a, 1);
+    vcpu_kvm.get_stats(g.vcpu, &stats);
+    assert_int_equal(stats.interrupts, 1);
+    /* with interrupts off the pin wakes nobody */
+    g.port.pins->intr(&g.port, true);
+    assert_int_equal(run(&g), VCPU_STOP_KICK);
+    assert_int_equal(run(&g), VCPU_STOP_HALT);
+    assert_int_equal(g.acknowledged, 1);
+    guest_fini(&g);
+}
+
+/* An interrupt that waits for STI uses the interrupt window. */
+static void test_interrupt_window(void **state)
+{
+    static const uint8_t code[] = {
+        0xe6, 0x40,       /* out %al, $0x40 */
+        0xb9, 0xff, 0xff, /* mov $0xffff, %cx */
+        0xfb,             /* sti */
+        0xe2, 0xfe,       /* 1: loop 1b */
+        0xfa,             /* cli */
+        0xf4,             /* hlt */
+    };
+    static const uint8_t handler[] = { 0xe6, 0x41, 0xcf }; /* out %al, $0x41; iret */
+    static const uint8_t vector[] = { 0x00, 0x20, 0, 0 };
+    struct guest g;
+    enum vcpu_stop stop;
+
+    skip_without_kvm();
+    guest_init(&g, "host");
+    memcpy(g.ram.host + 0x2000, handler, sizeof handler);
+    memcpy(g.ram.host + 0x21 * 4, vector, sizeof vector);
+    start_real(&g, code, sizeof code);
+    g.port.pins->intr(&g.port, true);
+    do
+        stop = run(&g);
+    while (stop == VCPU_STOP_KICK);
+    assert_int_equal(stop, VCPU_STOP_HALT);
+    assert_int_equal(g.acknowledged, 1);
+    assert_int_equal(g.logged, 2);
+    assert_access(&g, 0, true, 0, 0, 1);
+    assert_access(&g, 1, true, 1, 0, 1);
+    guest_fini(&g);
+}
+
+static void *kick_soon(void *opaque)
+{
+    struct guest *g = opaque;
+
+    usleep(50000);
+    vcpu_kvm.kick(g->vcpu);
+    return NULL;
+}
+
+static void test_kick(void **state)
+{
+    static const uint8_t code[] = { 0xeb, 0xfe }; /* 1: jmp 1b */
+    struct guest g;
+    struct vcpu_stats stats;
+    pthread_t thread;
+
+    skip_without_kvm();
+    guest_init(&g, "host");
+    start_real(&g, code, sizeof code);
+    vcpu_kvm.kick(g.vcpu); /* before it runs */
+    assert_int_equal(run(&g), VCPU_STOP_KICK);
+    for (unsigned i = 0; i < 5; i++) {
+        pthread_create(&thread, NULL, kick_soon, &g);
+        assert_int_equal(run(&g), VCPU_STOP_KICK);
+        pthread_join(thread, NULL);
+    }
+    vcpu_kvm.get_stats(g.vcpu, &stats);
+    assert_int_equal(stats.exits_kick, 6);
+    guest_fini(&g);
+}
+
+/* ROM goes away and comes back elsewhere; the guest sees the new place only. */
+static void test_moved_slot(void **state)
+{
+    static const uint8_t code[] = {
+        0x8b, 0x03, /* mov (%rbx), %eax */
+        0x8b, 0x0e, /* mov (%rsi), %ecx */
+        0xf4,       /* hlt */
+    };
+    struct guest g;
+    struct kvm_regs regs = { .rip = CODE, .rflags = 2, .rbx = ROM_BASE, .rsi = 0x280000 };
+
+    skip_without_kvm();
+    guest_init(&g, "host");
+    memcpy(g.rom.host, "\x78\x56\x34\x12", 4);
+    start_long(&g, code, sizeof code);
+    assert_true(vcpu_kvm.set_regs(g.vcpu, &regs, NULL));
+    assert_int_equal(run(&g), VCPU_STOP_HALT);
+    region_set_addr(&g.rom, regs.rsi);
+    assert_true(vcpu_kvm.set_regs(g.vcpu, &regs, NULL));
+    assert_int_equal(run(&g), VCPU_STOP_HALT);
+    assert_true(vcpu_kvm.get_regs(g.vcpu, &regs, NULL));
+    assert_int_equal(regs.rax, 0xffffffff);
+    assert_int_equal(regs.rcx, 0x12345678);
+    assert_int_equal(g.logged, 0);
+    guest_fini(&g);
+}
+
+/* The loop thread moves memory while the guest runs, many times: neither loses the other. */
+static void *move_often(void *opaque)
+{
+    struct guest *g = opaque;
+
+    for (unsigned i = 0; i < 50; i++) {
+        machine_lock_take(loop_lock(g->loop));
+        region_set_addr(&g->rom, i & 1 ? ROM_BASE : 0x280000);
+        machine_lock_release(loop_lock(g->loop));
+    }
+    vcpu_kvm.kick(g->vcpu);
+    return NULL;
+}
+
+static void test_moved_while_running(void **state)
+{
+    static const uint8_t code[] = { 0xff, 0xc0, 0xeb, 0xfc }; /* 1: inc %eax; jmp 1b */
+    struct guest g;
+    struct kvm_regs regs;
+    pthread_t thread;
+
+    skip_without_kvm();
+    guest_init(&g, "host");
+    start_long(&g, code, sizeof code);
+    pthread_create(&thread, NULL, move_often, &g);
+    assert_int_equal(run(&g), VCPU_STOP_KICK);
+    machine_lock_release(loop_lock(g.loop));
+    pthread_join(thread, NULL);
+    machine_lock_take(loop_lock(g.loop));
+    assert_true(vcpu_kvm.get_regs(g.vcpu, &regs, NULL));
+    assert_in_range(regs.rip, CODE, CODE + 2);
+    guest_fini(&g);
+}
+
+static void test_state(void **state)
+{
+    struct guest g;
+    struct error err = { 0 };
+    struct kvm_regs regs = { .rax = 0x1122334455667788, .rip = 0x1234, .rflags = 0x246 }, seen;
+    struct kvm_sregs sregs;
+    uint64_t value, gpa;
+
+    skip_without_kvm();
+    guest_init(&g, "base");
+    assert_true(vcpu_kvm.get_sregs(g.vcpu, &sregs, NULL));
+    assert_true(sregs.cs.base == 0xffff0000);
+    assert_true(vcpu_kvm.get_regs(g.vcpu, &seen, NULL));
+    assert_int_equal(seen.rip, 0xfff0);
+    assert_int_equal(seen.rflags, 2);
+    assert_true(vcpu_kvm.set_regs(g.vcpu, &regs, NULL));
+    assert_true(vcpu_kvm.get_regs(g.vcpu, &seen, NULL));
+    assert_true(seen.rax == regs.rax && seen.rip == regs.rip);
+    assert_true(vcpu_kvm.set_msr(g.vcpu, 0xc0000082, 0xffffffff81000000, &err));
+    assert_true(vcpu_kvm.get_msr(g.vcpu, 0xc0000082, &value, &err));
+    assert_true(value == 0xffffffff81000000);
+    assert_false(vcpu_kvm.get_msr(g.vcpu, 0xdeadbeef, &value, &err));
+    assert_non_null(strstr(err.text, "0xdeadbeef"));
+    start_long(&g, "\xf4", 1);
+    assert_true(vcpu_kvm.translate(g.vcpu, 0x12345, &gpa));
+    assert_int_equal(gpa, 0x12345);
+    assert_false(vcpu_kvm.translate(g.vcpu, 1ULL << 40, &gpa));
+    vcpu_kvm.reset(g.vcpu);
+    assert_true(vcpu_kvm.get_regs(g.vcpu, &seen, NULL));
+    assert_int_equal(seen.rip, 0xfff0);
+    assert_int_equal(seen.rax, 0);
+    assert_true(vcpu_kvm.get_msr(g.vcpu, 0xc0000082, &value, &err));
+    assert_int_equal(value, 0);
+    value = g.port.pins->tsc(&g.port);
+    assert_true(g.port.pins->tsc(&g.port) >= value);
+    assert_true(g.port.pins->tsc_deadline_ns(&g.port, value) == 1000);
+    assert_true(g.port.pins->tsc_deadline_ns(&g.port, value + (1ULL << 40)) > 1000);
+    guest_fini(&g);
+}
+
+/* On a host that supports everything. What a guest then sees is the kernel's affair: a software
+ * /dev/kvm adds bits. */
+static void test_cpuid(void **state)
+{
+    enum { ENTRIES = 5 };
+    static const uint32_t functions[ENTRIES] = { 0, 1, 7, 0xd, 0x40000001 };
+    struct kvm_cpuid2 *all = calloc(1, sizeof *all + ENTRIES * sizeof all->entries[0]);
+    struct kvm_cpuid2 *base, *host;
+
+    all->nent = ENTRIES;
+    for (unsigned i = 0; i < ENTRIES; i++)
+        all->entries[i] = (struct kvm_cpuid_entry2){ .function = functions[i],
+                                                     .eax = UINT32_MAX,
+                                                     .ebx = UINT32_MAX,
+                                                     .ecx = UINT32_MAX,
+                                                     .edx = UINT32_MAX };
+    base = kvm_cpuid_make(all, "base", 0);
+    host = kvm_cpuid_make(all, "host", 5);
+    assert_int_equal(base->nent, ENTRIES);
+    assert_memory_equal(&base->entries[0], &all->entries[0], sizeof all->entries[0]);
+    /* x2APIC, TSC deadline; FMA, XSAVE, OSXSAVE, AVX, F16C */
+    assert_true(host->entries[1].ecx == (UINT32_MAX & ~(1u << 21 | 1u << 24)));
+    assert_true(base->entries[1].ecx == (host->entries[1].ecx & ~(1u << 12 | 0xfu << 26)));
+    assert_int_equal(host->entries[1].ebx >> 16, 0x501); /* the APIC id, one cpu */
+    assert_int_equal(base->entries[1].ebx >> 16, 0x001);
+    assert_true(host->entries[2].ebx == UINT32_MAX);
+    assert_int_equal(base->entries[2].ebx & (1u << 5 | 1u << 16), 0); /* AVX2, AVX512F */
+    assert_int_equal(base->entries[2].ebx & 1, 1);                    /* FSGSBASE stays */
+    assert_int_equal(base->entries[3].eax, 0);
+    assert_true(host->entries[3].eax == UINT32_MAX);
+    assert_int_equal(host->entries[4].eax, 0); /* no kvmclock */
+    free(host);
+    free(base);
+    free(all);
+}
+
+/* A model that is unknown, and a second cpu. */
+static void test_refusals(void **state)
+{
+    struct guest g;
+    struct error err = { 0 };
+    struct cpu_port port = { 0 };
+
+    skip_without_kvm();
+    guest_init(&g, "max");
+    assert_null(vcpu_kvm.vcpu_new(g.accel, &port, "host", &err));
+    assert_non_null(strstr(err.text, "one cpu"));
+    vcpu_kvm.vcpu_free(g.vcpu);
+    g.vcpu = NULL;
+    assert_null(vcpu_kvm.vcpu_new(g.accel, &port, "486", &err));
+    assert_non_null(strstr(err.text, "\"486\""));
+    guest_fini(&g);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_ports),
+        cmocka_unit_test(test_string_ports),
+        cmocka_unit_test(test_device_memory),
+        cmocka_unit_test(test_read_only),
+        cmocka_unit_test(test_triple_fault),
+        cmocka_unit_test(test_interrupt),
+        cmocka_unit_test(test_interrupt_window),
+        cmocka_unit_test(test_kick),
+        cmocka_unit_test(test_moved_slot),
+        cmocka_unit_test(test_moved_while_running),
+        cmocka_unit_test(test_state),
+        cmocka_unit_test(test_cpuid),
+        cmocka_unit_test(test_refusals),
+    };
+
+    signal(SIGALRM, on_alarm);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
