@@ -233,6 +233,29 @@ static void test_timer_deadline(void **state)
     assert_true(cpu(a, 0)->intr);
 }
 
+/* Switching between counting and the deadline disarms what was armed. */
+static void test_timer_mode_switch(void **state)
+{
+    struct apics *a = *state;
+    uint64_t v;
+    wr(a, 0, LVT_TIMER, 0x40061);
+    assert_true(wrmsr(a, 0, MSR_DEADLINE, 2000));
+    wr(a, 0, LVT_TIMER, 0x61);
+    assert_true(rdmsr(a, 0, MSR_DEADLINE, &v));
+    assert_int_equal(v, 0);
+    test_machine_advance(a->h->t, 2000);
+    assert_false(cpu(a, 0)->intr);
+    wr(a, 0, INITIAL, 100);
+    wr(a, 0, LVT_TIMER, 0x20061); /* from one-shot to periodic it goes on */
+    test_machine_advance(a->h->t, 200);
+    assert_int_equal(ack(a, 0), 0x61);
+    wr(a, 0, EOI, 0);
+    wr(a, 0, LVT_TIMER, 0x40061);
+    assert_int_equal(rd(a, 0, INITIAL), 0);
+    test_machine_advance(a->h->t, 2000);
+    assert_false(cpu(a, 0)->intr);
+}
+
 static void test_ipi_physical(void **state)
 {
     struct apics *a = *state;
@@ -523,6 +546,7 @@ int main(void)
         apic_test(test_timer_one_shot),
         apic_test(test_timer_periodic),
         apic_test(test_timer_deadline),
+        apic_test(test_timer_mode_switch),
         apic_test(test_ipi_physical),
         apic_test(test_ipi_shorthands),
         apic_test(test_ipi_startup),
