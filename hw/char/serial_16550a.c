@@ -5,8 +5,6 @@
  * matters only to the receiver's time-out interrupt. The modem inputs show a device that is
  * connected and ready (CTS, DSR, DCD). A PC gates the interrupt with OUT2 outside of the chip; this
  * does not, because software that forgets OUT2 then works too. */
-#include "base/alloc.h"
-#include "base/log.h"
 #include "char/chardev.h"
 #include "dev/isa.h"
 #include "dev/machine.h"

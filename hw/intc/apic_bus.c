@@ -4,7 +4,6 @@
  * The window at 0xfee00000 serves two things at one address: a cpu's access to its first page is to
  * that cpu's own APIC, everything else that is written there is a message. */
 #include "base/alloc.h"
-#include "base/log.h"
 #include "hw/intc/apic_internal.h"
 
 #include <stdlib.h>

@@ -9,7 +9,6 @@
  * Deviation: an edge that was latched stays latched when the line falls before the acknowledge (the
  * chip would answer with the spurious IRQ 7), so that a device that pulses its line loses nothing.
  * A level-triggered request that goes away does end in the spurious vector. */
-#include "base/log.h"
 #include "dev/cpu_port.h"
 #include "dev/isa.h"
 #include "dev/machine.h"

@@ -5,7 +5,6 @@
  * somebody looks; a timer runs only for an enabled interrupt that has not been raised. While the
  * clock is stopped (SET, or the divider in reset) the registers hold the time. The day of the week
  * follows from the date, whatever is written to it. */
-#include "base/log.h"
 #include "dev/isa.h"
 #include "dev/machine.h"
 
