@@ -4,7 +4,7 @@
 --
 -- M.post(m, p) is the `post` step of such machines and runs at every reset. Of `m` it uses m.io and m.memory
 -- (:read(addr, size), :write(addr, size, value); m.memory:write_bytes(addr, bytes)), m:find{type = name}, a list of
--- devices with their properties as fields, and m:boot{…}. Of the properties `p`: memory, kernel, initrd, append,
+-- devices with their properties as fields, and m:load_boot{…}. Of the properties `p`: memory, kernel, initrd, append,
 -- seed, boot.decompress.
 
 local acpi = require "perilune.boot.acpi"
@@ -155,22 +155,39 @@ local function put_acpi(m, p, functions)
     return SEGMENT_F, tables.base
 end
 
---- What the operating system may use: list of { addr, size, type }; 1 is RAM, 2 reserved.
+--- What the operating system may use: list of { addr =, size =, type = }; type 1 is RAM, 2 reserved.
 function M.memory_map(memory, tables)
     local below, above = split_memory(memory)
-    local map = {
-        { 0, EBDA, 1 },
-        { EBDA, 0xa0000 - EBDA, 2 },
-        { SEGMENT_F, 0x10000, 2 },
-        { 0x100000, tables - 0x100000, 1 },
-    }
-    if tables < below then
-        map[#map + 1] = { tables, below - tables, 2 }
+    local map = {}
+    local function add(addr, size, kind)
+        if size > 0 then
+            map[#map + 1] = { addr = addr, size = size, type = kind }
+        end
     end
-    if above > 0 then
-        map[#map + 1] = { 0x100000000, above, 1 }
-    end
+    add(0, EBDA, 1)
+    add(EBDA, 0xa0000 - EBDA, 2)
+    add(SEGMENT_F, 0x10000, 2)
+    add(0x100000, tables - 0x100000, 1)
+    add(tables, below - tables, 2)
+    add(0x100000000, above, 1)
     return map
+end
+
+--- 32 bytes for the guest's random number generator, the same for the same seed: SplitMix64 (Steele, Lea and
+--- Flood, "Fast splittable pseudorandom number generators", 2014).
+function M.seed_bytes(seed)
+    local words = {}
+    for i = 1, 4 do
+        local z = seed + i * 0x9e3779b97f4a7c15
+        z = (z ~ z >> 30) * 0xbf58476d1ce4e5b9
+        z = (z ~ z >> 27) * 0x94d049bb133111eb
+        words[i] = z ~ z >> 31
+    end
+    return string.pack("<i8i8i8i8", table.unpack(words))
+end
+
+local function given(text)
+    return text ~= "" and text or nil
 end
 
 function M.post(m, p)
@@ -193,9 +210,10 @@ function M.post(m, p)
     end
     open_a20(m)
     local rsdp, tables = put_acpi(m, p, functions)
-    if p.kernel then
-        m:boot { kernel = p.kernel, initrd = p.initrd, append = p.append, e820 = M.memory_map(p.memory, tables),
-            rsdp = rsdp, decompress = p["boot.decompress"], seed = p.seed }
+    if given(p.kernel) then
+        m:load_boot { kernel = p.kernel, initrd = given(p.initrd), append = given(p.append),
+            e820 = M.memory_map(p.memory, tables), rsdp = rsdp, decompress = p["boot.decompress"],
+            seed = p.seed and M.seed_bytes(p.seed) }
     end
 end
 
