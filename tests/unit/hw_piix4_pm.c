@@ -75,6 +75,9 @@ static void windows(void **state)
     assert_string_equal(pc_shown(pc->m->io, 0xb000), "io");
     pc_conf_write(pc, PM, 0x90, 2, 0x5000);
     assert_string_equal(pc_shown(pc->m->io, 0x5000), "pm-smbus");
+    pc_conf_write(pc, PM, 0x90, 2, 0xfff0); /* what is beyond the last port is cut off */
+    assert_string_equal(pc_shown(pc->m->io, 0xffff), "pm-smbus");
+    pc_conf_write(pc, PM, 0x90, 2, 0x5000);
     pc_conf_write(pc, PM, 0xd2, 1, 0);
     assert_string_equal(pc_shown(pc->m->io, 0x5000), "io");
     machine_reset_devices(pc->m);
