@@ -89,7 +89,17 @@ struct vcpu {
     struct machine *machine;
     struct cpu_port *port;
     struct error failure; /* of VCPU_STOP_ERROR */
+    /* Set by who runs the vcpu: ends the waiting of a halted one. */
+    void (*wake)(void *opaque);
+    void *wake_opaque;
 };
+
+/* By the backend, whenever a kick or a pin may end a halt. From any thread. */
+static inline void vcpu_wake(struct vcpu *v)
+{
+    if (v->wake)
+        v->wake(v->wake_opaque);
+}
 
 extern const struct vcpu_backend vcpu_soft;
 extern const struct vcpu_backend vcpu_kvm;

@@ -54,7 +54,7 @@ static struct device *newest(struct machine *m, bool realized_only)
     return last;
 }
 
-void machine_fini(struct machine *m)
+void machine_free_devices(struct machine *m)
 {
     struct device *d;
     /* All are unrealized before the first is freed, so that none meets a freed neighbour; the
@@ -63,6 +63,11 @@ void machine_fini(struct machine *m)
         device_unrealize(d);
     while ((d = newest(m, false)))
         device_free(d);
+}
+
+void machine_fini(struct machine *m)
+{
+    machine_free_devices(m);
     while (m->dead_lines) {
         struct gpio_list *g = m->dead_lines;
         m->dead_lines = g->next;

@@ -69,8 +69,10 @@ struct machine {
  * the roots, the address spaces "memory" and "I/O" and the main bus. */
 void machine_init(struct machine *m, struct loop *loop, struct type_registry *types);
 
-/* Unrealizes, then frees devices, each in reverse order of creation; then what machine_init
- * made. */
+/* Unrealizes all devices, then frees them, each in reverse order of creation. */
+void machine_free_devices(struct machine *m);
+
+/* machine_free_devices(), and what machine_init made. */
 void machine_fini(struct machine *m);
 
 /* Reset every realized device: in order of creation those on the main bus or on none, each after

@@ -75,6 +75,10 @@ void vm_end(struct vm *vm, const char *reason, int status);
 /* On the loop thread: serve the loop until the VM is no longer running. Resumes it if it is paused. */
 bool vm_run(struct vm *vm, struct error *err);
 
+/* For machines without a cpu: let `ns` of virtual time pass, letting in what waits at the door first and firing
+ * timers in order, each at its own time. */
+void vm_advance(struct vm *vm, int64_t ns);
+
 enum vm_state vm_state(const struct vm *vm);
 const char *vm_exit_reason(const struct vm *vm); /* "poweroff", "debug-exit", "triple-fault", "reset", "quit", ...; "" */
 int vm_exit_status(const struct vm *vm);

@@ -83,10 +83,11 @@ static struct soft_cpu *cpu_of(struct cpu_port *p)
     return p->vcpu;
 }
 
-/* Have a cpu that is running look, and the one that runs the machine come out of its idling. */
+/* Have a cpu that is running look, and one that is halted wake up. */
 static void nudge(struct soft_cpu *c)
 {
     soft_recheck(c);
+    vcpu_wake(&c->vcpu);
 }
 
 static void pin_intr(struct cpu_port *p, bool level)
@@ -224,7 +225,7 @@ static void soft_kick(struct vcpu *v)
     struct soft_cpu *c = soft_of(v);
     atomic_store(&c->kicked, true);
     atomic_store(&c->stop_at, 0);
-    c->stats.exits_kick++;
+    vcpu_wake(v);
 }
 
 static void soft_set_limit(struct vcpu *v, uint64_t limit)

@@ -1,0 +1,182 @@
+/* The clocks of a VM.
+ *
+ * On backends that count instructions virtual time is (retired instructions) x (cost of one) + (idle time), and its
+ * timers are fired by the thread that executes, at exact counts. On others it is real time less the pauses, and its
+ * timers are fired by the loop. docs/loop.md tells who may ask for it where. */
+#include "vm/vm_internal.h"
+
+static uint64_t retired(const struct vm *vm)
+{
+    return vm->vcpu_count ? vm->backend->instructions(vm->vcpus[0]) : 0;
+}
+
+static int64_t counted_now(const struct vm *vm)
+{
+    return (int64_t)(retired(vm) * vm->config.ns_per_instruction) + vm->skipped_ns;
+}
+
+static bool counts(const struct vm *vm)
+{
+    return vm->backend->counts_instructions;
+}
+
+static int64_t virtual_now(void *opaque)
+{
+    struct vm *vm = opaque;
+    if (counts(vm)) {
+        /* The count may be read by the thread that makes it, or when nobody does. */
+        if (vm->parked || vm_on_runner(vm))
+            return counted_now(vm);
+        return atomic_load_explicit(&vm->published_ns, memory_order_relaxed);
+    }
+    if (vm->state != VM_RUNNING)
+        return vm->run_base_ns;
+    return vm->run_base_ns + (loop_realtime_ns() - vm->run_start_ns);
+}
+
+static int64_t virtual_rt_now(void *opaque)
+{
+    return vm_wall_ns(opaque);
+}
+
+static int64_t host_now(void *opaque)
+{
+    (void)opaque;
+    return loop_host_ns();
+}
+
+uint64_t vm_instruction_limit(const struct vm *vm)
+{
+    int64_t deadline = clock_deadline(&vm->machine.virtual), now = counted_now(vm);
+    uint64_t done = retired(vm), cost = vm->config.ns_per_instruction;
+    if (deadline == CLOCK_NEVER)
+        return INT64_MAX;
+    if (deadline <= now)
+        return done;
+    uint64_t left = ((uint64_t)(deadline - now) + cost - 1) / cost;
+    return left > INT64_MAX - done ? INT64_MAX : done + left;
+}
+
+static void virtual_rearmed(void *opaque);
+
+/* ---- clocks paced by real time ---- */
+
+static void paced_arm(struct paced_clock *p)
+{
+    int64_t deadline = p->clock ? clock_deadline(p->clock) : CLOCK_NEVER;
+    if (!p->going || deadline == CLOCK_NEVER) {
+        timer_cancel(&p->wait);
+        return;
+    }
+    int64_t left = deadline - clock_now(p->clock), now = loop_realtime_ns();
+    timer_set(&p->wait, left > INT64_MAX - now ? CLOCK_NEVER : now + left);
+    loop_wake(p->loop); /* it may be waiting for longer */
+}
+
+static void paced_fire(void *opaque)
+{
+    struct paced_clock *p = opaque;
+    clock_run(p->clock);
+    paced_arm(p);
+}
+
+static void paced_init(struct paced_clock *p, struct clock *c, struct loop *loop)
+{
+    *p = (struct paced_clock){ .clock = c, .loop = loop };
+    timer_init(&p->wait, loop_realtime(loop), paced_fire, p);
+}
+
+static void paced_go(struct paced_clock *p, bool going)
+{
+    p->going = going;
+    paced_arm(p);
+}
+
+/* ---- re-arming ---- */
+
+static void virtual_rearmed(void *opaque)
+{
+    struct vm *vm = opaque;
+    if (!counts(vm)) {
+        paced_arm(&vm->paced_virtual);
+        return;
+    }
+    if (vm->state != VM_RUNNING || !vm->vcpu_count)
+        return;
+    if (vm_on_runner(vm))
+        vm->backend->set_limit(vm->vcpus[0], vm_instruction_limit(vm));
+    else
+        vm_nudge(vm);
+}
+
+static void virtual_rt_rearmed(void *opaque)
+{
+    paced_arm(&((struct vm *)opaque)->paced_virtual_rt);
+}
+
+static void host_rearmed(void *opaque)
+{
+    paced_arm(&((struct vm *)opaque)->paced_host);
+}
+
+/* ---- life ---- */
+
+void vm_time_init(struct vm *vm)
+{
+    struct machine *m = &vm->machine;
+    clock_init(&m->virtual, "virtual", virtual_now, virtual_rearmed, vm);
+    clock_init(&m->virtual_rt, "virtual_rt", virtual_rt_now, virtual_rt_rearmed, vm);
+    clock_init(&m->host, "host", host_now, host_rearmed, vm);
+    paced_init(&vm->paced_virtual, &m->virtual, vm->loop);
+    paced_init(&vm->paced_virtual_rt, &m->virtual_rt, vm->loop);
+    paced_init(&vm->paced_host, &m->host, vm->loop);
+    paced_go(&vm->paced_host, true);
+    m->epoch_ns = vm->config.epoch_ns;
+}
+
+void vm_time_fini(struct vm *vm)
+{
+    paced_go(&vm->paced_virtual, false);
+    paced_go(&vm->paced_virtual_rt, false);
+    paced_go(&vm->paced_host, false);
+}
+
+void vm_time_resume(struct vm *vm)
+{
+    vm->run_start_ns = loop_realtime_ns();
+    paced_go(&vm->paced_virtual_rt, true);
+    if (!counts(vm))
+        paced_go(&vm->paced_virtual, true);
+}
+
+void vm_time_pause(struct vm *vm)
+{
+    int64_t ran = loop_realtime_ns() - vm->run_start_ns;
+    vm->wall_ns += ran;
+    if (!counts(vm))
+        vm->run_base_ns += ran;
+    paced_go(&vm->paced_virtual_rt, false);
+    paced_go(&vm->paced_virtual, false);
+}
+
+int64_t vm_wall_ns(const struct vm *vm)
+{
+    int64_t ran = vm->state == VM_RUNNING ? loop_realtime_ns() - vm->run_start_ns : 0;
+    return vm->wall_ns + ran;
+}
+
+void vm_advance(struct vm *vm, int64_t ns)
+{
+    struct clock *c = &vm->machine.virtual;
+    door_drain(vm->machine.door);
+    int64_t *time = counts(vm) ? &vm->skipped_ns : &vm->run_base_ns;
+    int64_t now = clock_now(c), until = ns > INT64_MAX - now ? INT64_MAX : now + ns;
+    while (clock_deadline(c) <= until) {
+        int64_t due = clock_deadline(c);
+        now = clock_now(c);
+        if (due > now)
+            *time += due - now;
+        clock_run(c);
+    }
+    *time += until - clock_now(c);
+}

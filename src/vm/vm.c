@@ -1,0 +1,279 @@
+/* A VM: what it is made of, what its devices may ask of it, and its reset. */
+#include "vm/vm_internal.h"
+
+#include "base/alloc.h"
+#include "base/log.h"
+#include "hw/types.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* ---- what devices ask for ---- */
+
+static void request_end(struct vm *vm, const char *reason, int status)
+{
+    vm->request.end = true;
+    vm->request.status = status;
+    snprintf(vm->request.reason, sizeof vm->request.reason, "%s", reason);
+}
+
+static void request_pause(struct vm *vm, const char *reason)
+{
+    vm->request.pause = true;
+    snprintf(vm->request.reason, sizeof vm->request.reason, "%s", reason);
+}
+
+static void on_request(struct machine *m, enum machine_request what, int code, const char *who)
+{
+    struct vm *vm = m->owner;
+    if (vm->request.end)
+        return;
+    switch (what) {
+    case REQUEST_RESET:
+        if (vm->config.no_reboot)
+            request_end(vm, "reset", VM_EXIT_POWEROFF);
+        else
+            vm->request.reset = true;
+        break;
+    case REQUEST_POWEROFF:
+        if (vm->config.no_shutdown)
+            request_pause(vm, "poweroff");
+        else
+            request_end(vm, "poweroff", VM_EXIT_POWEROFF);
+        break;
+    case REQUEST_EXIT:
+        request_end(vm, "debug-exit", code);
+        break;
+    case REQUEST_SUSPEND:
+        request_pause(vm, "suspend");
+        break;
+    case REQUEST_TRIPLE_FAULT:
+        log_host(LOG_WARN, vm->config.name, "triple fault%s",
+                 vm->config.no_reboot ? "" : ": the machine resets");
+        if (vm->config.no_reboot)
+            request_end(vm, "triple-fault", VM_EXIT_TRIPLE_FAULT);
+        else
+            vm->request.reset = true;
+        break;
+    case REQUEST_PAUSE:
+        request_pause(vm, who);
+        break;
+    }
+    vm_nudge(vm);
+}
+
+static const struct machine_ops machine_ops = { .request = on_request };
+
+static void on_knock(void *opaque)
+{
+    vm_nudge(opaque);
+}
+
+/* ---- life ---- */
+
+static bool register_types(struct vm *vm, struct error *err)
+{
+    for (const struct device_type *const *t = hw_types; *t; t++)
+        if (!type_register(vm->machine.types, *t, err))
+            return false;
+    return true;
+}
+
+struct vm *vm_new(struct loop *loop, const struct vm_config *config, struct error *err)
+{
+    const struct vcpu_backend *backend = vcpu_backend_find(config->accel, err);
+    if (!backend)
+        return NULL;
+    struct vm *vm = ALLOC(struct vm);
+    vm->loop = loop;
+    vm->backend = backend;
+    vm->config = *config;
+    vm->config.name = alloc_string(config->name ? config->name : "vm");
+    vm->config.accel = backend->name;
+    if (!vm->config.ns_per_instruction)
+        vm->config.ns_per_instruction = 1;
+    vm->parked = true;
+    waiter_init(&vm->runner);
+    waiter_init(&vm->parking);
+    vm->net = net_new();
+    vm->machine.ops = &machine_ops;
+    vm->machine.owner = vm;
+    vm->machine.door = door_new(on_knock, vm);
+    vm_time_init(vm);
+    machine_init(&vm->machine, loop, type_registry_new());
+    if (!register_types(vm, err)) {
+        vm_free(vm);
+        return NULL;
+    }
+    return vm;
+}
+
+void vm_free(struct vm *vm)
+{
+    if (!vm)
+        return;
+    if (vm->state == VM_RUNNING)
+        vm_end(vm, "quit", VM_EXIT_POWEROFF);
+    vm_stop_thread(vm);
+    struct type_registry *types = vm->machine.types;
+    machine_free_devices(&vm->machine); /* they know cpus; cpus know memory, but no devices */
+    for (unsigned n = 0; n < vm->vcpu_count; n++) {
+        struct cpu_port *port = vm->vcpus[n]->port;
+        vm->backend->vcpu_free(vm->vcpus[n]);
+        free(port);
+    }
+    vm->vcpu_count = 0;
+    machine_fini(&vm->machine);
+    if (vm->accel)
+        vm->backend->close(vm->accel);
+    vm_time_fini(vm);
+    net_free(vm->net);
+    clock_fini(&vm->machine.virtual);
+    clock_fini(&vm->machine.virtual_rt);
+    clock_fini(&vm->machine.host);
+    door_free(vm->machine.door);
+    type_registry_free(types);
+    waiter_fini(&vm->runner);
+    waiter_fini(&vm->parking);
+    free((char *)vm->config.name);
+    free(vm);
+}
+
+static void wake_runner(void *opaque)
+{
+    waiter_wake(&((struct vm *)opaque)->runner);
+}
+
+struct cpu_port *vm_add_cpu(struct vm *vm, const char *model, struct error *err)
+{
+    unsigned index = vm->vcpu_count;
+    if (vm->state != VM_CREATED) {
+        error_set(err, "cpu: cpus are added before the machine starts");
+        return NULL;
+    }
+    if (index >= 1) {
+        error_set(err, "cpus: this version runs one cpu per machine; ask for 1");
+        return NULL;
+    }
+    if (!vm->accel && !(vm->accel = vm->backend->open(&vm->machine, err)))
+        return NULL;
+    struct cpu_port *port = ALLOC(struct cpu_port);
+    port->index = port->apic_id = index;
+    port->bootstrap = index == 0;
+    struct vcpu *v = vm->backend->vcpu_new(vm->accel, port, model, err);
+    if (!v) {
+        free(port);
+        return NULL;
+    }
+    v->wake = wake_runner;
+    v->wake_opaque = vm;
+    vm->vcpus[index] = v;
+    vm->vcpu_count++;
+    vm->machine.cpus[index] = port;
+    vm->machine.cpu_count = vm->vcpu_count;
+    return port;
+}
+
+/* ---- reset ---- */
+
+void vm_set_boot(struct vm *vm, bool (*boot)(void *, struct vm *, struct error *), void *opaque)
+{
+    vm->boot = boot;
+    vm->boot_opaque = opaque;
+}
+
+bool vm_reset(struct vm *vm, struct error *err)
+{
+    if (vm->state == VM_RUNNING && !vm_on_runner(vm))
+        vm_pause(vm, "reset");
+    vm->exit_reason[0] = 0;
+    vm->exit_status = 0;
+    vm->request = (struct vm_request){ .reset = false };
+    machine_reset_devices(&vm->machine);
+    for (unsigned n = 0; n < vm->vcpu_count; n++)
+        vm->backend->reset(vm->vcpus[n]);
+    vm_set_state(vm, VM_PAUSED);
+    return !vm->boot || vm->boot(vm->boot_opaque, vm, err);
+}
+
+/* ---- questions ---- */
+
+struct machine *vm_machine(struct vm *vm)
+{
+    return &vm->machine;
+}
+
+struct net *vm_net(struct vm *vm)
+{
+    return vm->net;
+}
+
+const char *vm_name(const struct vm *vm)
+{
+    return vm->config.name;
+}
+
+struct vm_config *vm_config(struct vm *vm)
+{
+    return &vm->config;
+}
+
+const struct vcpu_backend *vm_backend(const struct vm *vm)
+{
+    return vm->backend;
+}
+
+struct vcpu *vm_vcpu(struct vm *vm, unsigned index)
+{
+    return index < vm->vcpu_count ? vm->vcpus[index] : NULL;
+}
+
+enum vm_state vm_state(const struct vm *vm)
+{
+    return vm->state;
+}
+
+const char *vm_exit_reason(const struct vm *vm)
+{
+    return vm->exit_reason;
+}
+
+int vm_exit_status(const struct vm *vm)
+{
+    return vm->exit_status;
+}
+
+const char *vm_pause_reason(const struct vm *vm)
+{
+    return vm->pause_reason;
+}
+
+int64_t vm_idle_skipped_ns(const struct vm *vm)
+{
+    return vm->skipped_ns;
+}
+
+void vm_get_stats(struct vm *vm, struct vcpu_stats *total)
+{
+    *total = (struct vcpu_stats){ .instructions = 0 };
+    for (unsigned n = 0; n < vm->vcpu_count; n++) {
+        struct vcpu_stats s;
+        vm->backend->get_stats(vm->vcpus[n], &s);
+        total->instructions += s.instructions;
+        total->exits_pio += s.exits_pio;
+        total->exits_mmio += s.exits_mmio;
+        total->exits_halt += s.exits_halt;
+        total->exits_shutdown += s.exits_shutdown;
+        total->exits_kick += s.exits_kick;
+        total->exits_other += s.exits_other;
+        total->interrupts += s.interrupts;
+        total->exceptions += s.exceptions;
+        total->blocks_decoded += s.blocks_decoded;
+    }
+}
+
+void vm_set_observer(struct vm *vm, void (*changed)(void *, struct vm *), void *opaque)
+{
+    vm->changed = changed;
+    vm->changed_opaque = opaque;
+}

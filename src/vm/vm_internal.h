@@ -1,0 +1,90 @@
+/* The inside of a VM, shared by vm.c (what it is), run.c (how it executes) and time.c (how its clocks go). */
+#pragma once
+
+#include "vm/vm.h"
+
+#include <pthread.h>
+
+/* Where a thread sleeps until it is woken; a wake before the sleep is not lost. */
+struct waiter {
+    pthread_mutex_t mutex;
+    pthread_cond_t cond;
+    bool woken;
+};
+
+/* A clock that goes with real time while it goes: its timers are fired by the loop, through one timer of the loop's
+ * own clock that is set for the earliest. */
+struct paced_clock {
+    struct clock *clock;
+    struct loop *loop;
+    struct timer wait;
+    bool going;
+};
+
+/* What has been asked for and happens at the next safe point; machine lock. */
+struct vm_request {
+    bool reset, pause, end;
+    char reason[64];
+    int status;
+};
+
+struct vm {
+    struct machine machine;
+    struct vm_config config;
+    struct loop *loop;
+    struct net *net;
+    const struct vcpu_backend *backend;
+    struct accel *accel;
+    struct vcpu *vcpus[MACHINE_CPUS_MAX];
+    unsigned vcpu_count;
+
+    enum vm_state state;
+    char exit_reason[64], pause_reason[64];
+    int exit_status;
+    struct vm_request request;
+    bool (*boot)(void *opaque, struct vm *vm, struct error *err);
+    void *boot_opaque;
+    void (*changed)(void *opaque, struct vm *vm);
+    void *changed_opaque;
+
+    /* The thread that executes guest code. */
+    pthread_t thread;
+    bool thread_started, quit;
+    bool parked; /* it does not execute guest code, nor will it before the state changes; machine lock */
+    struct waiter runner, parking; /* wakes the thread; told when it parks */
+
+    /* Time. */
+    int64_t skipped_ns;   /* counting backends: virtual time that passed idling */
+    int64_t run_base_ns;  /* others: virtual time at the last resume */
+    int64_t run_start_ns; /* real time of the last resume, while running */
+    int64_t wall_ns;      /* real time spent running, up to the last pause */
+    _Atomic int64_t published_ns; /* virtual time for threads other than the running one */
+    struct paced_clock paced_virtual, paced_virtual_rt, paced_host;
+};
+
+/* ---- waiter: run.c ---- */
+
+void waiter_init(struct waiter *w);
+void waiter_fini(struct waiter *w);
+void waiter_wake(struct waiter *w);
+/* Machine lock held: it is released while asleep. `timeout_ns` < 0: for ever. */
+void waiter_sleep(struct waiter *w, struct machine_lock *lock, int64_t timeout_ns);
+
+/* ---- run.c ---- */
+
+bool vm_start_thread(struct vm *vm, struct error *err);
+void vm_stop_thread(struct vm *vm);
+bool vm_on_runner(const struct vm *vm);
+void vm_set_state(struct vm *vm, enum vm_state state);
+/* Make the thread look at requests soon. */
+void vm_nudge(struct vm *vm);
+
+/* ---- time.c ---- */
+
+void vm_time_init(struct vm *vm);
+void vm_time_fini(struct vm *vm);
+/* The machine starts or stops to run. */
+void vm_time_resume(struct vm *vm);
+void vm_time_pause(struct vm *vm);
+/* Counting backends: how many instructions may retire in all before the next virtual timer is due. */
+uint64_t vm_instruction_limit(const struct vm *vm);
