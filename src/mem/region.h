@@ -49,8 +49,8 @@ struct region_ops {
         uint8_t min, max;
         bool unaligned;
     } valid, impl;
-    /* An access that begins here and fits the region comes here as a whole, even where another region
-     * lies over its later bytes: as a bus cycle, which is decoded by its first address. */
+    /* An access that begins here and fits the region comes here as a whole, even where another
+     * region lies over its later bytes: as a bus cycle, which is decoded by its first address. */
     bool whole;
 };
 
