@@ -64,6 +64,7 @@ start:
     call idt_fill
     lidt idt_pointer
     movq $ring0_stack_top, tss + TSS_RSP0
+    movw $0x68, tss + TSS_IO_MAP /* beyond the limit: no map */
     mov $SEL_TSS, %eax
     ltr %ax
     call detect_tcg
