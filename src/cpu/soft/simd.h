@@ -71,6 +71,7 @@ int simd_run_pcmpistri(struct soft_cpu *c, const struct insn *i);
 int simd_load_rm(struct soft_cpu *c, const struct insn *i, unsigned operand, unsigned size,
                  bool unaligned, union vec128 *v);
 
+/* clang-format off */
 /* ---- the lists ---- */
 
 /* Integer operations that exist for MMX and XMM registers alike and are one host instruction of the same name.

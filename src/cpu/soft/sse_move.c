@@ -14,7 +14,8 @@ void simd_mov8(union vec128 *d, const union vec128 *s, unsigned arg)
     d->u64[1] = 0;
 }
 
-/* The scalar moves keep the rest of a register that is the destination of a register, and clear it when it is loaded. */
+/* The scalar moves keep the rest of a register that is the destination of a register, and clear it
+ * when it is loaded. */
 void simd_movss(union vec128 *d, const union vec128 *s, unsigned arg)
 {
     if (arg & SIMD_ARG_MEM)
