@@ -1,4 +1,5 @@
--- What the Lua tests share: named cases, comparisons that say what differed, an exit status. Plain Lua 5.4.
+-- What the Lua tests share: named cases, comparisons that say what differed, an exit status.
+-- Plain Lua 5.4.
 
 local M = {}
 

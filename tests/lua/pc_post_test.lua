@@ -1,4 +1,5 @@
--- The firmware's part of a PC on a machine made of tables: BARs, routing, ports, ACPI tables, memory map.
+-- The firmware's part of a PC on a machine made of tables: BARs, routing, ports, ACPI tables,
+-- memory map.
 
 local check = require "check"
 local pc = require "perilune.boot.pc"
@@ -62,7 +63,8 @@ local function bus_access(functions)
 end
 
 local function e1000()
-    return pci_function(0x8086, 0x100e, 0x0200, { [0] = { size = 0x20000 }, [1] = { size = 64, io = true }, pin = 1 })
+    local bars = { [0] = { size = 0x20000 }, [1] = { size = 64, io = true }, pin = 1 }
+    return pci_function(0x8086, 0x100e, 0x0200, bars)
 end
 
 local function pc_functions()
@@ -113,8 +115,10 @@ end
 local function pc_devices()
     return {
         ["isa-serial"] = { { iobase = 0x3f8, irq = 4 } },
-        ["mc146818rtc"] = { {} }, ["i8042"] = { {} }, ["isa-pit"] = { {} }, ["isa-i8259"] = { {}, {} },
-        ["ioapic"] = { {} }, ["apic"] = { { ["apic-id"] = -1, cpu = 0 }, { ["apic-id"] = 7, cpu = 1 } },
+        ["mc146818rtc"] = { {} }, ["i8042"] = { {} }, ["isa-pit"] = { {} },
+        ["isa-i8259"] = { {}, {} },
+        ["ioapic"] = { {} },
+        ["apic"] = { { ["apic-id"] = -1, cpu = 0 }, { ["apic-id"] = 7, cpu = 1 } },
     }
 end
 
@@ -212,7 +216,8 @@ check.case("a machine without power management has no ACPI", function()
 end)
 
 check.case("too little RAM is an error", function()
-    check.raises("at least 2 MiB", pc.post, machine(pc_functions(), pc_devices()), { memory = 1 << 20 })
+    local m = machine(pc_functions(), pc_devices())
+    check.raises("at least 2 MiB", pc.post, m, { memory = 1 << 20 })
 end)
 
 local windows = {
@@ -223,7 +228,8 @@ local windows = {
 check.case("sizes of every kind of BAR", function()
     local f = pci_function(0x1234, 1, 0x0200, {
         [0] = { size = 0x4000, wide = true }, [1] = { size = 0, upper = 0xffffffff },
-        [2] = { size = 16, io = true }, [3] = { size = 256, io = true, io16 = true }, [5] = { size = 0x1000 },
+        [2] = { size = 16, io = true }, [3] = { size = 256, io = true, io16 = true },
+        [5] = { size = 0x1000 },
     })
     local bars = pcipost.bars(bus_access { [0] = f }, 0)
     equal(#bars, 4)
@@ -237,7 +243,9 @@ check.case("sizes of every kind of BAR", function()
 end)
 
 check.case("functions beyond 0 are only looked for in multifunction devices", function()
-    local functions = { [0x20] = pci_function(0x1234, 1, 0x0200), [0x23] = pci_function(0x1234, 2, 0x0200) }
+    local functions = {
+        [0x20] = pci_function(0x1234, 1, 0x0200), [0x23] = pci_function(0x1234, 2, 0x0200),
+    }
     equal(#pcipost.scan(bus_access(functions)), 1)
     functions[0x20] = pci_function(0x1234, 1, 0x0200, { multifunction = true })
     equal(#pcipost.scan(bus_access(functions)), 2)
@@ -279,8 +287,9 @@ check.case("exhausted windows name the device", function()
     check.raises("PCI device 00:05.0: no room for BAR 2 (memory, 0x200000 bytes)", pcipost.assign,
         bus_access { [0x28] = big }, windows)
     local wide = pci_function(0x1234, 1, 0x0200, { [0] = { size = 0x200, io = true } })
+    local first = pci_function(0x1234, 2, 0, { multifunction = true })
     check.raises("PCI device 00:05.1: no room for BAR 0 (I/O, 0x200 bytes)", pcipost.assign,
-        bus_access { [0x28] = pci_function(0x1234, 2, 0, { multifunction = true }), [0x29] = wide }, windows)
+        bus_access { [0x28] = first, [0x29] = wide }, windows)
 end)
 
 check.finish()

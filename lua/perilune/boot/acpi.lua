@@ -1,20 +1,23 @@
--- ACPI tables of a PC, made from a description of the machine: ACPI specification 6.4, chapter 5 (tables)
--- and 6 (configuration objects).
+-- ACPI tables of a PC, made from a description of the machine: ACPI specification 6.4, chapter 5
+-- (tables) and 6 (configuration objects).
 --
--- M.build(description) knows nothing of where the description comes from; perilune.boot.pc gathers it from
--- the machine as defined. Its fields, all but those marked optional needed:
+-- M.build(description) knows nothing of where the description comes from; perilune.boot.pc gathers
+-- it from the machine as defined. Its fields, all but those marked optional needed:
 --   cpus       list of { apic_id = n }
 --   lapic      address of the local APICs
 --   ioapics    list of { id = n, address = n, gsi_base = n }
 --   overrides  optional: list of { irq, gsi, flags }; M.overrides is the PC's
 --   pm         { base, gpe0, gpe0_length, sci, smi_command, acpi_enable, acpi_disable, s5 }
 --   reset      optional: { port, value } of a register that resets the machine
---   pci        { io = { {first, last} … }, memory = { {first, last} … }, isa = devfn of the PIIX3 or nil,
+--   pci        { io = { {first, last} … }, memory = { {first, last} … },
+--                isa = devfn of the PIIX3 or nil,
 --                link_irqs = list of the interrupts that a PIRQ may be routed to }
---   isa        list of { kind = "serial", iobase, irq } and { kind = "rtc"|"i8042"|"pit"|"pic"|"speaker" }
+--   isa        list of { kind = "serial", iobase, irq } and
+--                { kind = "rtc"|"i8042"|"pit"|"pic"|"speaker" }
 --   century    optional: index of the century in the RTC's RAM
 --   top        the tables end at or below this address
--- The result has base, size and bytes of the tables, rsdp (its bytes) and tables: name → { address, bytes }.
+-- The result has base, size and bytes of the tables, rsdp (its bytes) and tables: name → { address,
+-- bytes }.
 
 local aml = require "perilune.boot.aml"
 
@@ -29,7 +32,8 @@ local LEVEL_HIGH = 0x0d
 
 --- Timer to pin 2, where it is wired; the PCI interrupts and the SCI are level-triggered.
 M.overrides = {
-    { 0, 2, 0 }, { 5, 5, LEVEL_HIGH }, { 9, 9, LEVEL_HIGH }, { 10, 10, LEVEL_HIGH }, { 11, 11, LEVEL_HIGH },
+    { 0, 2, 0 }, { 5, 5, LEVEL_HIGH }, { 9, 9, LEVEL_HIGH },
+    { 10, 10, LEVEL_HIGH }, { 11, 11, LEVEL_HIGH },
 }
 
 local function checksum(bytes)
@@ -43,7 +47,8 @@ end
 --- A table: header, body, and the byte that makes the sum 0.
 local function sdt(signature, revision, body)
     local function header(sum)
-        return pack("<c4I4BBc6c8I4c4I4", signature, 36 + #body, revision, sum, OEM_ID, OEM_TABLE, 1, CREATOR, 1)
+        return pack("<c4I4BBc6c8I4c4I4", signature, 36 + #body, revision, sum, OEM_ID, OEM_TABLE, 1,
+            CREATOR, 1)
     end
     return header(checksum(header(0) .. body)) .. body
 end
@@ -81,13 +86,14 @@ local function fadt(d, facs, dsdt)
         pm.acpi_disable, 0, 0)
     body = body .. pack("<I4I4I4I4I4I4I4I4", pm1_evt, 0, pm1_cnt, 0, 0, timer, pm.gpe0 or 0, 0)
     -- Lengths of the blocks; latencies above the limits say that there is no C2 and no C3.
-    body = body .. pack("<BBBBBBBBI2I2I2I2BB", 4, 2, 0, 4, pm.gpe0 and pm.gpe0_length or 0, 0, 0, 0, 0xfff,
-        0xfff, 0, 0, 0, 0)
+    body = body .. pack("<BBBBBBBBI2I2I2I2BB", 4, 2, 0, 4, pm.gpe0 and pm.gpe0_length or 0, 0, 0, 0,
+        0xfff, 0xfff, 0, 0, 0, 0)
     body = body .. pack("<BBBI2BI4", 0, 0, d.century or 0, boot, 0, flags)
     body = body .. gas_io(reset and reset.port, 8) .. pack("<Bxxx", reset and reset.value or 0)
     body = body .. pack("<i8i8", facs, dsdt)
-    body = body .. gas_io(pm1_evt, 32) .. gas_io(nil) .. gas_io(pm1_cnt, 16) .. gas_io(nil) .. gas_io(nil)
-    body = body .. gas_io(timer, 32) .. gas_io(pm.gpe0, pm.gpe0 and pm.gpe0_length * 8) .. gas_io(nil)
+    body = body .. gas_io(pm1_evt, 32) .. gas_io(nil) .. gas_io(pm1_cnt, 16) .. gas_io(nil)
+    body = body .. gas_io(nil) .. gas_io(timer, 32)
+    body = body .. gas_io(pm.gpe0, pm.gpe0 and pm.gpe0_length * 8) .. gas_io(nil)
     assert(#body == 244 - 36)
     return sdt("FACP", 3, body)
 end
@@ -112,13 +118,15 @@ end
 
 local LINKS = { "LNKA", "LNKB", "LNKC", "LNKD" }
 
---- PIIX3 routes pin p (0 = A) of slot s to link (s + p - 1) mod 4: where each device's pins go, by board wiring.
+--- PIIX3 routes pin p (0 = A) of slot s to link (s + p - 1) mod 4: where each device's pins go, by
+--- board wiring.
 local function prt()
     local entries = {}
     for slot = 1, 31 do
         for pin = 0, 3 do
             local link = LINKS[(slot + pin - 1) % 4 + 1]
-            entries[#entries + 1] = aml.package { slot << 16 | 0xffff, pin, aml.path("\\_SB." .. link), 0 }
+            local where = aml.path("\\_SB." .. link)
+            entries[#entries + 1] = aml.package { slot << 16 | 0xffff, pin, where, 0 }
         end
     end
     return aml.name("_PRT", aml.package(entries))
@@ -137,19 +145,21 @@ local function host_windows(d)
 end
 
 local function isa_device(name, hid, resources, ...)
-    return aml.device(name, aml.name("_HID", aml.eisaid(hid)), aml.name("_CRS", aml.resources(resources)), ...)
+    return aml.device(name, aml.name("_HID", aml.eisaid(hid)),
+        aml.name("_CRS", aml.resources(resources)), ...)
 end
 
 local ISA = {
     serial = function(dev, uid)
-        return isa_device("COM" .. uid, "PNP0501", { aml.io(dev.iobase, 8, 8), aml.irq_no_flags(dev.irq) },
-            aml.name("_UID", uid))
+        return isa_device("COM" .. uid, "PNP0501",
+            { aml.io(dev.iobase, 8, 8), aml.irq_no_flags(dev.irq) }, aml.name("_UID", uid))
     end,
     rtc = function()
         return isa_device("RTC", "PNP0B00", { aml.io(0x70, 8, 1), aml.irq_no_flags(8) })
     end,
     i8042 = function()
-        return isa_device("KBD", "PNP0303", { aml.io(0x60, 1), aml.io(0x64, 1), aml.irq_no_flags(1) })
+        local keyboard = { aml.io(0x60, 1), aml.io(0x64, 1), aml.irq_no_flags(1) }
+        return isa_device("KBD", "PNP0303", keyboard)
             .. isa_device("MOU", "PNP0F13", { aml.irq_no_flags(12) })
     end,
     pit = function()
@@ -166,7 +176,8 @@ local ISA = {
 local function isa_bus(d)
     local out, count = {}, {}
     for _, dev in ipairs(d.isa) do
-        local make = ISA[dev.kind] or error("no ACPI description of the ISA device kind " .. tostring(dev.kind))
+        local make = ISA[dev.kind]
+            or error("no ACPI description of the ISA device kind " .. tostring(dev.kind))
         count[dev.kind] = (count[dev.kind] or 0) + 1
         out[#out + 1] = make(dev, count[dev.kind])
     end
@@ -178,7 +189,8 @@ local function isa_bus(d)
         table.concat(out))
 end
 
---- One PIRQ as a link device. Bit 7 of its register switches it off, the low 4 bits are the interrupt.
+--- One PIRQ as a link device. Bit 7 of its register switches it off, the low 4 bits are the
+--- interrupt.
 local function link(d, i)
     local reg = aml.path("\\_SB.PCI0.ISA.PRQ" .. i - 1)
     return aml.device(LINKS[i],
@@ -218,7 +230,8 @@ local function dsdt(d)
     return sdt("DSDT", 2, aml.scope("\\_SB", table.concat(sb)) .. s5)
 end
 
---- Version 1: revision 0 of the signature's meaning is enough; there is no firmware to share a lock with.
+--- Version 1: revision 0 of the signature's meaning is enough; there is no firmware to share a lock
+--- with.
 local function facs()
     return pack("<c4I4I4I4I4I4i8B", "FACS", 64, 0, 0, 0, 0, 0, 1) .. ("\0"):rep(31)
 end
@@ -256,7 +269,8 @@ function M.build(d)
         tables[part:sub(1, 4)] = { address = at(i), bytes = part }
         bytes[i] = part .. ("\0"):rep(-#part & 15)
     end
-    return { base = base, size = size, bytes = table.concat(bytes), rsdp = rsdp(at(5), at(6)), tables = tables }
+    return { base = base, size = size, bytes = table.concat(bytes), rsdp = rsdp(at(5), at(6)),
+        tables = tables }
 end
 
 return M

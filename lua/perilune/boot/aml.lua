@@ -3,8 +3,9 @@
 --
 -- Every function returns bytes (a Lua string); terms nest by passing the bytes of one to another:
 --   aml.scope("\\_SB", aml.device("PCI0", aml.name("_HID", aml.eisaid("PNP0A03"))))
--- Where a term is expected, an integer stands for its encoding and a string for bytes already made. Names
--- are written as in ASL: "\\_SB.PCI0", "^PRQ0", "COM1"; segments shorter than four letters are padded.
+-- Where a term is expected, an integer stands for its encoding and a string for bytes already made.
+-- Names are written as in ASL: "\\_SB.PCI0", "^PRQ0", "COM1"; segments shorter than four letters
+-- are padded.
 
 local M = {}
 
@@ -100,7 +101,8 @@ function M.device(name, ...)
     return "\x5b\x82" .. package(M.path(name) .. terms(...))
 end
 
---- `args` 0..7; a serialized method is entered by one thread at a time: one that makes names must be.
+--- `args` 0..7; a serialized method is entered by one thread at a time: one that makes names must
+--- be.
 function M.method(name, args, serialized, ...)
     return "\x14" .. package(M.path(name) .. char(args | (serialized and 8 or 0)) .. terms(...))
 end
@@ -193,13 +195,15 @@ function M.dword_field(buffer, offset, name)
     return "\x8a" .. term(buffer) .. term(offset) .. M.path(name)
 end
 
---- "PNP0A03" as the integer of _HID and _CID: 5.6.8.1: three letters of 5 bits, four hex digits, big-endian.
+--- "PNP0A03" as the integer of _HID and _CID: 5.6.8.1: three letters of 5 bits, four hex digits,
+--- big-endian.
 function M.eisaid(id)
     local a, b, c, digits = id:match("^(%u)(%u)(%u)(%x%x%x%x)$")
     if not a then
         error(("bad EISA id %q"):format(id), 2)
     end
-    local v = (a:byte() - 64) << 26 | (b:byte() - 64) << 21 | (c:byte() - 64) << 16 | tonumber(digits, 16)
+    local letters = (a:byte() - 64) << 10 | (b:byte() - 64) << 5 | c:byte() - 64
+    local v = letters << 16 | tonumber(digits, 16)
     return "\x0c" .. pack(">I4", v)
 end
 

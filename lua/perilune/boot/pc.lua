@@ -1,11 +1,11 @@
--- The firmware's part of a PC with an i440FX and a PIIX3, done before the first instruction: RAM behind the
--- PAM registers, PCI addresses and interrupt routing, power-management ports, ACPI tables, the memory map, and
--- last the kernel.
+-- The firmware's part of a PC with an i440FX and a PIIX3, done before the first instruction: RAM
+-- behind the PAM registers, PCI addresses and interrupt routing, power-management ports, ACPI
+-- tables, the memory map, and last the kernel.
 --
--- M.post(m, p) is the `post` step of such machines and runs at every reset. Of `m` it uses m.io and m.memory
--- (:read(addr, size), :write(addr, size, value); m.memory:write_bytes(addr, bytes)), m:find{type = name}, a list of
--- devices with their properties as fields, and m:load_boot{…}. Of the properties `p`: memory, kernel, initrd, append,
--- seed, boot.decompress.
+-- M.post(m, p) is the `post` step of such machines and runs at every reset. Of `m` it uses m.io and
+-- m.memory (:read(addr, size), :write(addr, size, value); m.memory:write_bytes(addr, bytes)),
+-- m:find{type = name}, a list of devices with their properties as fields, and m:load_boot{…}. Of
+-- the properties `p`: memory, kernel, initrd, append, seed, boot.decompress.
 
 local acpi = require "perilune.boot.acpi"
 local pcipost = require "perilune.boot.pcipost"
@@ -73,8 +73,8 @@ local function open_a20(m)
 end
 
 local ISA_KINDS = {
-    { "isa-serial", "serial" }, { "mc146818rtc", "rtc" }, { "i8042", "i8042" }, { "isa-pit", "pit" },
-    { "isa-i8259", "pic" }, { "isa-pcspk", "speaker" },
+    { "isa-serial", "serial" }, { "mc146818rtc", "rtc" }, { "i8042", "i8042" },
+    { "isa-pit", "pit" }, { "isa-i8259", "pic" }, { "isa-pcspk", "speaker" },
 }
 
 local function isa_devices(m)
@@ -108,8 +108,8 @@ local function split_memory(memory)
     return below, memory - below
 end
 
---- The machine as perilune.boot.acpi wants it described; nil when there is nothing that makes it an ACPI
---- machine. `functions` are those that pcipost.assign found.
+--- The machine as perilune.boot.acpi wants it described; nil when there is nothing that makes it an
+--- ACPI machine. `functions` are those that pcipost.assign found.
 function M.describe(m, p, functions)
     local piix3 = pcipost.find(functions, INTEL, PIIX3)
     local pm = pcipost.find(functions, INTEL, PIIX4_PM)
@@ -126,8 +126,8 @@ function M.describe(m, p, functions)
         lapic = LAPIC,
         ioapics = ioapics,
         pm = {
-            base = PM_BASE, gpe0 = GPE0, gpe0_length = 4, sci = SCI, smi_command = 0xb2, acpi_enable = 0xf1,
-            acpi_disable = 0xf0, s5 = 0,
+            base = PM_BASE, gpe0 = GPE0, gpe0_length = 4, sci = SCI,
+            smi_command = 0xb2, acpi_enable = 0xf1, acpi_disable = 0xf0, s5 = 0,
         },
         reset = piix3 and { port = 0xcf9, value = 6 } or nil,
         pci = {
@@ -142,8 +142,8 @@ function M.describe(m, p, functions)
     }
 end
 
---- Copy the tables to the top of low RAM and the root pointer to where it is looked for. Returns the address of
---- the pointer and of the tables; nil and the end of low RAM without ACPI.
+--- Copy the tables to the top of low RAM and the root pointer to where it is looked for. Returns
+--- the address of the pointer and of the tables; nil and the end of low RAM without ACPI.
 local function put_acpi(m, p, functions)
     local description = M.describe(m, p, functions)
     if not description then
@@ -155,7 +155,8 @@ local function put_acpi(m, p, functions)
     return SEGMENT_F, tables.base
 end
 
---- What the operating system may use: list of { addr =, size =, type = }; type 1 is RAM, 2 reserved.
+--- What the operating system may use: list of { addr =, size =, type = }; type 1 is RAM, 2
+--- reserved.
 function M.memory_map(memory, tables)
     local below, above = split_memory(memory)
     local map = {}
@@ -173,8 +174,8 @@ function M.memory_map(memory, tables)
     return map
 end
 
---- 32 bytes for the guest's random number generator, the same for the same seed: SplitMix64 (Steele, Lea and
---- Flood, "Fast splittable pseudorandom number generators", 2014).
+--- 32 bytes for the guest's random number generator, the same for the same seed: SplitMix64
+--- (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014).
 function M.seed_bytes(seed)
     local words = {}
     for i = 1, 4 do
@@ -197,7 +198,8 @@ function M.post(m, p)
     local cfg = M.config_access(m)
     local functions = pcipost.assign(cfg, windows)
     local bridge = pcipost.find(functions, INTEL, I440FX)
-    local piix3, pm = pcipost.find(functions, INTEL, PIIX3), pcipost.find(functions, INTEL, PIIX4_PM)
+    local piix3 = pcipost.find(functions, INTEL, PIIX3)
+    local pm = pcipost.find(functions, INTEL, PIIX4_PM)
     if bridge then
         open_pam(cfg, bridge.devfn)
     end

@@ -1,12 +1,14 @@
--- What firmware does to a PCI bus: find the functions, give their BARs addresses, switch decoding on, route
--- their interrupts. PCI Local Bus Specification 3.0, 6.1 and 6.2.5.1 (sizing a BAR).
+-- What firmware does to a PCI bus: find the functions, give their BARs addresses, switch decoding
+-- on, route their interrupts. PCI Local Bus Specification 3.0, 6.1 and 6.2.5.1 (sizing a BAR).
 --
--- The bus is reached through two functions, so that this works on a machine, and on a table in a test:
+-- The bus is reached through two functions, so that this works on a machine, and on a table in a
+-- test:
 --   cfg.read(devfn, offset, size) → integer      cfg.write(devfn, offset, size, value)
 
 local M = {}
 
-local VENDOR, COMMAND, CLASS, HEADER_TYPE, BAR0, ROM, LINE, PIN = 0x00, 0x04, 0x0a, 0x0e, 0x10, 0x30, 0x3c, 0x3d
+local VENDOR, COMMAND, CLASS, HEADER_TYPE = 0x00, 0x04, 0x0a, 0x0e
+local BAR0, ROM, LINE, PIN = 0x10, 0x30, 0x3c, 0x3d
 local COMMAND_IO, COMMAND_MEMORY = 1, 2
 local BAR_IO, BAR_MEM64 = 1, 4
 
@@ -15,7 +17,8 @@ function M.address(devfn)
     return ("00:%02x.%x"):format(devfn >> 3, devfn & 7)
 end
 
---- Every function on the bus, in order. Functions 1 to 7 are only looked for where function 0 says so.
+--- Every function on the bus, in order. Functions 1 to 7 are only looked for where function 0 says
+--- so.
 function M.scan(cfg)
     local found = {}
     for slot = 0, 31 do
@@ -70,7 +73,9 @@ function M.bars(cfg, devfn)
             size = bits ~= 0 and (-bits & 0xffffffff)
         end
         if size then
-            list[#list + 1] = { devfn = devfn, offset = offset, kind = io and "io" or "memory", size = size, wide = wide }
+            local kind = io and "io" or "memory"
+            list[#list + 1] = { devfn = devfn, offset = offset, kind = kind, size = size,
+                wide = wide }
         end
         offset = offset + (wide and 8 or 4)
     end
@@ -78,8 +83,10 @@ function M.bars(cfg, devfn)
 end
 
 local function no_room(bar)
-    error(("PCI device %s: no room for BAR %d (%s, 0x%x bytes): fewer or smaller devices are needed"):format(
-        M.address(bar.devfn), (bar.offset - BAR0) // 4, bar.kind == "io" and "I/O" or "memory", bar.size), 0)
+    local text = "PCI device %s: no room for BAR %d (%s, 0x%x bytes): "
+        .. "fewer or smaller devices are needed"
+    local kind = bar.kind == "io" and "I/O" or "memory"
+    error(text:format(M.address(bar.devfn), (bar.offset - BAR0) // 4, kind, bar.size), 0)
 end
 
 --- I/O grows up from the window's first port.
@@ -116,14 +123,15 @@ local function copy(windows)
     return out
 end
 
---- Give every BAR an address and switch decoding on. windows: { io = {…}, memory = {…} }, each a list of
---- { first, last, largest }: windows are tried in order, those with `largest` only for BARs up to that size.
---- Bigger BARs go first, among equals the lower device: the result depends on nothing else. Returns the
---- functions, each with its `bars`.
+--- Give every BAR an address and switch decoding on. windows: { io = {…}, memory = {…} }, each a
+--- list of { first, last, largest }: windows are tried in order, those with `largest` only for BARs
+--- up to that size. Bigger BARs go first, among equals the lower device: the result depends on
+--- nothing else. Returns the functions, each with its `bars`.
 function M.assign(cfg, windows)
     local functions, all = M.scan(cfg), {}
     for _, f in ipairs(functions) do
-        cfg.write(f.devfn, COMMAND, 2, cfg.read(f.devfn, COMMAND, 2) & ~(COMMAND_IO | COMMAND_MEMORY))
+        local command = cfg.read(f.devfn, COMMAND, 2)
+        cfg.write(f.devfn, COMMAND, 2, command & ~(COMMAND_IO | COMMAND_MEMORY))
         f.bars = M.bars(cfg, f.devfn)
         if cfg.read(f.devfn, HEADER_TYPE, 1) & 0x7f == 0 then
             cfg.write(f.devfn, ROM, 4, 0) -- expansion ROMs stay off
@@ -140,7 +148,7 @@ function M.assign(cfg, windows)
     end)
     local io, memory = copy(windows.io), copy(windows.memory)
     for _, bar in ipairs(all) do
-        bar.address = bar.kind == "io" and place_io(io, bar) or bar.kind == "memory" and place_memory(memory, bar)
+        bar.address = bar.kind == "io" and place_io(io, bar) or place_memory(memory, bar)
         cfg.write(bar.devfn, bar.offset, 4, bar.address)
         if bar.wide then
             cfg.write(bar.devfn, bar.offset + 4, 4, bar.address >> 32)
@@ -156,8 +164,8 @@ function M.assign(cfg, windows)
     return functions
 end
 
---- Route PIIX3's four PIRQs to `irqs` (a list of four) and tell each function its line. Pin p (1 = INTA) of slot s
---- drives PIRQ (s + p - 2) mod 4.
+--- Route PIIX3's four PIRQs to `irqs` (a list of four) and tell each function its line. Pin p (1 =
+--- INTA) of slot s drives PIRQ (s + p - 2) mod 4.
 function M.route(cfg, piix3, functions, irqs)
     for i = 1, 4 do
         cfg.write(piix3, 0x60 + i - 1, 1, irqs[i])
