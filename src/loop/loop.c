@@ -10,7 +10,7 @@
 
 struct loop {
     uv_loop_t uv;
-    uv_async_t wake; /* unreferenced: does not keep the loop alive */
+    uv_async_t wake; /* keeps the loop alive: libuv polls nothing in a loop that is not */
     struct machine_lock lock;
     struct clock realtime;
 };
@@ -51,7 +51,6 @@ struct loop *loop_new(struct error *err)
         free(l);
         return NULL;
     }
-    uv_unref((uv_handle_t *)&l->wake);
     machine_lock_init(&l->lock);
     clock_init(&l->realtime, "realtime", realtime_now, NULL, NULL);
     return l;
@@ -101,9 +100,6 @@ void loop_poll(struct loop *l)
 static int wait_ms(struct loop *l)
 {
     int uv_ms = uv_backend_timeout(&l->uv);
-    /* With only unreferenced handles libuv says 0 ("nothing to wait for"), but we wait to be woken. */
-    if (uv_ms == 0 && !uv_loop_alive(&l->uv))
-        uv_ms = -1;
     int64_t deadline = clock_deadline(&l->realtime);
     if (deadline == CLOCK_NEVER)
         return uv_ms;
