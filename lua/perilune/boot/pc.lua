@@ -1,11 +1,11 @@
 -- The firmware's part of a PC with an i440FX and a PIIX3, done before the first instruction: RAM
 -- behind the PAM registers, PCI addresses and interrupt routing, power-management ports, ACPI
--- tables, the memory map, and last the kernel.
+-- tables and the memory map.
 --
 -- M.post(m, p) is the `post` step of such machines and runs at every reset. Of `m` it uses m.io and
--- m.memory (:read(addr, size), :write(addr, size, value); m.memory:write_bytes(addr, bytes)),
--- m:find{type = name}, a list of devices with their properties as fields, and m:load_boot{…}. Of
--- the properties `p`: memory, kernel, initrd, append, seed, boot.decompress.
+-- m.memory (:read(addr, size), :write(addr, size, value); m.memory:write_bytes(addr, bytes)) and
+-- m.vm:find{type = name}, a list of devices with their properties as fields. Of the properties `p`:
+-- memory. It returns { e820 = list, rsdp = address or nil } for the loader of the kernel.
 
 local acpi = require "perilune.boot.acpi"
 local pcipost = require "perilune.boot.pcipost"
@@ -81,7 +81,7 @@ local function isa_devices(m)
     local list = {}
     for _, entry in ipairs(ISA_KINDS) do
         local type_name, kind = entry[1], entry[2]
-        for i, dev in ipairs(m:find { type = type_name }) do
+        for i, dev in ipairs(m.vm:find { type = type_name }) do
             if kind == "serial" then
                 list[#list + 1] = { kind = kind, iobase = dev.iobase, irq = dev.irq }
             elseif i == 1 then -- the pair of interrupt controllers is one to an operating system
@@ -95,7 +95,7 @@ end
 --- The processors, by their local APICs.
 local function processors(m)
     local cpus = {}
-    for i, apic in ipairs(m:find { type = "apic" }) do
+    for i, apic in ipairs(m.vm:find { type = "apic" }) do
         local id = apic["apic-id"]
         cpus[i] = { apic_id = id >= 0 and id or apic.cpu }
     end
@@ -118,7 +118,7 @@ function M.describe(m, p, functions)
     end
     local below = split_memory(p.memory)
     local ioapics = {}
-    for i in ipairs(m:find { type = "ioapic" }) do
+    for i in ipairs(m.vm:find { type = "ioapic" }) do
         ioapics[i] = { id = i - 1, address = IOAPIC + (i - 1) * 0x1000, gsi_base = (i - 1) * 24 }
     end
     return {
@@ -174,23 +174,6 @@ function M.memory_map(memory, tables)
     return map
 end
 
---- 32 bytes for the guest's random number generator, the same for the same seed: SplitMix64
---- (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014).
-function M.seed_bytes(seed)
-    local words = {}
-    for i = 1, 4 do
-        local z = seed + i * 0x9e3779b97f4a7c15
-        z = (z ~ z >> 30) * 0xbf58476d1ce4e5b9
-        z = (z ~ z >> 27) * 0x94d049bb133111eb
-        words[i] = z ~ z >> 31
-    end
-    return string.pack("<i8i8i8i8", table.unpack(words))
-end
-
-local function given(text)
-    return text ~= "" and text or nil
-end
-
 function M.post(m, p)
     if p.memory < 2 << 20 then
         error("memory: a PC needs at least 2 MiB of RAM", 0)
@@ -212,11 +195,7 @@ function M.post(m, p)
     end
     open_a20(m)
     local rsdp, tables = put_acpi(m, p, functions)
-    if given(p.kernel) then
-        m:load_boot { kernel = p.kernel, initrd = given(p.initrd), append = given(p.append),
-            e820 = M.memory_map(p.memory, tables), rsdp = rsdp, decompress = p["boot.decompress"],
-            seed = p.seed and M.seed_bytes(p.seed) }
-    end
+    return { e820 = M.memory_map(p.memory, tables), rsdp = rsdp }
 end
 
 return M
