@@ -239,7 +239,7 @@ execution:
     mov $0x80000001, %eax
     cpuid
     bt $20, %edx
-    jnc 9f
+    jnc 99f
     mov $WINDOW, %rbx
     movb $0xc3, page0 /* RET */
     mov $(page0 + ALL), %rsi
@@ -290,7 +290,7 @@ execution:
 1:  EXPECT(exc_error, $(E_P | E_I))
     EXPECT(exc_rip, %rdx)
     EXPECT(exc_cr2, $(WINDOW + 0x1000))
-9:  ret
+99: ret
 
 /* Reserved bits fault with RSVD, whatever the access. */
 reserved_bits:
@@ -336,7 +336,7 @@ large_pages:
     mov $0x80000001, %eax
     cpuid
     bt $26, %edx
-    jnc 9f
+    jnc 99f
     map pdpt, 1, $(ALL + PTE_PS), WINDOW_1G
     movabs $(WINDOW_1G + page2), %rdx
     mov (%rdx), %rcx
@@ -348,7 +348,7 @@ large_pages:
     EXPECT(%rax, $(PTE_A | PTE_D))
     map pdpt, 1, $(ALL + PTE_PS + 0x2000), WINDOW_1G
     RESERVED((E_P | E_R), mov (%rdx), %rcx)
-9:  ret
+99: ret
 
 /* Accesses that cross into another page: to where each half is mapped, or not at all. */
 two_pages:

@@ -164,7 +164,7 @@ system_enter:
     xor %eax, %eax
     cpuid
     cmp $0x756e6547, %ebx /* "Genu" */
-    jne 9f
+    jne 99f
     write_msr MSR_SYSENTER_CS, 0
     FAULTS(13, 0, sysenter)
     write_msr MSR_SYSENTER_CS, SEL_CODE64
@@ -191,7 +191,7 @@ system_enter:
     EXPECT(exc_cs, $SEL_USER_CODE64)
     EXPECT(exc_ss, $SEL_USER_DATA64)
     EXPECT(exc_rsp, $user_stack_top)
-9:  ret
+99: ret
 
 /* A 64-bit call gate of DPL 3 to ring 0: the stack of ring 0, old ss:rsp and cs:rip on it; far return. */
 gates:
