@@ -429,6 +429,7 @@ static ALWAYS_INLINE uint64_t next_rip(const struct soft_cpu *c, const struct in
     return c->r[REG_RIP] + i->next_off;
 }
 
+/* The branch itself faults on a target that is not canonical, before it has any effect. */
 HANDLER h_ret8(struct soft_cpu *c, const struct insn *i)
 {
     uint64_t to;
@@ -436,19 +437,28 @@ HANDLER h_ret8(struct soft_cpu *c, const struct insn *i)
     int st = pop(c, 8, &to);
     if (UNLIKELY(st < 0))
         return st;
+    if (UNLIKELY(!is_canonical(to))) {
+        c->r[RSP] -= 8;
+        return raise_error(c, VEC_GP, 0);
+    }
     c->rip = to;
     return X_JUMP;
 }
 
 HANDLER h_jmp_r(struct soft_cpu *c, const struct insn *i)
 {
-    c->rip = c->r[i->rm];
+    uint64_t to = c->r[i->rm];
+    if (UNLIKELY(!is_canonical(to)))
+        return raise_error(c, VEC_GP, 0);
+    c->rip = to;
     return X_JUMP;
 }
 
 HANDLER h_call_r(struct soft_cpu *c, const struct insn *i)
 {
     uint64_t to = c->r[i->rm];
+    if (UNLIKELY(!is_canonical(to)))
+        return raise_error(c, VEC_GP, 0);
     c->cur = i;
     int st = push(c, 8, next_rip(c, i));
     if (UNLIKELY(st < 0))
