@@ -380,9 +380,13 @@ int write_cr3(struct soft_cpu *c, uint64_t v);
 int write_cr4(struct soft_cpu *c, uint64_t v);
 bool write_efer(struct soft_cpu *c, uint64_t v);
 
-/* ---- fpu.c ---- */
+/* ---- fxsave.c ---- */
 
+/* Does the host have what the SIMD and x87 instructions are made of? */
+bool fpu_host_ok(struct error *err);
 void fpu_reset(struct soft_cpu *c);
+void fpu_get(const struct soft_cpu *c, struct kvm_fpu *fpu);
+void fpu_set(struct soft_cpu *c, const struct kvm_fpu *fpu);
 
 /* ---- soft.c ---- */
 
