@@ -15,6 +15,7 @@
     TYPE(ioapic_type) \
     TYPE(ioport80_type) \
     TYPE(irq_splitter_type) \
+    TYPE(isabus_bridge_type) \
     TYPE(mc146818_type) \
     TYPE(pcspk_type) \
     TYPE(piix3_type) \

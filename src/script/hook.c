@@ -33,6 +33,7 @@ static void report(struct universe *u, const char *name, const char *text)
 
 /* What an error value says, copied out of Lua. */
 struct failure {
+    enum script_error_kind kind;
     int exit_status; /* -1: not a request to exit */
     char text[2048];
 };
@@ -40,7 +41,7 @@ struct failure {
 static int describe(lua_State *L)
 {
     struct failure *f = lua_touserdata(L, 2);
-    script_error_kind(L, 1, &f->exit_status);
+    f->kind = script_error_kind(L, 1, &f->exit_status);
     snprintf(f->text, sizeof f->text, "%s", luaL_tolstring(L, 1, NULL));
     /* Lua's string buffers do not collect garbage before they give up: leave none to the next hook.
      */
@@ -121,7 +122,12 @@ static void hook_failed(struct hook *h, const struct failure *f, struct error *f
 {
     h->errors++;
     if (failed) {
-        error_set(failed, "%s: %s", h->name, f->text);
+        /* What is the user's to mend says by itself what it is about. */
+        if (f->kind == SCRIPT_ERROR_OTHER)
+            error_set(failed, "%s: %s", h->name, f->text);
+        else
+            error_set(failed, "%s", f->text);
+        failed->kind = f->kind == SCRIPT_ERROR_HOST ? ERROR_HOST : ERROR_CONFIG;
     } else if (f->exit_status >= 0) { /* the script asked to end the process: no error */
         apply_policy(h, HOOK_ABORT, "script exit", f->exit_status);
     } else {
@@ -140,7 +146,8 @@ bool hook_call(struct hook *h, hook_push_fn push, hook_take_fn take, void *opaqu
     lua_State *L = universe_push_level(u, t);
     h->hits++;
     if (!L) {
-        const struct failure f = { -1, "hooks are nested too deep, or memory is out" };
+        const struct failure f = { SCRIPT_ERROR_OTHER, -1,
+                                   "hooks are nested too deep, or memory is out" };
         hook_failed(h, &f, failed);
         return false;
     }
@@ -219,10 +226,25 @@ int hook_luv_callback(lua_State *L, int nargs, int nresults, int flags)
 
 /* ---- error objects ---- */
 
+/* "file:line: " of the innermost Lua code that is the user's and not part of Perilune; "" when
+ * there is none. */
+static void push_place(lua_State *L)
+{
+    lua_Debug ar;
+    for (int level = 1; lua_getstack(L, level, &ar); level++) {
+        lua_getinfo(L, "Sl", &ar);
+        if (ar.currentline > 0 && !strstr(ar.source, "/lua/perilune/")) {
+            lua_pushfstring(L, "%s:%d: ", ar.short_src, ar.currentline);
+            return;
+        }
+    }
+    lua_pushliteral(L, "");
+}
+
 int script_raise(lua_State *L, const struct error *err)
 {
     lua_createtable(L, 0, 2);
-    luaL_where(L, 1);
+    push_place(L);
     lua_pushstring(L, err->text);
     lua_concat(L, 2);
     lua_setfield(L, -2, "text");

@@ -1,0 +1,180 @@
+--- The command line: what `perilune` does with its arguments.
+local core = require "perilune.core"
+local uv = require "luv"
+local json = require "perilune.json"
+local machine = require "perilune.machine"
+local options = require "perilune.cli.options"
+local stats = require "perilune.stats"
+local util = require "perilune.util"
+
+local M = {}
+
+local STATUS_CONFIG = 2
+
+--- The serial port that a command line gets when it says nothing of one.
+local function add_defaults(state)
+    local p = state.machine
+    if not p.serial then
+        p.serial = state.no_defaults and { "none" } or { "stdio" }
+    end
+    if state.nographic and p.escapes == nil then
+        p.escapes = true
+    end
+end
+
+--- Errors about a property are told by the option that sets it.
+local function create(state)
+    add_defaults(state)
+    local ok, result = pcall(machine.create, state.machine_name or "pc", state.machine)
+    if ok then
+        return result
+    end
+    if type(result) == "table" and result.property then
+        result.text = options.option_of(result.property) .. ": " .. (result.problem or result.text)
+    end
+    error(result, 0)
+end
+
+local function print_dumps(vm, names)
+    local info = require "perilune.monitor.info"
+    for i, name in ipairs(names) do
+        io.write(i > 1 and "\n" or "", info[name](vm))
+    end
+end
+
+local function write_stats(vm, path, started_ns)
+    local data = stats.collect(vm)
+    data.start_s = started_ns / 1e9
+    local file, problem = io.open(path, "w")
+    if not file then
+        util.fail(("--stats: %s"):format(problem))
+    end
+    file:write(json.encode(data, true), "\n")
+    file:close()
+end
+
+--- Signals end the run in order, so that the terminal and files are left well. Returns the signal that came, later.
+local function watch_signals(vm)
+    local seen = { handles = {} }
+    for _, name in ipairs { "sigint", "sigterm", "sighup" } do
+        local handle = uv.new_signal()
+        handle:start(name, function()
+            seen.name = name
+            vm:stop("signal", 0)
+        end)
+        handle:unref()
+        table.insert(seen.handles, handle)
+    end
+    return seen
+end
+
+--- Die of the signal that ended the run, as whoever sent it expects.
+local function follow_signal(seen)
+    for _, handle in ipairs(seen.handles) do
+        handle:close()
+    end
+    return seen.name
+end
+
+local function run_script(path, args, vm)
+    local chunk, problem = loadfile(path)
+    if not chunk then
+        util.fail(problem)
+    end
+    _G.arg = table.move(args, 1, #args, 1, { [0] = path })
+    _G.vm = vm
+    return chunk(table.unpack(args))
+end
+
+--- Run until the machine has ended. A pause without a monitor lasts until a signal or Ctrl-a x.
+local function run_to_end(vm)
+    vm:run()
+    while vm.state == "paused" do
+        core.log("warning", vm.name, "paused: " .. vm.pause_reason)
+        vm:wait()
+    end
+end
+
+local function run_machine(state)
+    local started = core.realtime_ns()
+    if state.stats then
+        local file, problem = io.open(state.stats, "w")
+        if not file then
+            util.fail(("--stats: %s"):format(problem))
+        end
+        file:close()
+    end
+    local vm = create(state)
+    if state.dump then
+        vm:reset()
+        print_dumps(vm, state.dump)
+        vm:close()
+        return 0
+    end
+    if not state.machine.kernel and not state.script then
+        vm:close()
+        util.fail("nothing to run: give --kernel FILE, --script FILE or --dump")
+    end
+    if state.script then
+        run_script(state.script, {}, vm)
+    end
+    local seen = watch_signals(vm)
+    local before_run = core.realtime_ns()
+    run_to_end(vm)
+    if state.stats then
+        write_stats(vm, state.stats, before_run - started)
+    end
+    local status, reason = vm.exit_status, vm.exit_reason
+    vm:close()
+    if follow_signal(seen) then
+        uv.kill(uv.os_getpid(), seen.name)
+    elseif status ~= 0 and status & 1 == 0 then
+        io.stderr:write(("perilune: %s\n"):format(reason))
+    end
+    return status
+end
+
+local function set_log(state)
+    if state.log_level then
+        core.log_level(state.log_level)
+    end
+    if state.log_file then
+        core.log_file(state.log_file)
+    end
+end
+
+--- The first value that a chunk returns, if it is an integer, is the exit status.
+local function status_of(value)
+    return math.type(value) == "integer" and value or 0
+end
+
+--- Returns the exit status. `args` is what the process got, with its name at 0.
+function M.main(args)
+    _G.perilune = require "perilune"
+    _G.machine = machine
+    local state = options.parse(args)
+    set_log(state)
+    if state.action then
+        require("perilune.cli.help")[state.action[1]](state.action[2])
+        return 0
+    elseif state.code then
+        local chunk, problem = load(state.code, "=(command line)")
+        if not chunk then
+            util.fail("-e: " .. problem)
+        end
+        return status_of(chunk())
+    elseif state.script_file then
+        if state.uses_machine then
+            util.fail(("%s: a script makes its machines itself; to run one with this machine, use --script")
+                :format(state.script_file))
+        end
+        return status_of(run_script(state.script_file, state.script_args))
+    elseif state.uses_machine then
+        return run_machine(state)
+    end
+    io.stderr:write("perilune: nothing to do: give --machine or a script; --help lists all. The interactive",
+        " monitor is not there yet.\n")
+    return STATUS_CONFIG
+end
+
+return M

@@ -1,0 +1,117 @@
+--- What --help, --machine help and --device help print.
+local core = require "perilune.core"
+local machine = require "perilune.machine"
+local options = require "perilune.cli.options"
+local props = require "perilune.props"
+local util = require "perilune.util"
+
+local M = {}
+
+--- Rows of cells in columns, the last one free.
+local function columns(rows)
+    local widths = {}
+    for _, row in ipairs(rows) do
+        for i = 1, #row - 1 do
+            widths[i] = math.max(widths[i] or 0, math.min(#row[i], 34))
+        end
+    end
+    local out = {}
+    for _, row in ipairs(rows) do
+        local cells = {}
+        for i, cell in ipairs(row) do
+            cells[i] = i < #row and cell .. (" "):rep((widths[i] or 0) - #cell) or cell
+        end
+        out[#out + 1] = ("  " .. table.concat(cells, "  ")):gsub("%s+$", "")
+    end
+    return table.concat(out, "\n")
+end
+
+function M.help()
+    local rows = {}
+    for _, row in ipairs(options.rows) do
+        if row.help then
+            local spelling = (#row.name > 1 and "--" or "-") .. row.name
+            for _, short in ipairs(row.short or {}) do
+                if short ~= row.name then
+                    spelling = spelling .. ", -" .. short
+                end
+            end
+            rows[#rows + 1] = { spelling .. (row.arg and " " .. row.arg or ""), row.help }
+        end
+    end
+    print("perilune: a virtual machine host scripted in Lua\n")
+    print("  perilune --machine pc --memory 512M --kernel vmlinuz --append console=ttyS0 --nographic")
+    print("  perilune script.lua [ARGUMENT...]\n")
+    for _, row in ipairs(rows) do
+        print("  " .. row[1])
+        print("        " .. row[2])
+    end
+    print("\nOne dash does as well as two. PERILUNE_PATH: directories with machines and Lua modules.")
+    print("Exit status: 0 the guest powered off, odd: (value << 1) | 1 by isa-debug-exit, 2 a wrong option, file or")
+    print("definition, 4 a failure of the host, 6 a triple fault under --no-reboot.")
+end
+
+function M.version()
+    print("perilune " .. core.version)
+end
+
+function M.machine_help()
+    local rows = {}
+    local found = machine.available()
+    for _, name in ipairs(util.sorted_keys(found)) do
+        local ok, def = pcall(machine.load, found[name])
+        rows[#rows + 1] = { name, ok and def.desc or "cannot be loaded: " .. tostring(def) }
+    end
+    print("machines:")
+    print(columns(rows))
+end
+
+function M.machine_props_help(name)
+    local def = machine.load(name)
+    print(("machine %s: %s"):format(def.name, def.desc))
+    local rows = {}
+    for _, key in ipairs(util.sorted_keys(def.props)) do
+        local row = def.props[key]
+        local default = props.show_default(row)
+        rows[#rows + 1] = { key, props.show_type(row), default ~= "" and "default " .. default or "",
+            row.help or "" }
+    end
+    print(columns(rows))
+end
+
+function M.device_help()
+    local rows = {}
+    for _, t in ipairs(core.types()) do
+        if not t.abstract then
+            rows[#rows + 1] = { t.name, t.bus and "on bus " .. t.bus or "", t.desc or "" }
+        end
+    end
+    print("devices:")
+    print(columns(rows))
+end
+
+function M.device_props_help(name)
+    local t = core.type_info(name)
+    print(("device %s: %s"):format(t.name, t.desc or ""))
+    local rows = {}
+    for _, p in ipairs(t.properties) do
+        local kind = p.names and table.concat(p.names, "|") or p.kind
+        if p.min then
+            kind = ("%s %d..%d"):format(kind, p.min, p.max)
+        end
+        local notes = {}
+        if p.default then
+            notes[#notes + 1] = "default " .. p.default
+        end
+        if p.required then
+            notes[#notes + 1] = "required"
+        end
+        if p.live then
+            notes[#notes + 1] = "live"
+        end
+        rows[#rows + 1] = { p.name, kind, table.concat(notes, ", "), p.help or "" }
+    end
+    print(columns(rows))
+end
+
+return M

@@ -1,0 +1,326 @@
+--- The options of the command line, one row each; parsing, --help and suggestions all come from this table.
+--
+-- A row: name, arg (what follows it; nil: nothing), short (spellings with one dash beside -name), help, and
+-- set(state, value), which may raise. `state.machine` holds properties of the machine by name.
+local core = require "perilune.core"
+local util = require "perilune.util"
+
+local M = {}
+
+local function property(state, name, value)
+    state.machine[name] = value
+    state.uses_machine = true
+end
+
+local function append(state, name, value)
+    state.machine[name] = state.machine[name] or {}
+    table.insert(state.machine[name], value)
+    state.uses_machine = true
+end
+
+--- A setter for a property that the option carries as it is.
+local function sets(name)
+    return function(state, value)
+        property(state, name, value)
+    end
+end
+
+local function machine(state, value)
+    local plain, keyed = util.parse_list(value)
+    state.machine_name = plain[1]
+    state.uses_machine = true
+    if plain[1] == "help" then
+        state.action = { "machine_help" }
+    elseif plain[2] == "help" then
+        state.action = { "machine_props_help", plain[1] }
+    elseif plain[2] then
+        util.fail(('"%s" is not of the form property=value'):format(plain[2]))
+    end
+    for key, values in pairs(keyed) do
+        property(state, key, values[#values])
+    end
+end
+
+--- As people know it, a bare number is MiB here.
+local function memory(state, value)
+    local plain, keyed = util.parse_list(value)
+    local size = keyed.size and keyed.size[1] or plain[1] or ""
+    for key in pairs(keyed) do
+        if key ~= "size" then
+            util.fail(('"%s" is not available; only a size is'):format(key))
+        end
+    end
+    property(state, "memory", size:match("^%d+$") and size .. "M" or size)
+end
+
+local function smp(state, value)
+    local plain, keyed = util.parse_list(value)
+    local n = keyed.cpus and keyed.cpus[1] or plain[1]
+    for key in pairs(keyed) do
+        if key ~= "cpus" then
+            util.fail(('"%s" is not available; only a number of cpus is'):format(key))
+        end
+    end
+    property(state, "cpus", n)
+end
+
+local function accel(state, value)
+    property(state, "accel", value == "tcg" and "soft" or value)
+end
+
+local function device(state, value)
+    local plain = util.parse_list(value)
+    if value == "help" then
+        state.action = { "device_help" }
+    elseif plain[2] == "help" then
+        state.action = { "device_props_help", plain[1] }
+    else
+        append(state, "device", value)
+    end
+end
+
+local function object(state, value)
+    local plain = util.parse_list(value)
+    if plain[1] ~= "filter-dump" then
+        util.fail(('there is no object "%s"; there is filter-dump'):format(plain[1] or ""))
+    end
+    append(state, "dump", value)
+end
+
+local function rtc(state, value)
+    local plain, keyed = util.parse_list(value)
+    if plain[1] then
+        util.fail(('"%s" is not of the form base=DATE'):format(plain[1]))
+    end
+    for key in pairs(keyed) do
+        if key ~= "base" and not (key == "clock" and keyed.clock[1] == "vm") then
+            util.fail(('"%s" is not available; base=utc or base=DATE is'):format(key))
+        end
+    end
+    property(state, "epoch", keyed.base and keyed.base[1] or "utc")
+end
+
+local levels = { "error", "warning", "info", "debug" }
+
+local function log(state, value)
+    local plain, keyed = util.parse_list(value)
+    local level = plain[1] or keyed.level and keyed.level[1]
+    for key in pairs(keyed) do
+        if key ~= "level" and key ~= "file" then
+            util.fail(util.suggest(('unknown key "%s"'):format(key), key, { "level", "file" }))
+        end
+    end
+    if level then
+        for _, name in ipairs(levels) do
+            if name == level then
+                state.log_level = name
+            end
+        end
+        if not state.log_level then
+            util.fail(util.suggest(('"%s" is not one of %s'):format(level, table.concat(levels, ", ")), level,
+                levels))
+        end
+    end
+    state.log_file = keyed.file and keyed.file[1] or state.log_file
+end
+
+local function set(state, value)
+    local name, given = value:match("^([%w%._-]+)=(.*)$")
+    if not name then
+        util.fail(('"%s" is not of the form property=value'):format(value))
+    end
+    property(state, name, given)
+end
+
+local dumps = { "mtree", "flat", "qtree" }
+
+local function dump(state, value)
+    state.dump = state.dump or {}
+    for _, name in ipairs((util.parse_list(value))) do
+        local known = false
+        for _, d in ipairs(dumps) do
+            known = known or d == name
+        end
+        if not known then
+            util.fail(util.suggest(('"%s" is not one of %s'):format(name, table.concat(dumps, ", ")), name,
+                dumps))
+        end
+        table.insert(state.dump, name)
+    end
+    state.uses_machine = true
+end
+
+local function nographic(state)
+    state.nographic = true
+    state.uses_machine = true
+end
+
+--- For options of other programs that ask for nothing when their value is "none".
+local function only_none(_, value)
+    if value ~= "none" then
+        util.fail(('"%s" is not available; only "none" is'):format(value))
+    end
+end
+
+M.rows = {
+    { name = "machine", short = { "M" }, arg = "NAME[,PROPERTY=VALUE...]", set = machine,
+        help = "the machine: a name or a definition's file; \"help\" lists, NAME,help shows its properties" },
+    { name = "memory", short = { "m" }, arg = "SIZE", set = memory, help = "guest RAM; a bare number is MiB" },
+    { name = "smp", arg = "N", set = smp, help = "number of cpus" },
+    { name = "cpu", arg = "MODEL", set = sets "cpu", help = "cpu model" },
+    { name = "accel", arg = "soft|kvm|auto", set = accel, help = "what executes guest code; auto is soft for now" },
+    { name = "kernel", arg = "FILE", set = sets "kernel",
+        help = "kernel or program: bzImage, vmlinux, multiboot or plain ELF" },
+    { name = "initrd", arg = "FILE", set = sets "initrd", help = "initial RAM disk" },
+    { name = "append", arg = "TEXT", set = sets "append", help = "kernel command line" },
+    { name = "nic", arg = "none|user[,mac=..][,hostfwd=..][,model=..][,dump=FILE]",
+        set = function(state, value)
+            append(state, "nic", value)
+        end,
+        help = "a network card with its network; without this option there is none" },
+    { name = "netdev", arg = "user|hubport,id=ID[,hostfwd=..]",
+        set = function(state, value)
+            append(state, "netdev", value)
+        end,
+        help = "a network, for a --device that names it" },
+    { name = "device", arg = "TYPE[,PROPERTY=VALUE...]", set = device,
+        help = "one more device; \"help\" lists types, TYPE,help shows properties" },
+    { name = "object", arg = "filter-dump,netdev=ID,file=FILE", set = object, help = "packets into a pcap file" },
+    { name = "serial", arg = "stdio|null|none|ring|file:PATH",
+        set = function(state, value)
+            append(state, "serial", value)
+        end,
+        help = "a serial port; the first is at stdio by default" },
+    { name = "nographic", set = nographic, help = "the serial port has the terminal, with Ctrl-a x and Ctrl-a h" },
+    { name = "rtc", arg = "base=utc|DATE", set = rtc, help = "time of day at the start, such as 2026-01-31T12:00:00" },
+    { name = "set", arg = "PROPERTY=VALUE", set = set, help = "any property of the machine" },
+    { name = "no-reboot", set = function(state)
+        property(state, "reboot", false)
+    end, help = "a reset ends the run" },
+    { name = "no-shutdown", set = function(state)
+        property(state, "shutdown", false)
+    end, help = "powering off pauses instead of ending the run" },
+    { name = "log", arg = "LEVEL|file=PATH", set = log, help = "error, warning, info or debug; where to" },
+    { name = "stats", arg = "FILE", set = function(state, value)
+        state.stats = value
+        state.uses_machine = true
+    end, help = "write statistics as JSON when the run ends" },
+    { name = "dump", arg = "mtree,flat,qtree", set = dump, help = "print listings of the machine and exit" },
+    { name = "script", arg = "FILE", set = function(state, value)
+        state.script = value
+        state.uses_machine = true
+    end, help = "run a Lua file with the machine in the variable vm before it starts" },
+    { name = "e", short = { "e" }, arg = "CODE", set = function(state, value)
+        state.code = value
+    end, help = "run Lua code and exit" },
+    { name = "version", set = function(state)
+        state.action = { "version" }
+    end, help = "print the version and exit" },
+    { name = "help", short = { "h" }, set = function(state)
+        state.action = { "help" }
+    end, help = "print this and exit" },
+    -- Spellings that people paste; they ask for what is here anyway.
+    { name = "enable-kvm", set = function(state)
+        accel(state, "kvm")
+    end },
+    { name = "display", arg = "none", set = only_none },
+    { name = "vga", arg = "none", set = only_none },
+    { name = "monitor", arg = "none", set = only_none },
+    { name = "parallel", arg = "none", set = only_none },
+    { name = "qmp", arg = "none", set = only_none },
+    { name = "nodefaults", set = function(state)
+        state.no_defaults = true
+    end },
+    { name = "no-user-config", set = function() end },
+}
+
+--- Options that people know and that are not here yet, with what to do meanwhile.
+M.missing = {
+    bios = "firmware is not loaded yet; give --kernel",
+    drive = "there are no disks yet; put files into --initrd",
+    cdrom = "there are no disks yet; put files into --initrd",
+    hda = "there are no disks yet; put files into --initrd",
+    boot = "there are no disks to boot from yet; give --kernel",
+    gdb = "the GDB server is not there yet",
+    s = "the GDB server is not there yet",
+    S = "starting paused needs the monitor, which is not there yet; use a script",
+    trace = "tracing is not there yet; --log debug shows more",
+    chardev = "character backends are made by --serial",
+    mon = "the monitor is not there yet",
+    vnc = "there is no display",
+    usb = "there is no USB",
+    loadvm = "snapshots are not there yet",
+    snapshot = "snapshots are not there yet",
+    daemonize = "it stays in the foreground; use your shell or service manager",
+    d = "use --log debug",
+    D = "use --log file=PATH",
+    net = "use --nic, or --netdev and --device",
+}
+
+local function by_spelling()
+    local map, names = {}, {}
+    for _, row in ipairs(M.rows) do
+        map[row.name] = row
+        names[#names + 1] = row.name
+        for _, short in ipairs(row.short or {}) do
+            map[short] = row
+        end
+    end
+    return map, names
+end
+
+local function unknown(name, names)
+    if M.missing[name] then
+        util.fail(("--%s: %s"):format(name, M.missing[name]))
+    end
+    local near = core.nearest(name, names)
+    util.fail(near and ("--%s: unknown option; did you mean --%s?"):format(name, near)
+        or ("--%s: unknown option; --help lists all"):format(name))
+end
+
+--- Parse `args` (from 1). Returns the state: machine (properties), machine_name, script_file and script_args, ...
+function M.parse(args)
+    local map, names = by_spelling()
+    local state = { machine = {}, script_args = {} }
+    local i = 1
+    while i <= #args do
+        local arg = args[i]
+        local name, inline = arg:match("^%-%-?([%a][%w-]*)=(.*)$")
+        name = name or arg:match("^%-%-?(%a[%w-]*)$")
+        if not name then
+            if arg:sub(1, 1) == "-" then
+                util.fail(("%s: not an option; --help lists all"):format(arg))
+            end
+            state.script_file = arg
+            table.move(args, i + 1, #args, 1, state.script_args)
+            break
+        end
+        local row = map[name] or unknown(name, names)
+        local value = inline
+        if row.arg and not value then
+            i = i + 1
+            value = args[i]
+            if not value then
+                util.fail(("--%s: %s must follow it"):format(row.name, row.arg))
+            end
+        elseif not row.arg and inline then
+            util.fail(("--%s: it takes no value"):format(row.name))
+        end
+        local ok, problem = pcall(row.set, state, value)
+        if not ok then
+            util.fail(("--%s: %s"):format(row.name, tostring(problem)))
+        end
+        i = i + 1
+    end
+    return state
+end
+
+--- The option by which people set a property, for messages.
+function M.option_of(property_name)
+    local other = { cpus = "smp", epoch = "rtc", dump = "object", reboot = "no-reboot", shutdown = "no-shutdown" }
+    local name = other[property_name] or property_name
+    local map = by_spelling()
+    return map[name] and "--" .. name or "--set " .. property_name
+end
+
+return M

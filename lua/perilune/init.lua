@@ -1,0 +1,27 @@
+--- Module "perilune": what scripts start from.
+local core = require "perilune.core"
+local machine = require "perilune.machine"
+local util = require "perilune.util"
+
+local M = { version = core.version, api = 1 }
+
+--- perilune.machine(name, { property = value, ... }) → vm. `name` is a machine's name, a definition's file, or a
+-- definition.
+M.machine = machine.create
+
+--- Declare a machine: see docs/machine.md.
+M.define = machine.define
+
+M.stats = function(vm)
+    return require("perilune.stats").collect(vm)
+end
+
+--- Refuse to run under a Perilune that speaks another version of the scripting interface.
+function M.require_api(n)
+    if n ~= M.api then
+        util.fail(("this script is written for version %s of the scripting interface; this Perilune (%s) has %d")
+            :format(tostring(n), M.version, M.api))
+    end
+end
+
+return M

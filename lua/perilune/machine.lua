@@ -1,0 +1,374 @@
+--- Machine definitions: declaring them, finding them, and building machines from them.
+--
+-- machine.define { name, desc, extends, props, build, post, nic } declares one; docs/machine.md shows how. `build(m, p,
+-- super)` puts the parts together, `post(m, p, super)` does at every reset what firmware would do.
+local core = require "perilune.core"
+local uv = require "luv"
+local net = require "perilune.net"
+local props = require "perilune.props"
+local util = require "perilune.util"
+
+local M = {}
+
+local Definition = {}
+Definition.__index = Definition
+Definition.__name = "machine definition"
+
+--- 2026-01-01 00:00:00 UTC: the time of day at which machines start whose runs are to be repeated.
+local FIXED_EPOCH = 1767225600
+
+--- What every machine has.
+M.common_props = {
+    memory = { "size", "512M", help = "guest RAM" },
+    cpus = { "int", 1, min = 0, max = 16, help = "number of cpus" },
+    cpu = { "string", "base", help = "cpu model" },
+    accel = { "enum", "auto", values = { "auto", "soft", "kvm" },
+        help = "what executes guest code; auto is the software cpu for now" },
+    idle = { "enum", "sleep", values = { "sleep", "warp" },
+        help = "an idle machine waits in real time, or skips to its next timer" },
+    kernel = { "string", help = "kernel or program: bzImage, vmlinux, multiboot or plain ELF" },
+    initrd = { "string", help = "initial RAM disk" },
+    append = { "string", "", help = "kernel command line" },
+    serial = { "list", { "null" }, help = "serial ports: stdio, null, none, ring, file:PATH" },
+    nic = { "list", { "none" }, help = "network cards: none, or user with mac=, hostfwd=, model=, dump=" },
+    netdev = { "list", {}, help = "network backends, for devices that name them" },
+    device = { "list", {}, help = "further devices" },
+    dump = { "list", {}, help = "packet dumps: netdev=ID,file=PATH" },
+    epoch = { "string", "", help = "time of day at the start: now, a date, or seconds since 1970; "
+        .. "default now, with idle=warp 2026-01-01" },
+    seed = { "int", 1, help = "where randomness given to the guest starts" },
+    reboot = { "bool", true, help = "a reset starts again; off: it ends the run" },
+    shutdown = { "bool", true, help = "powering off ends the run; off: it pauses" },
+    escapes = { "bool", false, help = "Ctrl-a x and Ctrl-a h on a serial port at stdio" },
+    ["boot.decompress"] = { "enum", "auto", values = { "auto", "host", "guest" },
+        help = "who unpacks a compressed kernel" },
+    ["cpu.ns_per_instruction"] = { "int", 1, min = 1, max = 1000000,
+        help = "virtual time that an instruction of the software cpu takes" },
+    ["stats.ram_hash"] = { "bool", false, help = "put SHA-256 of all RAM into the statistics" },
+}
+
+local common_place = "perilune"
+
+-- ---- definitions ----
+
+local definition_keys = { "name", "desc", "extends", "props", "build", "post", "nic" }
+
+--- Declare a machine. Returns its definition, which is what a definition file returns.
+function M.define(spec)
+    local info = debug.getinfo(2, "Sl")
+    local where = ("%s:%d"):format(info.short_src, info.currentline)
+    local function wrong(text)
+        util.fail(("%s: %s"):format(where, text))
+    end
+    if type(spec) ~= "table" then
+        wrong("machine.define takes a table")
+    end
+    for _, key in ipairs(util.sorted_keys(spec)) do
+        local known = false
+        for _, name in ipairs(definition_keys) do
+            known = known or name == key
+        end
+        if not known then
+            wrong(util.suggest(('unknown key "%s"'):format(key), key, definition_keys))
+        end
+    end
+    if type(spec.name) ~= "string" then
+        wrong("a machine needs a name")
+    end
+    for _, key in ipairs { "build", "post", "nic" } do
+        if spec[key] ~= nil and type(spec[key]) ~= "function" then
+            wrong(("%s must be a function, not a %s"):format(key, type(spec[key])))
+        end
+    end
+    if not spec.build and not spec.extends then
+        wrong(('machine "%s" needs a build function, or a machine that it extends'):format(spec.name))
+    end
+    local own = spec.props or {}
+    for _, name in ipairs(util.sorted_keys(own)) do
+        props.check_row(name, own[name], where)
+    end
+    local parent = spec.extends and M.load(spec.extends)
+    local rows, places = {}, {}
+    local function merge(from, place)
+        for name, row in pairs(from) do
+            rows[name] = row
+            places[name] = type(place) == "table" and place[name] or place
+        end
+    end
+    merge(parent and parent.props or M.common_props, parent and parent.places or common_place)
+    merge(own, where)
+    return setmetatable({
+        name = spec.name,
+        desc = spec.desc or "",
+        where = where,
+        parent = parent,
+        props = rows,
+        places = places,
+        spec = spec,
+    }, Definition)
+end
+
+--- Run a step of a definition; its last argument runs the parent's. Returns the step's result, and whether there was
+-- one to run.
+local function step(def, name, ...)
+    while def and not def.spec[name] do
+        def = def.parent
+    end
+    if not def then
+        return nil, false
+    end
+    local args = table.pack(...)
+    args[args.n + 1] = function()
+        return (step(def.parent, name, table.unpack(args, 1, args.n)))
+    end
+    return def.spec[name](table.unpack(args, 1, args.n + 1)), true
+end
+
+-- ---- finding ----
+
+local function machine_dirs()
+    local dirs = {}
+    for dir in (core.user_path or ""):gmatch("[^:]+") do
+        dirs[#dirs + 1] = dir
+        dirs[#dirs + 1] = dir .. "/machines"
+    end
+    for _, dir in ipairs(core.dirs) do
+        dirs[#dirs + 1] = dir .. "/machines"
+    end
+    return dirs
+end
+
+--- { name = path } of the definitions that can be given by name; the first in the path of search wins.
+function M.available()
+    local found = {}
+    for _, dir in ipairs(machine_dirs()) do
+        for _, file in ipairs(util.list_dir(dir)) do
+            local name = file:match("^([%w_-]+)%.lua$")
+            if name and not found[name] then
+                found[name] = dir .. "/" .. file
+            end
+        end
+    end
+    return found
+end
+
+local function find(name)
+    if name:find("/", 1, true) or name:match("%.lua$") then
+        if not util.file_exists(name) then
+            util.fail(('there is no machine definition "%s"'):format(name), { property = "machine" })
+        end
+        return name
+    end
+    local found = M.available()
+    if not found[name] then
+        local names = util.sorted_keys(found)
+        local text = util.suggest(('there is no machine "%s"'):format(name), name, names)
+        util.fail(("%s; there are: %s"):format(text, table.concat(names, ", ")), { property = "machine" })
+    end
+    return found[name]
+end
+
+--- The definition by name or file, or as it is.
+function M.load(name)
+    if getmetatable(name) == Definition then
+        return name
+    end
+    if type(name) ~= "string" then
+        util.fail(("a machine is named by a string, not by a %s"):format(type(name)))
+    end
+    local path = find(name)
+    local chunk, problem = loadfile(path)
+    if not chunk then
+        util.fail(problem, { property = "machine" })
+    end
+    local def = chunk()
+    if getmetatable(def) ~= Definition then
+        util.fail(("%s: a machine definition ends with: return machine.define { ... }"):format(path),
+            { property = "machine" })
+    end
+    return def
+end
+
+-- ---- properties ----
+
+--- { boot = { decompress = ... } } is the same as { ["boot.decompress"] = ... }.
+local function flatten(def, options, prefix, into)
+    for key, value in pairs(options) do
+        local name = prefix .. tostring(key)
+        local row = def.props[name]
+        if type(value) == "table" and not row and getmetatable(value) == nil then
+            flatten(def, value, name .. ".", into)
+        else
+            into[name] = value
+        end
+    end
+    return into
+end
+
+--- The values of all properties, from defaults and what the user gave; raises for what is wrong.
+function M.resolve(def, options)
+    local given = flatten(def, options or {}, "", {})
+    local values = {}
+    for _, name in ipairs(util.sorted_keys(given)) do
+        if not def.props[name] then
+            local text = ('machine "%s" has no property "%s"'):format(def.name, name)
+            util.fail(util.suggest(text, name, util.sorted_keys(def.props)), { property = name })
+        end
+    end
+    for _, name in ipairs(util.sorted_keys(def.props)) do
+        local row = def.props[name]
+        local v = given[name]
+        if v == nil then
+            v = row[2]
+        end
+        if v ~= nil then
+            values[name] = props.value(def.name, name, row, v)
+        end
+    end
+    return values
+end
+
+local function check_memory(def, p)
+    local function wrong(text)
+        util.fail(('machine "%s": property "memory": %s'):format(def.name, text),
+            { property = "memory", problem = text })
+    end
+    if p.memory <= 0 then
+        wrong("a machine needs RAM; write for example 512M")
+    elseif p.memory % 4096 ~= 0 then
+        wrong(("%d bytes is not a multiple of 4K"):format(p.memory))
+    end
+    local host = math.tointeger(uv.get_total_memory()) or 0
+    if host > 0 and p.memory > host then
+        wrong(("%d MiB is more than the %d MiB that this host has"):format(p.memory >> 20, host >> 20))
+    end
+end
+
+--- Seconds since 1970 of "2026-01-31", "2026-01-31T12:00:00" (UTC).
+local function parse_date(text)
+    local y, mo, d, rest = text:match("^(%d%d%d%d)-(%d%d)-(%d%d)(.*)$")
+    if not y then
+        return nil
+    end
+    local h, mi, s = 0, 0, 0
+    if rest ~= "" then
+        h, mi, s = rest:match("^[T ](%d%d):(%d%d):(%d%d)$")
+        if not h then
+            return nil
+        end
+    end
+    y, mo, d = math.tointeger(y), math.tointeger(mo), math.tointeger(d)
+    h, mi, s = math.tointeger(h), math.tointeger(mi), math.tointeger(s)
+    if mo < 1 or mo > 12 or d < 1 or d > 31 or h > 23 or mi > 59 or s > 60 then
+        return nil
+    end
+    -- Days since 1970 by counting years from March, so that the leap day is the last of the year.
+    local years = mo <= 2 and y - 1 or y
+    local month = (mo + 9) % 12
+    local days = 365 * years + years // 4 - years // 100 + years // 400 + (153 * month + 2) // 5 + d - 1 - 719468
+    return days * 86400 + h * 3600 + mi * 60 + s
+end
+
+local function epoch_ns(def, p)
+    if p.epoch == "" then
+        return p.idle == "warp" and FIXED_EPOCH * 1000000000 or nil
+    elseif p.epoch == "now" or p.epoch == "utc" then
+        return nil
+    end
+    local seconds = math.tointeger(tonumber(p.epoch)) or parse_date(p.epoch)
+    if not seconds then
+        util.fail(('machine "%s": property "epoch": "%s" is not a date such as 2026-01-31T12:00:00')
+            :format(def.name, p.epoch), { property = "epoch" })
+    end
+    return seconds * 1000000000
+end
+
+-- ---- building ----
+
+--- Character backends serial0, serial1, ... by the property "serial": { { chardev = id or nil }, ... }.
+local function make_serials(m, p)
+    local ports = {}
+    for i, spec in ipairs(p.serial) do
+        local id = "serial" .. i - 1
+        local kind, path = spec:match("^(%a+):?(.*)$")
+        if spec == "mon:stdio" then
+            kind = "stdio"
+        end
+        if kind == "file" and path ~= "" then
+            m:chardev { type = "file", id = id, path = path }
+        elseif kind == "stdio" then
+            m:chardev { type = "stdio", id = id, escapes = p.escapes, signals = not p.escapes }
+        elseif kind == "null" or kind == "ring" then
+            m:chardev { type = kind, id = id }
+        elseif kind == "none" then
+            id = nil
+        else
+            util.fail(('property "serial": "%s" is none of stdio, null, none, ring, file:PATH'):format(spec),
+                { property = "serial" })
+        end
+        ports[#ports + 1] = id and { index = i - 1, chardev = id } or nil
+    end
+    return ports
+end
+
+--- What happens at every reset: the definition's post step, which loads the kernel among other things; without one,
+-- the kernel alone.
+local function boot(def, m, p)
+    local _, has_post = step(def, "post", m, p)
+    if not has_post and p.kernel then
+        m:load_boot {
+            kernel = p.kernel,
+            initrd = p.initrd,
+            append = p.append,
+            decompress = p["boot.decompress"],
+        }
+    end
+end
+
+--- The values of a machine's properties, by vm.
+M.properties = setmetatable({}, { __mode = "k" })
+
+local function build(def, m, p, vm)
+    p.serials = make_serials(m, p)
+    for _ = 1, p.cpus do
+        m:cpu(p.cpu)
+    end
+    step(def, "build", m, p)
+    net.build(def, m, p, function(nic, index)
+        local _, has_place = step(def, "nic", m, p, nic, index)
+        if not has_place then
+            util.fail(('machine "%s" has no place for a network card'):format(def.name), { property = "nic" })
+        end
+    end)
+    vm:on_reset(function()
+        boot(def, m, p)
+    end)
+end
+
+--- Make the machine `name` (a name, a file or a definition) with these properties. Returns its vm, not started; raises
+-- for a wrong property or part, and then nothing is left behind.
+function M.create(name, options)
+    local def = M.load(name)
+    local p = M.resolve(def, options)
+    check_memory(def, p)
+    local vm, m = core.new_vm {
+        name = def.name,
+        accel = p.accel == "auto" and "soft" or p.accel,
+        idle = p.idle,
+        ns_per_instruction = p["cpu.ns_per_instruction"],
+        epoch_ns = epoch_ns(def, p),
+        no_reboot = not p.reboot,
+        no_shutdown = not p.shutdown,
+    }
+    local ok, problem = xpcall(build, function(e)
+        return type(e) == "string" and debug.traceback(e, 2) or e
+    end, def, m, p, vm)
+    if not ok then
+        vm:close()
+        error(problem, 0)
+    end
+    M.properties[vm] = p
+    return vm
+end
+
+return M

@@ -1,0 +1,90 @@
+-- The PC that everybody knows: i440FX and PIIX3, wired as the boards were.
+--
+-- Two interrupt systems live side by side: the 8259A pair, whose INT output reaches LINT0 of the boot cpu's local APIC,
+-- and the I/O APIC. Every ISA line goes to both.
+local firmware = require "perilune.boot.pc"
+
+local BELOW_4G = 0xc0000000 -- RAM beyond 3 GiB continues at 4 GiB: devices live in between
+local IOAPIC_ADDRESS = 0xfec00000
+local FIRST_NIC_SLOT = 3
+local ISA_LINES, CASCADE, TIMER = 16, 2, 0
+
+local function memory(m, p)
+    local ram = m:ram("pc.ram", p.memory)
+    local below = math.min(p.memory, BELOW_4G)
+    m.memory:map(0, ram:alias("ram-below-4g", 0, below), 0)
+    if p.memory > below then
+        m.memory:map(1 << 32, ram:alias("ram-above-4g", below, p.memory - below), 0)
+    end
+    return ram
+end
+
+--- The 8259A pair; the slave hangs on line 2 of the master.
+local function interrupt_controllers(m)
+    local slave = m:device("isa-i8259", { iobase = 0xa0, elcr_addr = 0x4d1, elcr_mask = 0xde, master = false })
+    local master = m:device("isa-i8259", { iobase = 0x20, elcr_addr = 0x4d0, elcr_mask = 0xf8, slave = slave })
+    slave:connect(0, master:gpio_in(CASCADE))
+    return master, slave
+end
+
+--- Line n of the ISA bus drives input n of the 8259As and of the I/O APIC; but the timer is on pin 2 there.
+local function isa_lines(m, south, master, slave, ioapic)
+    local splitter = m:device("irq-splitter", { ["num-lines"] = ISA_LINES })
+    for n = 0, ISA_LINES - 1 do
+        south:connect("isa-irq", n, splitter:gpio_in(n))
+        if n ~= CASCADE then
+            splitter:connect("a", n, n < 8 and master:gpio_in(n) or slave:gpio_in(n - 8))
+            splitter:connect("b", n, ioapic:gpio_in(n == TIMER and 2 or n))
+        end
+    end
+end
+
+local function build(m, p)
+    local ram = memory(m, p)
+    local pci = m:device("i440FX-pcihost", { ram = ram }).bus["pci.0"]
+    local south = pci:device("PIIX3", { addr = "01.0" })
+
+    local master, slave = interrupt_controllers(m)
+    local ioapic = m:device("ioapic")
+    ioapic:map(0, IOAPIC_ADDRESS)
+    isa_lines(m, south, master, slave, ioapic)
+    for cpu = 0, p.cpus - 1 do
+        local apic = m:device("apic", { cpu = cpu, extint = master })
+        if cpu == 0 then
+            master:connect(0, apic:gpio_in("lint", 0))
+        end
+    end
+
+    local isa = south.bus["isa.0"]
+    isa:device("mc146818rtc")
+    local pit = isa:device("isa-pit")
+    pit:connect(0, south:gpio_in("isa-irq", TIMER))
+    isa:device("isa-pcspk", { pit = pit })
+    for _, port in ipairs(p.serials) do
+        isa:device("isa-serial", port)
+    end
+    local keyboard = isa:device("i8042")
+    isa:device("ioport80")
+    isa:device("isa-debug-exit")
+    local port92 = isa:device("port92")
+
+    local a20 = m:device("a20-gate", { ["num-lines"] = 2 })
+    port92:connect("a20", 0, a20:gpio_in(0))
+    keyboard:connect("a20", 0, a20:gpio_in(1))
+
+    local pm = pci:device("PIIX4_PM", { addr = "01.3" })
+    pm:connect("sci", 0, south:gpio_in("isa-irq", 9))
+end
+
+return machine.define {
+    name = "pc",
+    desc = "i440FX + PIIX3 PC",
+    build = build,
+    post = firmware.post,
+    nic = function(m, _, nic, index)
+        nic.addr = nic.addr or ("%02x.0"):format(FIRST_NIC_SLOT + index)
+        local model = nic.model or "e1000"
+        nic.model = nil
+        m:device(model, nic)
+    end,
+}

@@ -1,0 +1,412 @@
+/* Object handles and argument checks. */
+#include "script/binding.h"
+
+#include <string.h>
+
+/* ---- types ---- */
+
+static const struct binding_type *upvalue_type(lua_State *L)
+{
+    return lua_touserdata(L, lua_upvalueindex(1));
+}
+
+static lua_CFunction find_function(const luaL_Reg *list, const char *name)
+{
+    for (; list && list->name; list++)
+        if (!strcmp(list->name, name))
+            return list->func;
+    return NULL;
+}
+
+enum { NAMES_MAX = 128 };
+
+static size_t add_names(const char **names, size_t n, const luaL_Reg *list)
+{
+    for (; list && list->name && n < NAMES_MAX; list++)
+        names[n++] = list->name;
+    return n;
+}
+
+static int unknown_field(lua_State *L, const struct binding_type *t, const char *name)
+{
+    const char *names[2 * NAMES_MAX + 1];
+    size_t n = add_names(names, 0, t->methods);
+    n = add_names(names, n, t->getters);
+    const char *const *more = t->names ? t->names(L) : NULL;
+    for (; more && *more && n < 2 * NAMES_MAX; more++)
+        names[n++] = *more;
+    names[n] = NULL;
+    const char *near = nearest_name(name, names);
+    struct error err = { 0 };
+    error_set(&err, "%s has no \"%s\"%s%s%s", luaL_tolstring(L, 1, NULL), name,
+              near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+    return script_raise(L, &err);
+}
+
+static int type_index(lua_State *L)
+{
+    const struct binding_type *t = upvalue_type(L);
+    const char *name = luaL_checkstring(L, 2);
+    lua_CFunction f = find_function(t->methods, name);
+    if (f) {
+        lua_pushcfunction(L, f);
+        return 1;
+    }
+    binding_check(L, 1, t->meta);
+    f = find_function(t->getters, name);
+    if (f)
+        return f(L);
+    int n = t->get ? t->get(L) : 0;
+    return n ? n : unknown_field(L, t, name);
+}
+
+static int type_newindex(lua_State *L)
+{
+    const struct binding_type *t = upvalue_type(L);
+    const char *name = luaL_checkstring(L, 2);
+    binding_check(L, 1, t->meta);
+    lua_CFunction f = find_function(t->setters, name);
+    if (f)
+        return f(L);
+    if (find_function(t->getters, name) || find_function(t->methods, name))
+        return luaL_error(L, "\"%s\" of a %s cannot be set", name, t->label);
+    if (t->set && t->set(L))
+        return 0;
+    return unknown_field(L, t, name);
+}
+
+/* The next field in the order of the table of getters. */
+static int type_next_field(lua_State *L)
+{
+    const struct binding_type *t = upvalue_type(L);
+    const luaL_Reg *g = t->getters;
+    if (!lua_isnil(L, 2)) {
+        const char *last = luaL_checkstring(L, 2);
+        while (g->name && strcmp(g->name, last))
+            g++;
+        if (g->name)
+            g++;
+    }
+    if (!g->name)
+        return 0;
+    lua_settop(L, 1);
+    lua_pushstring(L, g->name);
+    g->func(L);
+    lua_pushstring(L, g->name);
+    lua_insert(L, -2);
+    return 2;
+}
+
+static int type_pairs(lua_State *L)
+{
+    lua_pushvalue(L, lua_upvalueindex(1));
+    lua_pushcclosure(L, type_next_field, 1);
+    lua_pushvalue(L, 1);
+    lua_pushnil(L);
+    return 3;
+}
+
+static int type_tostring(lua_State *L)
+{
+    const struct binding_type *t = upvalue_type(L);
+    struct binding_object *o = luaL_checkudata(L, 1, t->meta);
+    if (!o->svm || !o->svm->vm)
+        lua_pushfstring(L, "closed %s", t->label);
+    else
+        t->tostring(L);
+    return 1;
+}
+
+static void set_closure(lua_State *L, const struct binding_type *t, const char *name,
+                        lua_CFunction f)
+{
+    lua_pushlightuserdata(L, (void *)t);
+    lua_pushcclosure(L, f, 1);
+    lua_setfield(L, -2, name);
+}
+
+void binding_type_new(lua_State *L, const struct binding_type *t)
+{
+    luaL_newmetatable(L, t->meta);
+    set_closure(L, t, "__index", type_index);
+    set_closure(L, t, "__newindex", type_newindex);
+    set_closure(L, t, "__pairs", type_pairs);
+    set_closure(L, t, "__tostring", type_tostring);
+    lua_pushstring(L, t->label);
+    lua_setfield(L, -2, "label");
+    lua_pushliteral(L, "protected");
+    lua_setfield(L, -2, "__metatable");
+    lua_pop(L, 1);
+}
+
+/* ---- objects ---- */
+
+/* Objects of one machine: registry[svm] = { vm = its userdata, [type] = { [pointer] = handle } },
+ * the inner tables weak in their values. A table per type, because a structure and its first member
+ * have one address. */
+static void push_cache(lua_State *L, const char *meta)
+{
+    if (lua_getfield(L, -1, meta) == LUA_TTABLE)
+        return;
+    lua_pop(L, 1);
+    lua_newtable(L);
+    lua_createtable(L, 0, 1);
+    lua_pushliteral(L, "v");
+    lua_setfield(L, -2, "__mode");
+    lua_setmetatable(L, -2);
+    lua_pushvalue(L, -1);
+    lua_setfield(L, -3, meta);
+}
+
+void binding_push(lua_State *L, struct script_vm *svm, const char *meta, void *p)
+{
+    if (!p) {
+        lua_pushnil(L);
+        return;
+    }
+    luaL_checkstack(L, 6, NULL);
+    lua_rawgetp(L, LUA_REGISTRYINDEX, svm);
+    push_cache(L, meta);
+    if (lua_rawgetp(L, -1, p) == LUA_TNIL) {
+        lua_pop(L, 1);
+        struct binding_object *o = lua_newuserdatauv(L, sizeof *o, 1);
+        *o = (struct binding_object){ svm, p };
+        luaL_setmetatable(L, meta);
+        lua_getfield(L, -3, "vm");
+        lua_setiuservalue(L, -2, 1);
+        lua_pushvalue(L, -1);
+        lua_rawsetp(L, -3, p);
+    }
+    lua_replace(L, -3);
+    lua_pop(L, 1);
+}
+
+struct binding_object *binding_check(lua_State *L, int index, const char *meta)
+{
+    struct binding_object *o = luaL_checkudata(L, index, meta);
+    if (!o->svm->vm) {
+        luaL_getmetatable(L, meta);
+        lua_getfield(L, -1, "label");
+        luaL_error(L, "closed %s", lua_tostring(L, -1));
+    }
+    return o;
+}
+
+struct script_vm *binding_vm(lua_State *L, int index, const char *meta)
+{
+    return binding_check(L, index, meta)->svm;
+}
+
+struct script_vm *binding_any_vm(lua_State *L, int index)
+{
+    const char *meta = luaL_testudata(L, index, META_MACHINE) ? META_MACHINE : META_VM;
+    return binding_vm(L, index, meta);
+}
+
+/* ---- arguments ---- */
+
+uint64_t check_size(lua_State *L, int index)
+{
+    uint64_t bytes;
+    if (lua_type(L, index) == LUA_TSTRING) {
+        const char *text = lua_tostring(L, index);
+        if (!parse_size(text, &bytes)) {
+            struct error err = { 0 };
+            error_set(&err, "\"%s\" is not a size; write bytes, or a number with K, M, G or T",
+                      text);
+            script_raise(L, &err);
+        }
+        return bytes;
+    }
+    return (uint64_t)luaL_checkinteger(L, index);
+}
+
+unsigned check_access_size(lua_State *L, int index)
+{
+    lua_Integer n = luaL_checkinteger(L, index);
+    if (n != 1 && n != 2 && n != 4 && n != 8)
+        luaL_argerror(L, index, "an access has 1, 2, 4 or 8 bytes");
+    return (unsigned)n;
+}
+
+const char *table_string(lua_State *L, int index, const char *name)
+{
+    index = lua_absindex(L, index);
+    if (lua_getfield(L, index, name) == LUA_TNIL)
+        return NULL;
+    if (lua_type(L, -1) != LUA_TSTRING)
+        luaL_error(L, "%s must be a string, not a %s", name, luaL_typename(L, -1));
+    return lua_tostring(L, -1);
+}
+
+bool table_bool(lua_State *L, int index, const char *name)
+{
+    lua_getfield(L, index, name);
+    bool v = lua_toboolean(L, -1);
+    lua_pop(L, 1);
+    return v;
+}
+
+void check_keys(lua_State *L, int index, const char *what, const char *const *known)
+{
+    luaL_checktype(L, index, LUA_TTABLE);
+    index = lua_absindex(L, index);
+    for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
+        const char *key = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "(not a name)";
+        size_t i = 0;
+        while (known[i] && strcmp(known[i], key))
+            i++;
+        if (!known[i]) {
+            const char *near = nearest_name(key, known);
+            struct error err = { 0 };
+            error_set(&err, "%s: unknown key \"%s\"%s%s%s", what, key,
+                      near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+            script_raise(L, &err);
+        }
+    }
+}
+
+/* ---- property values ---- */
+
+const char *prop_kind_name(enum prop_kind kind)
+{
+    static const char *const names[] = {
+        [PROP_BOOL] = "bool",
+        [PROP_U8] = "uint8",
+        [PROP_U16] = "uint16",
+        [PROP_U32] = "uint32",
+        [PROP_U64] = "uint64",
+        [PROP_I32] = "int32",
+        [PROP_I64] = "int64",
+        [PROP_SIZE] = "size",
+        [PROP_STRING] = "string",
+        [PROP_ENUM] = "enum",
+        [PROP_ON_OFF_AUTO] = "on/off/auto",
+        [PROP_MAC] = "mac",
+        [PROP_PCI_ADDR] = "pci address",
+        [PROP_LINK] = "device",
+        [PROP_CHARDEV] = "chardev",
+        [PROP_NETDEV] = "netdev",
+        [PROP_REGION] = "region",
+    };
+    return (size_t)kind < ARRAY_LEN(names) ? names[kind] : "?";
+}
+
+static struct prop_value object_value(void *object)
+{
+    return (struct prop_value){ .type = VALUE_OBJECT, .object = object };
+}
+
+/* A backend by its id. */
+static struct prop_value named_object(lua_State *L, struct script_vm *svm, const struct prop *p,
+                                      const char *id)
+{
+    struct error err = { 0 };
+    if (p->kind == PROP_NETDEV) {
+        struct net_port *port = net_port_find(vm_net(svm->vm), id);
+        if (port)
+            return object_value(port);
+        error_set(&err,
+                  "property \"%s\": there is no network backend \"%s\"; define it with netdev",
+                  p->name, id);
+    } else {
+        struct script_chardev *c = script_find_chardev(svm, id);
+        if (c)
+            return object_value(c->c);
+        error_set(&err, "property \"%s\": there is no character backend \"%s\"", p->name, id);
+    }
+    script_raise(L, &err);
+    return (struct prop_value){ 0 };
+}
+
+static struct prop_value userdata_value(lua_State *L, int index, const struct prop *p)
+{
+    static const struct {
+        enum prop_kind kind;
+        const char *meta;
+    } metas[] = { { PROP_LINK, META_DEVICE },
+                  { PROP_CHARDEV, META_CHARDEV },
+                  { PROP_NETDEV, META_PORT },
+                  { PROP_REGION, META_REGION } };
+    for (size_t i = 0; i < ARRAY_LEN(metas); i++) {
+        if (metas[i].kind != p->kind)
+            continue;
+        void *object = binding_ptr(L, index, metas[i].meta);
+        if (p->kind == PROP_CHARDEV)
+            object = ((struct script_chardev *)object)->c;
+        return object_value(object);
+    }
+    luaL_error(L, "property \"%s\" (%s) cannot be an object", p->name, prop_kind_name(p->kind));
+    return (struct prop_value){ 0 };
+}
+
+struct prop_value check_prop_value(lua_State *L, int index, struct script_vm *svm,
+                                   const struct prop *p)
+{
+    switch (lua_type(L, index)) {
+    case LUA_TBOOLEAN:
+        return (struct prop_value){ .type = VALUE_BOOL, .b = lua_toboolean(L, index) };
+    case LUA_TNUMBER:
+        if (!lua_isinteger(L, index) &&
+            lua_tonumber(L, index) != (lua_Integer)lua_tonumber(L, index))
+            luaL_error(L, "property \"%s\": %f is not an integer", p->name, lua_tonumber(L, index));
+        if (lua_isinteger(L, index))
+            return (struct prop_value){ .type = VALUE_INT, .i = lua_tointeger(L, index) };
+        return (struct prop_value){ .type = VALUE_INT, .i = (int64_t)lua_tonumber(L, index) };
+    case LUA_TSTRING:
+        if (p->kind == PROP_NETDEV || p->kind == PROP_CHARDEV)
+            return named_object(L, svm, p, lua_tostring(L, index));
+        return (struct prop_value){ .type = VALUE_STRING, .s = lua_tostring(L, index) };
+    case LUA_TUSERDATA:
+        return userdata_value(L, index, p);
+    default:
+        luaL_error(L, "property \"%s\" cannot be a %s", p->name, luaL_typename(L, index));
+        return (struct prop_value){ 0 };
+    }
+}
+
+static void push_object_value(lua_State *L, struct script_vm *svm, const struct prop *p,
+                              void *object)
+{
+    switch (p->kind) {
+    case PROP_LINK:
+        binding_push(L, svm, META_DEVICE, object);
+        break;
+    case PROP_REGION:
+        binding_push(L, svm, META_REGION, object);
+        break;
+    case PROP_NETDEV:
+        binding_push(L, svm, META_PORT, object);
+        break;
+    default: {
+        struct script_chardev *c =
+            object ? script_find_chardev(svm, ((struct chardev *)object)->id) : NULL;
+        binding_push(L, svm, META_CHARDEV, c);
+    }
+    }
+}
+
+void push_prop_value(lua_State *L, struct script_vm *svm, const struct prop *p,
+                     const struct prop_value *v)
+{
+    switch (v->type) {
+    case VALUE_NONE:
+        lua_pushnil(L);
+        break;
+    case VALUE_BOOL:
+        lua_pushboolean(L, v->b);
+        break;
+    case VALUE_INT:
+        lua_pushinteger(L, v->i);
+        break;
+    case VALUE_UINT:
+        lua_pushinteger(L, (lua_Integer)v->u);
+        break;
+    case VALUE_STRING:
+        lua_pushstring(L, v->s);
+        break;
+    case VALUE_OBJECT:
+        push_object_value(L, svm, p, v->object);
+        break;
+    }
+}

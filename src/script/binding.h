@@ -1,0 +1,190 @@
+/* What the binding files share: object handles, argument checks, and what a machine made by a
+ * script owns.
+ *
+ * Every object that Lua sees is a userdata that holds a pointer into a machine, and keeps the
+ * machine's record alive. Closing the machine clears the record: every handle then raises "closed
+ * device" (or whatever it was). The same object is the same userdata as long as Lua holds it. */
+#pragma once
+
+#include "boot/boot.h"
+#include "char/chardev.h"
+#include "dev/device.h"
+#include "dev/isa.h"
+#include "net/backends.h"
+#include "script/hook.h"
+#include "script/script.h"
+#include "vm/vm.h"
+
+#include <lauxlib.h>
+
+struct script_region {
+    struct region r; /* must stay the first member */
+    struct script_region *next;
+};
+
+/* An IRQ line whose sink is the script: for tests, and to look at what a device drives. */
+struct script_line {
+    struct irq irq; /* must stay the first member */
+    unsigned rises, falls;
+    struct script_line *next;
+};
+
+struct script_chardev {
+    struct chardev *c;
+    struct hook output; /* sees what the guest writes */
+    struct script_chardev *next;
+};
+
+struct script_pcap {
+    struct net_pcap *p;
+    struct script_pcap *next;
+};
+
+/* What every handle begins with. */
+struct binding_object {
+    struct script_vm *svm;
+    void *p;
+};
+
+/* One machine and what scripts have added to it: the "perilune.vm" userdata. Anchored in the
+ * registry while it is open; other handles keep it by a user value. */
+struct script_vm {
+    struct binding_object self; /* must stay the first member */
+    struct vm *vm;              /* NULL: closed */
+    struct script *script;
+    struct script_vm *next;
+    struct hook_target target; /* how hooks pause and end it */
+    struct hook boot;          /* called at every reset */
+    struct boot_report boot_report;
+    bool booted;                   /* boot_report says how */
+    struct script_region *regions; /* newest first */
+    struct script_line *lines;
+    struct script_chardev *chardevs, **chardevs_tail;
+    struct script_pcap *pcaps;
+    int64_t manual_ns; /* virtual time of a machine without cpus */
+    bool manual_clock;
+};
+
+struct script {
+    struct universe *universe;
+    struct loop *loop;
+    struct script_vm *vms; /* open ones, newest first */
+    struct hook_target target;
+    int exit_status;
+    bool exit_requested;
+};
+
+/* ---- types ---- */
+
+/* One kind of object. Getters and methods are looked up first, then `get` (with the object and the
+ * name on the stack; 0 results: unknown). */
+struct binding_type {
+    const char *meta;        /* "perilune.device" */
+    const char *label;       /* "device": for messages */
+    const luaL_Reg *methods; /* ends with a NULL name */
+    const luaL_Reg *getters; /* fields, in the order in which pairs() lists them */
+    const luaL_Reg *setters; /* may be NULL */
+    lua_CFunction get, set;  /* further fields by name; may be NULL */
+    const char *const *(*names)(
+        lua_State *L); /* of those further fields, for suggestions; may be NULL */
+    lua_CFunction tostring;
+};
+
+/* Make the metatable. */
+void binding_type_new(lua_State *L, const struct binding_type *t);
+
+/* Push the handle of `p`, nil for NULL. */
+void binding_push(lua_State *L, struct script_vm *svm, const char *meta, void *p);
+
+/* The object at `index`; raises for anything else and for an object of a closed machine. */
+struct binding_object *binding_check(lua_State *L, int index, const char *meta);
+
+static inline void *binding_ptr(lua_State *L, int index, const char *meta)
+{
+    return binding_check(L, index, meta)->p;
+}
+
+/* The open machine behind a vm or machine object. */
+struct script_vm *binding_any_vm(lua_State *L, int index);
+
+/* The open machine behind the object at `index`. */
+struct script_vm *binding_vm(lua_State *L, int index, const char *meta);
+
+#define META_VM      "perilune.vm"
+#define META_MACHINE "perilune.machine"
+#define META_DEVICE  "perilune.device"
+#define META_BUS     "perilune.bus"
+#define META_REGION  "perilune.region"
+#define META_SPACE   "perilune.space"
+#define META_IRQ     "perilune.irq"
+#define META_CPU     "perilune.cpu"
+#define META_PORT    "perilune.port"
+#define META_LINK    "perilune.link"
+#define META_HUB     "perilune.hub"
+#define META_CHARDEV "perilune.chardev"
+#define META_CLOCK   "perilune.clock"
+
+/* ---- arguments ---- */
+
+/* A number of bytes: an integer, or text such as "512M". */
+uint64_t check_size(lua_State *L, int index);
+
+/* 1, 2, 4 or 8. */
+unsigned check_access_size(lua_State *L, int index);
+
+/* A value as a property takes it; the names of network and character backends are looked up. Raises
+ * for what no property can hold. */
+struct prop_value check_prop_value(lua_State *L, int index, struct script_vm *svm,
+                                   const struct prop *p);
+void push_prop_value(lua_State *L, struct script_vm *svm, const struct prop *p,
+                     const struct prop_value *v);
+
+/* The string in field `name` of the table at `index`, left on the stack; NULL (nil left) when it is
+ * not there. */
+const char *table_string(lua_State *L, int index, const char *name);
+bool table_bool(lua_State *L, int index, const char *name);
+
+/* Raise if the table at `index` has a key that is not in `known`. `what` names the table. */
+void check_keys(lua_State *L, int index, const char *what, const char *const *known);
+
+/* Create a device on a bus (NULL: found by its type); the table at `props` (0: none) has its
+ * properties. Pushes it. */
+int binding_new_device(lua_State *L, struct script_vm *svm, const char *type, int props,
+                       struct bus *bus);
+
+/* ---- machines ---- */
+
+struct script_vm *script_vm_new(lua_State *L, const struct vm_config *config);
+void script_vm_close(struct script_vm *svm);
+struct script_chardev *script_find_chardev(struct script_vm *svm, const char *id);
+const char *prop_kind_name(enum prop_kind kind);
+
+/* ---- the files' parts: each makes its metatables ---- */
+void l_vm_open(lua_State *L);
+void l_machine_open(lua_State *L);
+void l_device_open(lua_State *L);
+void l_region_open(lua_State *L);
+void l_irq_open(lua_State *L);
+void l_cpu_open(lua_State *L);
+void l_net_open(lua_State *L);
+void l_chardev_open(lua_State *L);
+void l_clock_open(lua_State *L);
+int luaopen_perilune_core(lua_State *L);
+int luaopen_perilune_json(lua_State *L);
+
+/* Methods that live in other files than their type. */
+int l_vm_find(lua_State *L);
+int l_vm_load_boot(lua_State *L);
+int l_vm_boot_report(lua_State *L);
+int l_vm_load_raw(lua_State *L);
+int l_machine_ram(lua_State *L);
+int l_machine_rom(lua_State *L);
+int l_machine_container(lua_State *L);
+int l_machine_netdev(lua_State *L);
+int l_machine_hub(lua_State *L);
+int l_machine_link(lua_State *L);
+int l_machine_dump(lua_State *L);
+int l_machine_chardev(lua_State *L);
+int l_machine_line(lua_State *L);
+int l_vm_links(lua_State *L);
+int l_vm_chardevs(lua_State *L);

@@ -1,0 +1,236 @@
+/* A cpu's registers by name, through the vcpu seam; the cpu must not be executing. */
+#include "script/binding.h"
+
+#include <stddef.h>
+#include <string.h>
+
+enum reg_set { SET_REGS, SET_SREGS };
+
+static const struct cpu_reg {
+    const char *name;
+    enum reg_set set;
+    uint16_t offset;
+    uint8_t size;
+} cpu_regs[] = {
+#define REG(field)                                            \
+    {                                                         \
+#field, SET_REGS, offsetof(struct kvm_regs, field), 8 \
+    }
+#define CONTROL(field)                                          \
+    {                                                           \
+#field, SET_SREGS, offsetof(struct kvm_sregs, field), 8 \
+    }
+#define SEGMENT(field)                                                       \
+    { #field, SET_SREGS, offsetof(struct kvm_sregs, field.selector), 2 },    \
+    {                                                                        \
+#field "_base", SET_SREGS, offsetof(struct kvm_sregs, field.base), 8 \
+    }
+    REG(rax),
+    REG(rbx),
+    REG(rcx),
+    REG(rdx),
+    REG(rsi),
+    REG(rdi),
+    REG(rbp),
+    REG(rsp),
+    REG(r8),
+    REG(r9),
+    REG(r10),
+    REG(r11),
+    REG(r12),
+    REG(r13),
+    REG(r14),
+    REG(r15),
+    REG(rip),
+    REG(rflags),
+    CONTROL(cr0),
+    CONTROL(cr2),
+    CONTROL(cr3),
+    CONTROL(cr4),
+    CONTROL(cr8),
+    CONTROL(efer),
+    SEGMENT(cs),
+    SEGMENT(ss),
+    SEGMENT(ds),
+    SEGMENT(es),
+    SEGMENT(fs),
+    SEGMENT(gs),
+    SEGMENT(ldt),
+    SEGMENT(tr),
+    { "gdt_base", SET_SREGS, offsetof(struct kvm_sregs, gdt.base), 8 },
+    { "gdt_limit", SET_SREGS, offsetof(struct kvm_sregs, gdt.limit), 2 },
+    { "idt_base", SET_SREGS, offsetof(struct kvm_sregs, idt.base), 8 },
+    { "idt_limit", SET_SREGS, offsetof(struct kvm_sregs, idt.limit), 2 },
+};
+
+static const struct cpu_reg *find_reg(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_LEN(cpu_regs); i++)
+        if (!strcmp(cpu_regs[i].name, name))
+            return &cpu_regs[i];
+    return NULL;
+}
+
+static struct vcpu *check_cpu(lua_State *L)
+{
+    return binding_ptr(L, 1, META_CPU);
+}
+
+/* Registers can be seen while nothing executes, or by what the cpu itself has called. */
+static struct vcpu *check_still_cpu(lua_State *L)
+{
+    struct vcpu *v = check_cpu(L);
+    struct script_vm *svm = binding_vm(L, 1, META_CPU);
+    if (vm_state(svm->vm) == VM_RUNNING && v->machine->current_cpu != v->port)
+        luaL_error(L, "cpu %d is running: pause the machine first", (int)v->port->index);
+    return v;
+}
+
+union reg_sets {
+    struct kvm_regs regs;
+    struct kvm_sregs sregs;
+};
+
+static void load_set(lua_State *L, struct vcpu *v, enum reg_set set, union reg_sets *out)
+{
+    struct error err = { 0 };
+    bool ok = set == SET_REGS ? v->backend->get_regs(v, &out->regs, &err)
+                              : v->backend->get_sregs(v, &out->sregs, &err);
+    if (!ok)
+        script_raise(L, &err);
+}
+
+static int get_register(lua_State *L)
+{
+    const struct cpu_reg *r = find_reg(luaL_checkstring(L, 2));
+    if (!r)
+        return 0;
+    struct vcpu *v = check_still_cpu(L);
+    union reg_sets sets;
+    load_set(L, v, r->set, &sets);
+    lua_pushinteger(L, (lua_Integer)ld_le((char *)&sets + r->offset, r->size));
+    return 1;
+}
+
+static int set_register(lua_State *L)
+{
+    const struct cpu_reg *r = find_reg(luaL_checkstring(L, 2));
+    if (!r)
+        return 0;
+    uint64_t value = (uint64_t)luaL_checkinteger(L, 3);
+    struct vcpu *v = check_still_cpu(L);
+    union reg_sets sets;
+    struct error err = { 0 };
+    load_set(L, v, r->set, &sets);
+    st_le((char *)&sets + r->offset, r->size, value);
+    bool ok = r->set == SET_REGS ? v->backend->set_regs(v, &sets.regs, &err)
+                                 : v->backend->set_sregs(v, &sets.sregs, &err);
+    if (!ok)
+        script_raise(L, &err);
+    lua_pushboolean(L, true);
+    return 1;
+}
+
+static const char *const *register_names(lua_State *L)
+{
+    const char **names = lua_newuserdatauv(L, (ARRAY_LEN(cpu_regs) + 1) * sizeof *names, 0);
+    for (size_t i = 0; i < ARRAY_LEN(cpu_regs); i++)
+        names[i] = cpu_regs[i].name;
+    names[ARRAY_LEN(cpu_regs)] = NULL;
+    return names;
+}
+
+/* translate(gva) → gpa, or nil where nothing is mapped. */
+static int l_cpu_translate(lua_State *L)
+{
+    struct vcpu *v = check_still_cpu(L);
+    uint64_t gpa;
+    if (v->backend->translate(v, (uint64_t)luaL_checkinteger(L, 2), &gpa))
+        lua_pushinteger(L, (lua_Integer)gpa);
+    else
+        lua_pushnil(L);
+    return 1;
+}
+
+/* read(gva, n) → bytes; nil and the address where nothing is mapped. */
+static int l_cpu_read(lua_State *L)
+{
+    enum { PAGE = 4096 };
+    struct vcpu *v = check_still_cpu(L);
+    uint64_t gva = (uint64_t)luaL_checkinteger(L, 2);
+    lua_Integer n = luaL_checkinteger(L, 3);
+    luaL_argcheck(L, n >= 0 && n <= 1 << 24, 3, "0 to 16 MiB at a time");
+    luaL_Buffer b;
+    char *bytes = luaL_buffinitsize(L, &b, (size_t)n);
+    for (uint64_t done = 0; done < (uint64_t)n;) {
+        uint64_t gpa, part = PAGE - ((gva + done) & (PAGE - 1));
+        if (part > (uint64_t)n - done)
+            part = (uint64_t)n - done;
+        if (!v->backend->translate(v, gva + done, &gpa)) {
+            lua_pushnil(L);
+            lua_pushinteger(L, (lua_Integer)(gva + done));
+            return 2;
+        }
+        address_space_read(v->machine->memory, gpa, bytes + done, part);
+        done += part;
+    }
+    luaL_pushresultsize(&b, (size_t)n);
+    return 1;
+}
+
+static int get_index(lua_State *L)
+{
+    lua_pushinteger(L, check_cpu(L)->port->index);
+    return 1;
+}
+
+static int get_apic_id(lua_State *L)
+{
+    lua_pushinteger(L, check_cpu(L)->port->apic_id);
+    return 1;
+}
+
+static int get_instructions(lua_State *L)
+{
+    struct vcpu_stats s = { 0 };
+    struct vcpu *v = check_cpu(L);
+    v->backend->get_stats(v, &s);
+    lua_pushinteger(L, (lua_Integer)s.instructions);
+    return 1;
+}
+
+static int cpu_tostring(lua_State *L)
+{
+    struct vcpu *v = check_cpu(L);
+    lua_pushfstring(L, "cpu %d (%s)", (int)v->port->index, v->backend->name);
+    return 1;
+}
+
+static const luaL_Reg methods[] = {
+    { "read", l_cpu_read },
+    { "translate", l_cpu_translate },
+    { NULL, NULL },
+};
+
+static const luaL_Reg getters[] = {
+    { "index", get_index },
+    { "apic_id", get_apic_id },
+    { "instructions", get_instructions },
+    { NULL, NULL },
+};
+
+static const struct binding_type cpu_type = {
+    .meta = META_CPU,
+    .label = "cpu",
+    .methods = methods,
+    .getters = getters,
+    .get = get_register,
+    .set = set_register,
+    .names = register_names,
+    .tostring = cpu_tostring,
+};
+
+void l_cpu_open(lua_State *L)
+{
+    binding_type_new(L, &cpu_type);
+}

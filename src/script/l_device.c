@@ -1,0 +1,630 @@
+/* Devices and buses as Lua sees them: properties are fields, buses are found by name. */
+#include "script/binding.h"
+
+#include "base/alloc.h"
+#include "dev/pci.h"
+#include "dev/sysbus.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct device *check_device(lua_State *L)
+{
+    return binding_ptr(L, 1, META_DEVICE);
+}
+
+/* ---- making ---- */
+
+/* The first bus of the kind that `type` sits on, in order of creation; NULL: the main bus or none.
+ */
+static struct bus *default_bus(struct machine *m, const char *type)
+{
+    if (!type || !strcmp(type, m->main_bus.type))
+        return NULL;
+    for (struct device *d = m->devices; d; d = d->next)
+        for (unsigned i = 0; i < d->bus_count; i++)
+            if (!strcmp(d->buses[i]->type, type))
+                return d->buses[i];
+    return NULL;
+}
+
+static struct bus *bus_by_name(struct machine *m, const char *name, struct error *err)
+{
+    const char *names[64];
+    size_t n = 0;
+    if (!strcmp(m->main_bus.name, name))
+        return &m->main_bus;
+    for (struct device *d = m->devices; d; d = d->next) {
+        for (unsigned i = 0; i < d->bus_count; i++) {
+            if (!strcmp(d->buses[i]->name, name))
+                return d->buses[i];
+            if (n < ARRAY_LEN(names) - 1)
+                names[n++] = d->buses[i]->name;
+        }
+    }
+    names[n] = NULL;
+    const char *near = nearest_name(name, names);
+    error_set(err, "there is no bus \"%s\"%s%s%s", name, near ? "; did you mean \"" : "",
+              near ? near : "", near ? "\"?" : "");
+    return NULL;
+}
+
+/* Names of the properties in the table at `props`, sorted, as a new table: the order of setting
+ * must not depend on hashing. */
+static void push_sorted_keys(lua_State *L, int props)
+{
+    lua_newtable(L);
+    int keys = lua_gettop(L);
+    lua_Integer n = 0;
+    for (lua_pushnil(L); lua_next(L, props); lua_pop(L, 1)) {
+        if (lua_type(L, -2) != LUA_TSTRING)
+            luaL_error(L, "a device's properties are given by name, not by %s",
+                       luaL_typename(L, -2));
+        const char *key = lua_tostring(L, -2);
+        lua_Integer at = ++n;
+        for (; at > 1; at--) {
+            lua_rawgeti(L, keys, at - 1);
+            bool after = strcmp(lua_tostring(L, -1), key) > 0;
+            if (after)
+                lua_rawseti(L, keys, at);
+            else
+                lua_pop(L, 1);
+            if (!after)
+                break;
+        }
+        lua_pushvalue(L, -2);
+        lua_rawseti(L, keys, at);
+    }
+}
+
+struct creation {
+    struct script_vm *svm;
+    struct device *d; /* freed if anything raises */
+    struct bus *bus;
+    int props;
+};
+
+static void set_props(lua_State *L, struct creation *c)
+{
+    struct error err = { 0 };
+    push_sorted_keys(L, c->props);
+    int keys = lua_gettop(L);
+    for (lua_Integer i = 1; lua_rawgeti(L, keys, i) != LUA_TNIL; i++) {
+        const char *name = lua_tostring(L, -1);
+        lua_getfield(L, c->props, name);
+        if (strcmp(name, "id") && strcmp(name, "bus")) {
+            const struct prop *p = device_find_prop(c->d, name, &err);
+            if (!p || !device_set_prop(c->d, name, check_prop_value(L, -1, c->svm, p), &err))
+                script_raise(L, &err);
+        }
+        lua_pop(L, 2);
+    }
+    lua_settop(L, keys - 1);
+}
+
+/* Protected, because a half-made device must go again. 1: the creation, 2: the properties or nil.
+ */
+static int finish_device(lua_State *L)
+{
+    struct creation *c = lua_touserdata(L, 1);
+    struct machine *m = c->d->machine;
+    struct error err = { 0 };
+    c->props = 2;
+    if (lua_istable(L, 2)) {
+        const char *bus = table_string(L, 2, "bus");
+        if (bus && !(c->bus = bus_by_name(m, bus, &err)))
+            return script_raise(L, &err);
+        lua_pop(L, 1);
+        set_props(L, c);
+    }
+    if (!c->bus)
+        c->bus = default_bus(m, device_bus_type(c->d));
+    if (!device_realize(c->d, c->bus, &err))
+        return script_raise(L, &err);
+    return 0;
+}
+
+/* Raise the error on top of the stack again, as an error object that says where the Lua caller is.
+ */
+static int raise_with_place(lua_State *L)
+{
+    int status;
+    struct error err = { 0 };
+    bool host = script_error_kind(L, -1, &status) == SCRIPT_ERROR_HOST;
+    error_set(&err, "%s", luaL_tolstring(L, -1, NULL));
+    err.kind = host ? ERROR_HOST : ERROR_CONFIG;
+    return script_raise(L, &err);
+}
+
+int binding_new_device(lua_State *L, struct script_vm *svm, const char *type, int props,
+                       struct bus *bus)
+{
+    struct machine *m = vm_machine(svm->vm);
+    struct error err = { 0 };
+    const char *id = NULL;
+    if (props)
+        props = lua_absindex(L, props);
+    if (props && (id = table_string(L, props, "id")) == NULL)
+        lua_pop(L, 1);
+    struct creation c = { .svm = svm, .bus = bus };
+    c.d = device_new(m, type, id, &err);
+    if (!c.d)
+        return script_raise(L, &err);
+    lua_pushcfunction(L, finish_device);
+    lua_pushlightuserdata(L, &c);
+    if (props)
+        lua_pushvalue(L, props);
+    else
+        lua_pushnil(L);
+    if (lua_pcall(L, 2, 0, 0) != LUA_OK) {
+        device_free(c.d);
+        return raise_with_place(L);
+    }
+    binding_push(L, svm, META_DEVICE, c.d);
+    return 1;
+}
+
+/* ---- properties ---- */
+
+static int get_property(lua_State *L)
+{
+    struct script_vm *svm = binding_vm(L, 1, META_DEVICE);
+    struct device *d = check_device(L);
+    const char *name = luaL_checkstring(L, 2);
+    struct prop_value v;
+    const struct prop *p = device_find_prop(d, name, NULL);
+    if (!p || !device_get_prop(d, name, &v, NULL))
+        return 0;
+    push_prop_value(L, svm, p, &v);
+    return 1;
+}
+
+static int set_property(lua_State *L)
+{
+    struct script_vm *svm = binding_vm(L, 1, META_DEVICE);
+    struct device *d = check_device(L);
+    const char *name = luaL_checkstring(L, 2);
+    struct error err = { 0 };
+    const struct prop *p = device_find_prop(d, name, NULL);
+    if (!p)
+        return 0;
+    if (!device_set_prop(d, name, check_prop_value(L, 3, svm, p), &err))
+        return script_raise(L, &err);
+    return 1;
+}
+
+static int l_device_get(lua_State *L)
+{
+    struct error err = { 0 };
+    if (!device_find_prop(check_device(L), luaL_checkstring(L, 2), &err))
+        return script_raise(L, &err);
+    return get_property(L);
+}
+
+static int l_device_set(lua_State *L)
+{
+    struct error err = { 0 };
+    if (!device_find_prop(check_device(L), luaL_checkstring(L, 2), &err))
+        return script_raise(L, &err);
+    luaL_checkany(L, 3);
+    set_property(L);
+    return 0;
+}
+
+/* As listings show them: { { name, text }, ... }, the type's own first, then its parents'. */
+static int l_device_properties(lua_State *L)
+{
+    struct device *d = check_device(L);
+    lua_newtable(L);
+    lua_Integer n = 0;
+    for (unsigned i = 0; i < d->chain_len; i++) {
+        for (const struct prop *p = d->chain[i]->props; p && p->name; p++) {
+            if (device_find_prop(d, p->name, NULL) != p)
+                continue; /* shadowed by a type further down */
+            char *text = device_print_prop(d, p);
+            lua_createtable(L, 0, 2);
+            lua_pushstring(L, p->name);
+            lua_setfield(L, -2, "name");
+            lua_pushstring(L, text);
+            lua_setfield(L, -2, "text");
+            free(text);
+            lua_rawseti(L, -2, ++n);
+        }
+    }
+    return 1;
+}
+
+/* ---- lines ---- */
+
+/* (n), or (name, n). */
+static const char *line_arguments(lua_State *L, unsigned *n, int *next)
+{
+    const char *name = "";
+    *next = 3;
+    if (lua_type(L, 2) == LUA_TSTRING) {
+        name = lua_tostring(L, 2);
+        *n = (unsigned)luaL_optinteger(L, 3, 0);
+        *next = 4;
+    } else {
+        *n = (unsigned)luaL_optinteger(L, 2, 0);
+    }
+    return name;
+}
+
+static int l_device_gpio_in(lua_State *L)
+{
+    struct script_vm *svm = binding_vm(L, 1, META_DEVICE);
+    struct device *d = check_device(L);
+    unsigned n;
+    int next;
+    struct error err = { 0 };
+    const char *name = line_arguments(L, &n, &next);
+    struct irq *irq = device_gpio_in(d, name, n, &err);
+    if (!irq)
+        return script_raise(L, &err);
+    binding_push(L, svm, META_IRQ, irq);
+    return 1;
+}
+
+/* connect(n, irq), connect(name, n, irq); nil disconnects. */
+static int l_device_connect(lua_State *L)
+{
+    struct device *d = check_device(L);
+    unsigned n;
+    int next;
+    struct error err = { 0 };
+    const char *name = line_arguments(L, &n, &next);
+    struct irq *irq = lua_isnoneornil(L, next) ? NULL : binding_ptr(L, next, META_IRQ);
+    if (!device_connect_gpio_out(d, name, n, irq, &err))
+        return script_raise(L, &err);
+    return 0;
+}
+
+/* { { direction, name, count }, ... } */
+static int l_device_lines(lua_State *L)
+{
+    struct device *d = check_device(L);
+    lua_newtable(L);
+    lua_Integer i = 0;
+    for (struct gpio_list *g = d->gpios; g; g = g->next) {
+        lua_createtable(L, 0, 3);
+        lua_pushstring(L, g->out ? "out" : "in");
+        lua_setfield(L, -2, "direction");
+        lua_pushstring(L, g->name);
+        lua_setfield(L, -2, "name");
+        lua_pushinteger(L, g->count);
+        lua_setfield(L, -2, "count");
+        lua_rawseti(L, -2, ++i);
+    }
+    return 1;
+}
+
+/* map(window, addr, priority): a system-bus device's memory window. */
+static int l_device_map(lua_State *L)
+{
+    struct device *d = check_device(L);
+    lua_Integer n = luaL_checkinteger(L, 2);
+    uint64_t addr = check_size(L, 3);
+    int priority = (int)luaL_optinteger(L, 4, 0);
+    struct error err = { 0 };
+    if (!device_is_a(d, sysbus_device_type.name))
+        return luaL_error(L, "%s is not a system-bus device", device_name(d));
+    if (!sysbus_map((struct sysbus_device *)d, (unsigned)n, addr, priority, &err))
+        return script_raise(L, &err);
+    return 0;
+}
+
+static int l_device_reset(lua_State *L)
+{
+    device_reset(check_device(L));
+    return 0;
+}
+
+/* device(type, props): on the one bus that it provides. */
+static int l_device_device(lua_State *L)
+{
+    struct script_vm *svm = binding_vm(L, 1, META_DEVICE);
+    struct device *d = check_device(L);
+    const char *type = luaL_checkstring(L, 2);
+    if (d->bus_count != 1)
+        return luaL_error(L, "%s provides %d buses, not one; name it: .bus[name]:device(...)",
+                          device_name(d), (int)d->bus_count);
+    return binding_new_device(L, svm, type, lua_istable(L, 3) ? 3 : 0, d->buses[0]);
+}
+
+static int l_device_is_a(lua_State *L)
+{
+    lua_pushboolean(L, device_is_a(check_device(L), luaL_checkstring(L, 2)));
+    return 1;
+}
+
+/* ---- what its bus knows of it, for listings ---- */
+
+static void set_integer(lua_State *L, const char *name, uint64_t v)
+{
+    lua_pushinteger(L, (lua_Integer)v);
+    lua_setfield(L, -2, name);
+}
+
+static void push_sysbus_info(lua_State *L, struct sysbus_device *s)
+{
+    lua_createtable(L, (int)s->mmio_count, 0);
+    for (unsigned i = 0; i < s->mmio_count; i++) {
+        lua_createtable(L, 0, 2);
+        set_integer(L, "addr", s->mmio[i].mapped ? s->mmio[i].addr : UINT64_MAX);
+        set_integer(L, "last", s->mmio[i].region->last);
+        lua_rawseti(L, -2, i + 1);
+    }
+    lua_setfield(L, -2, "mmio");
+}
+
+static void push_pci_info(lua_State *L, struct pci_device *p)
+{
+    lua_createtable(L, 0, 8);
+    set_integer(L, "slot", PCI_SLOT(p->devfn));
+    set_integer(L, "fn", PCI_FUNC(p->devfn));
+    set_integer(L, "class", ld_le16(&p->config[PCI_CLASS_DEVICE]));
+    set_integer(L, "vendor", ld_le16(&p->config[PCI_VENDOR_ID]));
+    set_integer(L, "device", ld_le16(&p->config[PCI_DEVICE_ID]));
+    set_integer(L, "subsystem_vendor", ld_le16(&p->config[PCI_SUBSYSTEM_VENDOR_ID]));
+    set_integer(L, "subsystem", ld_le16(&p->config[PCI_SUBSYSTEM_ID]));
+    lua_newtable(L);
+    lua_Integer n = 0;
+    for (int i = 0; i < PCI_BARS; i++) {
+        if (p->bars[i].kind == PCI_BAR_NONE || !p->bars[i].region)
+            continue;
+        lua_createtable(L, 0, 4);
+        set_integer(L, "index", i);
+        set_integer(L, "addr", p->bars[i].addr);
+        set_integer(L, "size", p->bars[i].size);
+        lua_pushstring(L, p->bars[i].kind == PCI_BAR_IO ? "i/o" : "mem");
+        lua_setfield(L, -2, "kind");
+        lua_rawseti(L, -2, ++n);
+    }
+    lua_setfield(L, -2, "bars");
+    lua_setfield(L, -2, "pci");
+}
+
+static void push_isa_info(lua_State *L, struct isa_device *d)
+{
+    lua_newtable(L);
+    lua_Integer n = 0;
+    for (int i = 0; i < 2; i++) {
+        if (d->irqs[i] >= 0) {
+            lua_pushinteger(L, d->irqs[i]);
+            lua_rawseti(L, -2, ++n);
+        }
+    }
+    lua_setfield(L, -2, "isa_irqs");
+}
+
+/* { mmio = ... } or { pci = ... } or { isa_irqs = ... } */
+static int l_device_info(lua_State *L)
+{
+    struct device *d = check_device(L);
+    lua_newtable(L);
+    if (device_is_a(d, sysbus_device_type.name))
+        push_sysbus_info(L, (struct sysbus_device *)d);
+    if (device_is_a(d, pci_device_type.name))
+        push_pci_info(L, (struct pci_device *)d);
+    if (device_is_a(d, isa_device_type.name))
+        push_isa_info(L, (struct isa_device *)d);
+    return 1;
+}
+
+/* ---- fields ---- */
+
+static int get_type(lua_State *L)
+{
+    lua_pushstring(L, check_device(L)->type->name);
+    return 1;
+}
+
+static int get_id(lua_State *L)
+{
+    lua_pushstring(L, check_device(L)->id);
+    return 1;
+}
+
+static int get_path(lua_State *L)
+{
+    lua_pushstring(L, check_device(L)->path);
+    return 1;
+}
+
+static int get_parent_bus(lua_State *L)
+{
+    struct script_vm *svm = binding_vm(L, 1, META_DEVICE);
+    binding_push(L, svm, META_BUS, check_device(L)->parent_bus);
+    return 1;
+}
+
+/* In order of creation. */
+static int get_buses(lua_State *L)
+{
+    struct script_vm *svm = binding_vm(L, 1, META_DEVICE);
+    struct device *d = check_device(L);
+    lua_createtable(L, (int)d->bus_count, 0);
+    for (unsigned i = 0; i < d->bus_count; i++) {
+        binding_push(L, svm, META_BUS, d->buses[i]);
+        lua_rawseti(L, -2, i + 1);
+    }
+    return 1;
+}
+
+static int no_such_bus(lua_State *L)
+{
+    struct device *d = binding_ptr(L, lua_upvalueindex(1), META_DEVICE);
+    const char *names[32];
+    size_t n = 0;
+    for (unsigned i = 0; i < d->bus_count && n < ARRAY_LEN(names) - 1; i++)
+        names[n++] = d->buses[i]->name;
+    names[n] = NULL;
+    const char *name = luaL_tolstring(L, 2, NULL);
+    const char *near = nearest_name(name, names);
+    struct error err = { 0 };
+    error_set(&err, "%s provides no bus \"%s\"%s%s%s", device_name(d), name,
+              near ? "; did you mean \""
+              : n  ? "; it has \""
+                   : "",
+              near ? near
+              : n  ? names[0]
+                   : "",
+              near ? "\"?"
+              : n  ? "\""
+                   : "");
+    return script_raise(L, &err);
+}
+
+/* By name; asking for another raises. */
+static int get_bus(lua_State *L)
+{
+    struct script_vm *svm = binding_vm(L, 1, META_DEVICE);
+    struct device *d = check_device(L);
+    lua_createtable(L, 0, (int)d->bus_count);
+    for (unsigned i = 0; i < d->bus_count; i++) {
+        binding_push(L, svm, META_BUS, d->buses[i]);
+        lua_setfield(L, -2, d->buses[i]->name);
+    }
+    lua_createtable(L, 0, 1);
+    lua_pushvalue(L, 1);
+    lua_pushcclosure(L, no_such_bus, 1);
+    lua_setfield(L, -2, "__index");
+    lua_setmetatable(L, -2);
+    return 1;
+}
+
+/* For suggestions: the names of all properties, in an array that lives on the Lua stack. */
+static const char *const *property_names(lua_State *L)
+{
+    struct device *d = check_device(L);
+    size_t n = 0;
+    for (unsigned i = 0; i < d->chain_len; i++)
+        for (const struct prop *p = d->chain[i]->props; p && p->name; p++)
+            n++;
+    const char **names = lua_newuserdatauv(L, (n + 1) * sizeof *names, 0);
+    n = 0;
+    for (unsigned i = 0; i < d->chain_len; i++)
+        for (const struct prop *p = d->chain[i]->props; p && p->name; p++)
+            names[n++] = p->name;
+    names[n] = NULL;
+    return names;
+}
+
+static int device_tostring(lua_State *L)
+{
+    struct device *d = check_device(L);
+    lua_pushfstring(L, "%s (%s)", device_name(d), d->type->name);
+    return 1;
+}
+
+static const luaL_Reg device_methods[] = {
+    { "get", l_device_get },
+    { "set", l_device_set },
+    { "properties", l_device_properties },
+    { "gpio_in", l_device_gpio_in },
+    { "connect", l_device_connect },
+    { "lines", l_device_lines },
+    { "map", l_device_map },
+    { "reset", l_device_reset },
+    { "device", l_device_device },
+    { "is_a", l_device_is_a },
+    { "info", l_device_info },
+    { NULL, NULL },
+};
+
+static const luaL_Reg device_getters[] = {
+    { "type", get_type },   { "id", get_id },
+    { "path", get_path },   { "parent_bus", get_parent_bus },
+    { "buses", get_buses }, { "bus", get_bus },
+    { NULL, NULL },
+};
+
+static const struct binding_type device_binding = {
+    .meta = META_DEVICE,
+    .label = "device",
+    .methods = device_methods,
+    .getters = device_getters,
+    .get = get_property,
+    .set = set_property,
+    .names = property_names,
+    .tostring = device_tostring,
+};
+
+/* ---- buses ---- */
+
+static struct bus *check_bus(lua_State *L)
+{
+    return binding_ptr(L, 1, META_BUS);
+}
+
+static int l_bus_device(lua_State *L)
+{
+    struct script_vm *svm = binding_vm(L, 1, META_BUS);
+    const char *type = luaL_checkstring(L, 2);
+    return binding_new_device(L, svm, type, lua_istable(L, 3) ? 3 : 0, check_bus(L));
+}
+
+static int get_bus_name(lua_State *L)
+{
+    lua_pushstring(L, check_bus(L)->name);
+    return 1;
+}
+
+static int get_bus_type(lua_State *L)
+{
+    lua_pushstring(L, check_bus(L)->type);
+    return 1;
+}
+
+static int get_bus_parent(lua_State *L)
+{
+    struct script_vm *svm = binding_vm(L, 1, META_BUS);
+    binding_push(L, svm, META_DEVICE, check_bus(L)->parent);
+    return 1;
+}
+
+/* In order of being put there. */
+static int get_bus_devices(lua_State *L)
+{
+    struct script_vm *svm = binding_vm(L, 1, META_BUS);
+    struct bus *b = check_bus(L);
+    lua_createtable(L, (int)b->device_count, 0);
+    for (unsigned i = 0; i < b->device_count; i++) {
+        binding_push(L, svm, META_DEVICE, b->devices[i]);
+        lua_rawseti(L, -2, i + 1);
+    }
+    return 1;
+}
+
+static int bus_tostring(lua_State *L)
+{
+    struct bus *b = check_bus(L);
+    lua_pushfstring(L, "bus %s (%s)", b->name, b->type);
+    return 1;
+}
+
+static const luaL_Reg bus_methods[] = {
+    { "device", l_bus_device },
+    { NULL, NULL },
+};
+
+static const luaL_Reg bus_getters[] = {
+    { "name", get_bus_name },       { "type", get_bus_type }, { "parent", get_bus_parent },
+    { "devices", get_bus_devices }, { NULL, NULL },
+};
+
+static const struct binding_type bus_binding = {
+    .meta = META_BUS,
+    .label = "bus",
+    .methods = bus_methods,
+    .getters = bus_getters,
+    .tostring = bus_tostring,
+};
+
+void l_device_open(lua_State *L)
+{
+    binding_type_new(L, &device_binding);
+    binding_type_new(L, &bus_binding);
+}

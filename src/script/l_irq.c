@@ -1,0 +1,114 @@
+/* IRQ lines, and lines whose sink is the script. */
+#include "script/binding.h"
+
+#include "base/alloc.h"
+
+static struct irq *check_irq(lua_State *L)
+{
+    return binding_ptr(L, 1, META_IRQ);
+}
+
+static int l_irq_set(lua_State *L)
+{
+    struct irq *irq = check_irq(L);
+    bool level = lua_isboolean(L, 2) ? lua_toboolean(L, 2) : luaL_checkinteger(L, 2) != 0;
+    irq_set(irq, level);
+    return 0;
+}
+
+static int l_irq_pulse(lua_State *L)
+{
+    irq_pulse(check_irq(L));
+    return 0;
+}
+
+static int get_level(lua_State *L)
+{
+    lua_pushboolean(L, check_irq(L)->level);
+    return 1;
+}
+
+static int get_number(lua_State *L)
+{
+    lua_pushinteger(L, check_irq(L)->n);
+    return 1;
+}
+
+static void line_changed(void *opaque, int n, bool level)
+{
+    struct script_line *s = opaque;
+    if (level)
+        s->rises++;
+    else
+        s->falls++;
+}
+
+static struct script_line *own_line(lua_State *L)
+{
+    struct irq *irq = check_irq(L);
+    return irq->handler == line_changed ? (struct script_line *)irq : NULL;
+}
+
+/* How often a line made by m:line() has risen; nil for others. */
+static int get_rises(lua_State *L)
+{
+    struct script_line *s = own_line(L);
+    if (s)
+        lua_pushinteger(L, s->rises);
+    else
+        lua_pushnil(L);
+    return 1;
+}
+
+static int get_falls(lua_State *L)
+{
+    struct script_line *s = own_line(L);
+    if (s)
+        lua_pushinteger(L, s->falls);
+    else
+        lua_pushnil(L);
+    return 1;
+}
+
+/* m:line(): a line that ends here. */
+int l_machine_line(lua_State *L)
+{
+    struct script_vm *svm = binding_vm(L, 1, META_MACHINE);
+    struct script_line *s = ALLOC(struct script_line);
+    s->next = svm->lines;
+    svm->lines = s;
+    irq_init(&s->irq, line_changed, s, 0);
+    binding_push(L, svm, META_IRQ, &s->irq);
+    return 1;
+}
+
+static int irq_tostring(lua_State *L)
+{
+    struct irq *irq = check_irq(L);
+    lua_pushfstring(L, "irq %d (%s)", irq->n, irq->level ? "high" : "low");
+    return 1;
+}
+
+static const luaL_Reg methods[] = {
+    { "set", l_irq_set },
+    { "pulse", l_irq_pulse },
+    { NULL, NULL },
+};
+
+static const luaL_Reg getters[] = {
+    { "level", get_level }, { "number", get_number }, { "rises", get_rises },
+    { "falls", get_falls }, { NULL, NULL },
+};
+
+static const struct binding_type irq_type = {
+    .meta = META_IRQ,
+    .label = "irq line",
+    .methods = methods,
+    .getters = getters,
+    .tostring = irq_tostring,
+};
+
+void l_irq_open(lua_State *L)
+{
+    binding_type_new(L, &irq_type);
+}

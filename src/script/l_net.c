@@ -1,0 +1,328 @@
+/* Networks as Lua sees them: backends, hubs, links and dumps. */
+#include "script/binding.h"
+
+#include "base/alloc.h"
+
+#include <string.h>
+
+static struct net_port *check_port(lua_State *L, int index)
+{
+    return binding_ptr(L, index, META_PORT);
+}
+
+static struct net_link *check_link(lua_State *L, int index)
+{
+    return binding_ptr(L, index, META_LINK);
+}
+
+enum { HOSTFWD_MAX = 64 };
+
+/* hostfwd = "rule" or { "rule", ... } in the table at 2. The strings stay on the Lua stack. */
+static size_t hostfwd_rules(lua_State *L, const char **rules)
+{
+    size_t n = 0;
+    if (lua_getfield(L, 2, "hostfwd") == LUA_TSTRING) {
+        rules[n++] = lua_tostring(L, -1);
+    } else if (lua_istable(L, -1)) {
+        int list = lua_gettop(L);
+        luaL_checkstack(L, HOSTFWD_MAX, NULL);
+        for (lua_Integer i = 1; lua_rawgeti(L, list, i) != LUA_TNIL; i++) {
+            if (n == HOSTFWD_MAX)
+                luaL_error(L, "netdev: more than %d hostfwd rules", HOSTFWD_MAX);
+            rules[n++] = luaL_checkstring(L, -1);
+        }
+    } else if (!lua_isnil(L, -1)) {
+        luaL_error(L, "netdev: hostfwd must be a rule or a list of rules");
+    }
+    return n;
+}
+
+/* netdev { type = "user", id, hostfwd, restrict } → port */
+int l_machine_netdev(lua_State *L)
+{
+    static const char *const keys[] = { "type", "id", "hostfwd", "restrict", NULL };
+    struct script_vm *svm = binding_vm(L, 1, META_MACHINE);
+    struct machine *m = vm_machine(svm->vm);
+    check_keys(L, 2, "netdev", keys);
+    const char *type = table_string(L, 2, "type");
+    struct error err = { 0 };
+    if (!type || strcmp(type, "user")) {
+        error_set(&err, "netdev: there is no type \"%s\"; use \"user\"", type ? type : "");
+        return script_raise(L, &err);
+    }
+    const char *rules[HOSTFWD_MAX];
+    struct slirp_config config = { .id = table_string(L, 2, "id"), .hostfwd = rules };
+    config.hostfwd_count = hostfwd_rules(L, rules);
+    config.restricted = table_bool(L, 2, "restrict");
+    struct net_port *p =
+        net_slirp_new(vm_net(svm->vm), svm->script->loop, &m->virtual, m->door, &config, &err);
+    if (!p)
+        return script_raise(L, &err);
+    binding_push(L, svm, META_PORT, p);
+    return 1;
+}
+
+int l_machine_hub(lua_State *L)
+{
+    struct script_vm *svm = binding_vm(L, 1, META_MACHINE);
+    struct error err = { 0 };
+    struct net_hub *h = net_hub_new(vm_net(svm->vm), luaL_checkstring(L, 2), &err);
+    if (!h)
+        return script_raise(L, &err);
+    binding_push(L, svm, META_HUB, h);
+    return 1;
+}
+
+/* link(port, port, name) */
+int l_machine_link(lua_State *L)
+{
+    struct script_vm *svm = binding_vm(L, 1, META_MACHINE);
+    struct error err = { 0 };
+    struct net_link *l = net_link_new(vm_net(svm->vm), check_port(L, 2), check_port(L, 3),
+                                      luaL_optstring(L, 4, NULL), &err);
+    if (!l)
+        return script_raise(L, &err);
+    binding_push(L, svm, META_LINK, l);
+    return 1;
+}
+
+/* dump(link or port or its id, path): every frame into a pcap file. */
+int l_machine_dump(lua_State *L)
+{
+    struct script_vm *svm = binding_vm(L, 1, META_MACHINE);
+    struct machine *m = vm_machine(svm->vm);
+    struct error err = { 0 };
+    struct net_link *l = NULL;
+    const char *path = luaL_checkstring(L, 3);
+    const char *what = "link";
+    if (luaL_testudata(L, 2, META_LINK)) {
+        l = check_link(L, 2);
+    } else {
+        struct net_port *p;
+        if (lua_type(L, 2) == LUA_TSTRING)
+            p = net_port_find(vm_net(svm->vm), what = lua_tostring(L, 2));
+        else
+            p = check_port(L, 2);
+        if (!p) {
+            error_set(&err, "dump: there is no network backend \"%s\"", what);
+            return script_raise(L, &err);
+        }
+        what = p->id;
+        l = p->link;
+    }
+    if (!l) {
+        error_set(&err, "dump: \"%s\" is not plugged in anywhere, so there is nothing to dump",
+                  what);
+        return script_raise(L, &err);
+    }
+    struct net_pcap *pcap = net_pcap_new(l, path, &m->virtual, m->epoch_ns, &err);
+    if (!pcap)
+        return script_raise(L, &err);
+    struct script_pcap *s = ALLOC(struct script_pcap);
+    *s = (struct script_pcap){ pcap, svm->pcaps };
+    svm->pcaps = s;
+    return 0;
+}
+
+int l_vm_links(lua_State *L)
+{
+    struct script_vm *svm = binding_vm(L, 1, META_VM);
+    lua_newtable(L);
+    lua_Integer n = 0;
+    for (struct net_link *l = NULL; (l = net_link_next(vm_net(svm->vm), l));) {
+        binding_push(L, svm, META_LINK, l);
+        lua_rawseti(L, -2, ++n);
+    }
+    return 1;
+}
+
+/* ---- ports ---- */
+
+static int get_port_id(lua_State *L)
+{
+    lua_pushstring(L, check_port(L, 1)->id);
+    return 1;
+}
+
+static int get_port_kind(lua_State *L)
+{
+    lua_pushstring(L, check_port(L, 1)->ops->kind);
+    return 1;
+}
+
+static int get_port_link(lua_State *L)
+{
+    binding_push(L, binding_vm(L, 1, META_PORT), META_LINK, check_port(L, 1)->link);
+    return 1;
+}
+
+static struct net_port *check_slirp(lua_State *L)
+{
+    struct net_port *p = check_port(L, 1);
+    if (strcmp(p->ops->kind, "user"))
+        luaL_error(L, "network \"%s\" is of kind %s and forwards no ports", p->id, p->ops->kind);
+    return p;
+}
+
+static int l_port_hostfwd_add(lua_State *L)
+{
+    struct error err = { 0 };
+    if (!net_slirp_hostfwd_add(check_slirp(L), luaL_checkstring(L, 2), &err))
+        return script_raise(L, &err);
+    return 0;
+}
+
+static int l_port_hostfwd_remove(lua_State *L)
+{
+    struct error err = { 0 };
+    if (!net_slirp_hostfwd_remove(check_slirp(L), luaL_checkstring(L, 2), &err))
+        return script_raise(L, &err);
+    return 0;
+}
+
+static int port_tostring(lua_State *L)
+{
+    struct net_port *p = check_port(L, 1);
+    lua_pushfstring(L, "network port \"%s\" (%s)", p->id, p->ops->kind);
+    return 1;
+}
+
+static const luaL_Reg port_methods[] = {
+    { "hostfwd_add", l_port_hostfwd_add },
+    { "hostfwd_remove", l_port_hostfwd_remove },
+    { NULL, NULL },
+};
+
+static const luaL_Reg port_getters[] = {
+    { "id", get_port_id },
+    { "kind", get_port_kind },
+    { "link", get_port_link },
+    { NULL, NULL },
+};
+
+static const struct binding_type port_type = {
+    .meta = META_PORT,
+    .label = "network port",
+    .methods = port_methods,
+    .getters = port_getters,
+    .tostring = port_tostring,
+};
+
+/* ---- hubs ---- */
+
+static int l_hub_port(lua_State *L)
+{
+    struct script_vm *svm = binding_vm(L, 1, META_HUB);
+    struct error err = { 0 };
+    struct net_port *p = net_hub_add_port(binding_ptr(L, 1, META_HUB), &err);
+    if (!p)
+        return script_raise(L, &err);
+    binding_push(L, svm, META_PORT, p);
+    return 1;
+}
+
+static int hub_tostring(lua_State *L)
+{
+    lua_pushliteral(L, "network hub");
+    return 1;
+}
+
+static const luaL_Reg hub_methods[] = { { "port", l_hub_port }, { NULL, NULL } };
+static const luaL_Reg hub_getters[] = { { NULL, NULL } };
+
+static const struct binding_type hub_type = {
+    .meta = META_HUB,
+    .label = "network hub",
+    .methods = hub_methods,
+    .getters = hub_getters,
+    .tostring = hub_tostring,
+};
+
+/* ---- links ---- */
+
+static int get_link_name(lua_State *L)
+{
+    lua_pushstring(L, net_link_name(check_link(L, 1)));
+    return 1;
+}
+
+static int get_link_up(lua_State *L)
+{
+    lua_pushboolean(L, net_link_is_up(check_link(L, 1)));
+    return 1;
+}
+
+static int set_link_up(lua_State *L)
+{
+    struct net_link *l = check_link(L, 1);
+    luaL_checktype(L, 3, LUA_TBOOLEAN);
+    net_link_set_up(l, lua_toboolean(L, 3));
+    return 0;
+}
+
+static int get_link_ports(lua_State *L)
+{
+    struct script_vm *svm = binding_vm(L, 1, META_LINK);
+    struct net_link *l = check_link(L, 1);
+    lua_createtable(L, 2, 0);
+    for (unsigned end = 0; end < 2; end++) {
+        binding_push(L, svm, META_PORT, net_link_port(l, end));
+        lua_rawseti(L, -2, end + 1);
+    }
+    return 1;
+}
+
+/* { { from = id, frames, bytes, dropped }, ... } of both directions. */
+static int l_link_stats(lua_State *L)
+{
+    struct net_link *l = check_link(L, 1);
+    lua_createtable(L, 2, 0);
+    for (unsigned end = 0; end < 2; end++) {
+        struct net_link_stats s = net_link_stats(l, end);
+        lua_createtable(L, 0, 4);
+        lua_pushstring(L, net_link_port(l, end)->id);
+        lua_setfield(L, -2, "from");
+        lua_pushinteger(L, (lua_Integer)s.frames);
+        lua_setfield(L, -2, "frames");
+        lua_pushinteger(L, (lua_Integer)s.bytes);
+        lua_setfield(L, -2, "bytes");
+        lua_pushinteger(L, (lua_Integer)s.dropped);
+        lua_setfield(L, -2, "dropped");
+        lua_rawseti(L, -2, end + 1);
+    }
+    return 1;
+}
+
+static int link_tostring(lua_State *L)
+{
+    struct net_link *l = check_link(L, 1);
+    lua_pushfstring(L, "link \"%s\" (%s)", net_link_name(l), net_link_is_up(l) ? "up" : "down");
+    return 1;
+}
+
+static const luaL_Reg link_methods[] = { { "stats", l_link_stats }, { NULL, NULL } };
+
+static const luaL_Reg link_getters[] = {
+    { "name", get_link_name },
+    { "up", get_link_up },
+    { "ports", get_link_ports },
+    { NULL, NULL },
+};
+
+static const luaL_Reg link_setters[] = { { "up", set_link_up }, { NULL, NULL } };
+
+static const struct binding_type link_type = {
+    .meta = META_LINK,
+    .label = "link",
+    .methods = link_methods,
+    .getters = link_getters,
+    .setters = link_setters,
+    .tostring = link_tostring,
+};
+
+void l_net_open(lua_State *L)
+{
+    binding_type_new(L, &port_type);
+    binding_type_new(L, &hub_type);
+    binding_type_new(L, &link_type);
+}

@@ -1,0 +1,540 @@
+/* Virtual machines as Lua sees them: running them and looking at them. */
+#include "script/binding.h"
+
+#include "base/bits.h"
+#include "mem/mem.h"
+
+#include <nettle/sha2.h>
+#include <stdio.h>
+
+static struct script_vm *check_vm(lua_State *L)
+{
+    return binding_vm(L, 1, META_VM);
+}
+
+/* ---- making ---- */
+
+/* new_vm { name, accel, idle, ns_per_instruction, epoch_ns, no_reboot, no_shutdown } → vm, machine
+ */
+int l_core_new_vm(lua_State *L)
+{
+    static const char *const keys[] = {
+        "name", "accel", "idle", "ns_per_instruction", "epoch_ns", "no_reboot", "no_shutdown", NULL
+    };
+    check_keys(L, 1, "new_vm", keys);
+    static const char *const idles[] = { "sleep", "warp", NULL };
+    lua_getfield(L, 1, "idle");
+    int idle = luaL_checkoption(L, -1, "sleep", idles);
+    lua_getfield(L, 1, "ns_per_instruction");
+    lua_Integer ns = luaL_optinteger(L, -1, 0);
+    luaL_argcheck(L, ns >= 0 && ns <= 1000000, 1, "ns_per_instruction must be from 0 to 1000000");
+    lua_getfield(L, 1, "epoch_ns");
+    lua_Integer epoch = lua_isnil(L, -1) ? loop_host_ns() : luaL_checkinteger(L, -1);
+    const char *name = table_string(L, 1, "name");
+    const char *accel = table_string(L, 1, "accel");
+    struct vm_config config = {
+        .name = name ? name : "vm",
+        .accel = accel ? accel : "soft",
+        .idle = idle ? VM_IDLE_WARP : VM_IDLE_SLEEP,
+        .ns_per_instruction = (uint64_t)ns,
+        .epoch_ns = epoch,
+        .no_reboot = table_bool(L, 1, "no_reboot"),
+        .no_shutdown = table_bool(L, 1, "no_shutdown"),
+    };
+    struct script_vm *svm = script_vm_new(L, &config);
+    binding_push(L, svm, META_MACHINE, vm_machine(svm->vm));
+    return 2;
+}
+
+static int l_vm_close(lua_State *L)
+{
+    struct script_vm *svm = luaL_checkudata(L, 1, META_VM);
+    if (!svm->vm)
+        return 0;
+    struct lua_frame *saved = universe_block_begin(L, "vm:close()");
+    script_vm_close(svm);
+    universe_block_end(L, saved);
+    lua_pushnil(L);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, svm);
+    return 0;
+}
+
+/* ---- running ---- */
+
+/* Returns when the machine no longer runs: it has ended, or was paused. */
+static int l_vm_run(lua_State *L)
+{
+    struct script_vm *svm = check_vm(L);
+    struct error err = { 0 };
+    struct lua_frame *saved = universe_block_begin(L, "vm:run()");
+    bool ok = vm_run(svm->vm, &err);
+    universe_block_end(L, saved);
+    if (!ok)
+        return script_raise(L, &err);
+    if (svm->script->exit_requested)
+        return luaL_error(L, "the script asked to exit");
+    lua_settop(L, 1);
+    return 1;
+}
+
+static bool has_ended(void *opaque)
+{
+    return vm_state(opaque) == VM_ENDED;
+}
+
+/* Serve the loop until the machine has ended, whoever ends it. */
+static int l_vm_wait(lua_State *L)
+{
+    struct script_vm *svm = check_vm(L);
+    struct lua_frame *saved = universe_block_begin(L, "vm:wait()");
+    loop_run(svm->script->loop, has_ended, svm->vm);
+    universe_block_end(L, saved);
+    return 0;
+}
+
+static int l_vm_resume(lua_State *L)
+{
+    struct script_vm *svm = check_vm(L);
+    struct error err = { 0 };
+    if (!vm_resume(svm->vm, &err))
+        return script_raise(L, &err);
+    return 0;
+}
+
+/* pause() and stop() may be called in hooks: on a vcpu's own thread they do not wait. */
+static int l_vm_pause(lua_State *L)
+{
+    struct script_vm *svm = check_vm(L);
+    struct universe *u = svm->script->universe;
+    const char *reason = luaL_optstring(L, 2, "user");
+    struct lua_frame *saved = u->frame;
+    u->frame = NULL;
+    vm_pause(svm->vm, reason);
+    u->frame = saved;
+    return 0;
+}
+
+/* stop(reason, status): end the run. */
+static int l_vm_stop(lua_State *L)
+{
+    struct script_vm *svm = check_vm(L);
+    struct universe *u = svm->script->universe;
+    const char *reason = luaL_optstring(L, 2, "stopped");
+    int status = (int)luaL_optinteger(L, 3, 0);
+    struct lua_frame *saved = u->frame;
+    u->frame = NULL;
+    vm_end(svm->vm, reason, status);
+    u->frame = saved;
+    return 0;
+}
+
+static int l_vm_reset(lua_State *L)
+{
+    struct script_vm *svm = check_vm(L);
+    struct error err = { 0 };
+    struct lua_frame *saved = universe_block_begin(L, "vm:reset()");
+    bool ok = vm_reset(svm->vm, &err);
+    universe_block_end(L, saved);
+    if (!ok)
+        return script_raise(L, &err);
+    return 0;
+}
+
+/* ---- what happens at a reset ---- */
+
+static int push_vm(lua_State *L, void *opaque)
+{
+    lua_rawgetp(L, LUA_REGISTRYINDEX, opaque);
+    lua_getfield(L, -1, "vm");
+    lua_remove(L, -2);
+    return 1;
+}
+
+static bool run_boot_hook(void *opaque, struct vm *vm, struct error *err)
+{
+    struct script_vm *svm = opaque;
+    return hook_call(&svm->boot, push_vm, NULL, svm, err);
+}
+
+/* on_reset(f): f(vm) is called at every reset, after devices and cpus were reset: it puts firmware
+ * or a kernel in place. An error in it ends the machine. */
+static int l_vm_on_reset(lua_State *L)
+{
+    struct script_vm *svm = check_vm(L);
+    luaL_checktype(L, 2, LUA_TFUNCTION);
+    hook_fini(&svm->boot);
+    hook_init(&svm->boot, L, 2, "reset", HOOK_ABORT, &svm->target);
+    vm_set_boot(svm->vm, run_boot_hook, svm);
+    return 0;
+}
+
+/* ---- time without cpus ---- */
+
+static int64_t manual_now(void *opaque)
+{
+    return ((struct script_vm *)opaque)->manual_ns;
+}
+
+/* advance(ns): let virtual time pass on a machine that has no cpu, firing timers as they come due.
+ */
+static int l_vm_advance(lua_State *L)
+{
+    struct script_vm *svm = check_vm(L);
+    struct machine *m = vm_machine(svm->vm);
+    lua_Integer ns = luaL_checkinteger(L, 2);
+    luaL_argcheck(L, ns >= 0, 2, "time does not go back");
+    if (m->cpu_count)
+        return luaL_error(
+            L, "vm:advance() is for machines without a cpu: here the cpus make time pass");
+    if (!svm->manual_clock) {
+        svm->manual_clock = true;
+        svm->manual_ns = clock_now(&m->virtual);
+        m->virtual.now = manual_now;
+        m->virtual.rearmed = NULL;
+        m->virtual.opaque = svm;
+    }
+    int64_t until = svm->manual_ns + ns;
+    door_drain(m->door);
+    for (int64_t due; (due = clock_deadline(&m->virtual)) <= until;) {
+        if (due > svm->manual_ns)
+            svm->manual_ns = due;
+        clock_run(&m->virtual);
+        door_drain(m->door);
+    }
+    svm->manual_ns = until;
+    return 0;
+}
+
+/* ---- looking ---- */
+
+static void set_integer(lua_State *L, const char *name, uint64_t v)
+{
+    lua_pushinteger(L, (lua_Integer)v);
+    lua_setfield(L, -2, name);
+}
+
+static int l_vm_stats(lua_State *L)
+{
+    struct script_vm *svm = check_vm(L);
+    struct vcpu_stats s = { 0 };
+    vm_get_stats(svm->vm, &s);
+    lua_createtable(L, 0, 8);
+    set_integer(L, "instructions", s.instructions);
+    set_integer(L, "interrupts", s.interrupts);
+    set_integer(L, "exceptions", s.exceptions);
+    set_integer(L, "blocks_decoded", s.blocks_decoded);
+    set_integer(L, "virtual_ns", (uint64_t)clock_now(&vm_machine(svm->vm)->virtual));
+    set_integer(L, "wall_ns", (uint64_t)vm_wall_ns(svm->vm));
+    set_integer(L, "idle_skipped_ns", (uint64_t)vm_idle_skipped_ns(svm->vm));
+    lua_createtable(L, 0, 6);
+    set_integer(L, "pio", s.exits_pio);
+    set_integer(L, "mmio", s.exits_mmio);
+    set_integer(L, "halt", s.exits_halt);
+    set_integer(L, "shutdown", s.exits_shutdown);
+    set_integer(L, "kick", s.exits_kick);
+    set_integer(L, "other", s.exits_other);
+    lua_setfield(L, -2, "exits");
+    return 1;
+}
+
+/* SHA-256 over all RAM and ROM in order of creation, as text. */
+static int l_vm_ram_sha256(lua_State *L)
+{
+    struct script_vm *svm = check_vm(L);
+    struct mem *mem = vm_machine(svm->vm)->mem;
+    struct sha256_ctx ctx;
+    sha256_init(&ctx);
+    for (uint64_t at = 0; at < mem_ram_size(mem);) {
+        struct region *r = mem_ram_region(mem, at);
+        if (r) {
+            sha256_update(&ctx, r->host_size, r->host);
+            at = r->ram_addr + r->host_size;
+        } else {
+            at += RAM_PAGE_SIZE;
+        }
+    }
+    uint8_t digest[SHA256_DIGEST_SIZE];
+    char text[2 * SHA256_DIGEST_SIZE + 1];
+    sha256_digest(&ctx, sizeof digest, digest);
+    for (size_t i = 0; i < sizeof digest; i++)
+        snprintf(text + 2 * i, 3, "%02x", digest[i]);
+    lua_pushstring(L, text);
+    return 1;
+}
+
+/* All devices in order of creation. */
+static int l_vm_devices(lua_State *L)
+{
+    struct script_vm *svm = check_vm(L);
+    lua_newtable(L);
+    lua_Integer n = 0;
+    for (struct device *d = vm_machine(svm->vm)->devices; d; d = d->next) {
+        binding_push(L, svm, META_DEVICE, d);
+        lua_rawseti(L, -2, ++n);
+    }
+    return 1;
+}
+
+/* find { type = "e1000" }: devices of that type or one that inherits from it. */
+int l_vm_find(lua_State *L)
+{
+    static const char *const keys[] = { "type", NULL };
+    struct script_vm *svm = binding_any_vm(L, 1);
+    check_keys(L, 2, "find", keys);
+    const char *type = table_string(L, 2, "type");
+    luaL_argcheck(L, type, 2, "type is missing");
+    struct error err = { 0 };
+    if (!type_find(vm_machine(svm->vm)->types, type, &err))
+        return script_raise(L, &err);
+    lua_newtable(L);
+    lua_Integer n = 0;
+    for (struct device *d = vm_machine(svm->vm)->devices; d; d = d->next) {
+        if (!device_is_a(d, type))
+            continue;
+        binding_push(L, svm, META_DEVICE, d);
+        lua_rawseti(L, -2, ++n);
+    }
+    return 1;
+}
+
+static int l_vm_device(lua_State *L)
+{
+    struct script_vm *svm = check_vm(L);
+    struct error err = { 0 };
+    struct device *d = device_find(vm_machine(svm->vm), luaL_checkstring(L, 2), &err);
+    if (!d)
+        return script_raise(L, &err);
+    binding_push(L, svm, META_DEVICE, d);
+    return 1;
+}
+
+/* In order of creation. */
+static int l_vm_spaces(lua_State *L)
+{
+    struct script_vm *svm = check_vm(L);
+    struct mem *mem = vm_machine(svm->vm)->mem;
+    lua_newtable(L);
+    lua_Integer n = 0;
+    for (struct address_space *as = NULL; (as = address_space_next(mem, as));) {
+        binding_push(L, svm, META_SPACE, as);
+        lua_rawseti(L, -2, ++n);
+    }
+    return 1;
+}
+
+static int get_state(lua_State *L)
+{
+    static const char *const names[] = { "created", "paused", "running", "ended" };
+    lua_pushstring(L, names[vm_state(check_vm(L)->vm)]);
+    return 1;
+}
+
+static int get_exit_reason(lua_State *L)
+{
+    lua_pushstring(L, vm_exit_reason(check_vm(L)->vm));
+    return 1;
+}
+
+static int get_exit_status(lua_State *L)
+{
+    lua_pushinteger(L, vm_exit_status(check_vm(L)->vm));
+    return 1;
+}
+
+static int get_pause_reason(lua_State *L)
+{
+    lua_pushstring(L, vm_pause_reason(check_vm(L)->vm));
+    return 1;
+}
+
+static int get_instructions(lua_State *L)
+{
+    struct vcpu_stats s = { 0 };
+    vm_get_stats(check_vm(L)->vm, &s);
+    lua_pushinteger(L, (lua_Integer)s.instructions);
+    return 1;
+}
+
+static int get_name(lua_State *L)
+{
+    lua_pushstring(L, vm_name(check_vm(L)->vm));
+    return 1;
+}
+
+static int get_accel(lua_State *L)
+{
+    lua_pushstring(L, vm_backend(check_vm(L)->vm)->name);
+    return 1;
+}
+
+static int get_machine(lua_State *L)
+{
+    struct script_vm *svm = check_vm(L);
+    binding_push(L, svm, META_MACHINE, vm_machine(svm->vm));
+    return 1;
+}
+
+static int get_memory(lua_State *L)
+{
+    struct script_vm *svm = check_vm(L);
+    binding_push(L, svm, META_SPACE, vm_machine(svm->vm)->memory);
+    return 1;
+}
+
+static int get_io(lua_State *L)
+{
+    struct script_vm *svm = check_vm(L);
+    binding_push(L, svm, META_SPACE, vm_machine(svm->vm)->io);
+    return 1;
+}
+
+static int get_main_bus(lua_State *L)
+{
+    struct script_vm *svm = check_vm(L);
+    binding_push(L, svm, META_BUS, &vm_machine(svm->vm)->main_bus);
+    return 1;
+}
+
+/* An array from 1. */
+static int get_cpus(lua_State *L)
+{
+    struct script_vm *svm = check_vm(L);
+    lua_newtable(L);
+    for (unsigned i = 0; vm_vcpu(svm->vm, i); i++) {
+        binding_push(L, svm, META_CPU, vm_vcpu(svm->vm, i));
+        lua_rawseti(L, -2, i + 1);
+    }
+    return 1;
+}
+
+/* { virtual = clock, ... } */
+static int get_clock(lua_State *L)
+{
+    struct script_vm *svm = check_vm(L);
+    struct machine *m = vm_machine(svm->vm);
+    struct {
+        const char *name;
+        struct clock *c;
+    } clocks[] = { { "virtual", &m->virtual },
+                   { "virtual_rt", &m->virtual_rt },
+                   { "host", &m->host },
+                   { "realtime", loop_realtime(svm->script->loop) } };
+    lua_createtable(L, 0, ARRAY_LEN(clocks));
+    for (size_t i = 0; i < ARRAY_LEN(clocks); i++) {
+        binding_push(L, svm, META_CLOCK, clocks[i].c);
+        lua_setfield(L, -2, clocks[i].name);
+    }
+    return 1;
+}
+
+static int vm_tostring(lua_State *L)
+{
+    get_state(L);
+    lua_pushfstring(L, "vm \"%s\" (%s)", vm_name(check_vm(L)->vm), lua_tostring(L, -1));
+    return 1;
+}
+
+static const luaL_Reg methods[] = {
+    { "run", l_vm_run },
+    { "wait", l_vm_wait },
+    { "resume", l_vm_resume },
+    { "pause", l_vm_pause },
+    { "stop", l_vm_stop },
+    { "reset", l_vm_reset },
+    { "close", l_vm_close },
+    { "on_reset", l_vm_on_reset },
+    { "load_boot", l_vm_load_boot },
+    { "load_raw", l_vm_load_raw },
+    { "advance", l_vm_advance },
+    { "stats", l_vm_stats },
+    { "ram_sha256", l_vm_ram_sha256 },
+    { "devices", l_vm_devices },
+    { "find", l_vm_find },
+    { "device", l_vm_device },
+    { "spaces", l_vm_spaces },
+    { "links", l_vm_links },
+    { "chardevs", l_vm_chardevs },
+    { NULL, NULL },
+};
+
+static const luaL_Reg getters[] = {
+    { "name", get_name },
+    { "state", get_state },
+    { "accel", get_accel },
+    { "exit_reason", get_exit_reason },
+    { "exit_status", get_exit_status },
+    { "pause_reason", get_pause_reason },
+    { "instructions", get_instructions },
+    { "machine", get_machine },
+    { "boot", l_vm_boot_report },
+    { "memory", get_memory },
+    { "io", get_io },
+    { "main_bus", get_main_bus },
+    { "cpus", get_cpus },
+    { "clock", get_clock },
+    { NULL, NULL },
+};
+
+static const struct binding_type vm_type = {
+    .meta = META_VM,
+    .label = "vm",
+    .methods = methods,
+    .getters = getters,
+    .tostring = vm_tostring,
+};
+
+void l_vm_open(lua_State *L)
+{
+    binding_type_new(L, &vm_type);
+    luaL_getmetatable(L, META_VM);
+    lua_pushcfunction(L, l_vm_close);
+    lua_setfield(L, -2, "__close");
+    lua_pop(L, 1);
+}
+
+/* ---- clocks ---- */
+
+static int get_now(lua_State *L)
+{
+    lua_pushinteger(L, clock_now(binding_ptr(L, 1, META_CLOCK)));
+    return 1;
+}
+
+/* When the next timer fires, nil: none is set. */
+static int get_deadline(lua_State *L)
+{
+    int64_t t = clock_deadline(binding_ptr(L, 1, META_CLOCK));
+    if (t == CLOCK_NEVER)
+        lua_pushnil(L);
+    else
+        lua_pushinteger(L, t);
+    return 1;
+}
+
+static int clock_tostring(lua_State *L)
+{
+    struct clock *c = binding_ptr(L, 1, META_CLOCK);
+    lua_pushfstring(L, "clock %s (%I ns)", c->name, (LUAI_UACINT)clock_now(c));
+    return 1;
+}
+
+static const luaL_Reg clock_methods[] = { { NULL, NULL } };
+
+static const luaL_Reg clock_getters[] = {
+    { "now", get_now },
+    { "deadline", get_deadline },
+    { NULL, NULL },
+};
+
+static const struct binding_type clock_type = {
+    .meta = META_CLOCK,
+    .label = "clock",
+    .methods = clock_methods,
+    .getters = clock_getters,
+    .tostring = clock_tostring,
+};
+
+void l_clock_open(lua_State *L)
+{
+    binding_type_new(L, &clock_type);
+}
