@@ -57,6 +57,7 @@ void kvm_vcpu_kick(struct vcpu *vcpu)
 
     atomic_store(&v->kicked, true);
     kvm_vcpu_interrupt(v);
+    vcpu_wake(vcpu);
 }
 
 static bool take_kick(struct kvm_vcpu *v)
