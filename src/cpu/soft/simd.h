@@ -139,7 +139,7 @@ int simd_load_rm(struct soft_cpu *c, const struct insn *i, unsigned operand, uns
 /* Everything else.
  * X(map, prefix, opcode, mnemonic, decoder's form, operand size, OPF_*, function, dst, src, bytes, SIMD_*) */
 #define SIMD_OTHER_FLOAT(X)                                                                        \
-    X(1, NONE, 0x2a, "cvtpi2ps", F_RAW, S_V, 0, cvtpi2ps, XMM, MMX, 8, SIMD_FP)                    \
+    X(1, NONE, 0x2a, "cvtpi2ps", F_RAW, S_V, 0, cvtpi2ps, XMM, MMX, 8, SIMD_FP | SIMD_NO_MMX_MEM)    \
     X(1, 66, 0x2a, "cvtpi2pd", F_RAW, S_V, 0, cvtpi2pd, XMM, MMX, 8, SIMD_FP | SIMD_NO_MMX_MEM)    \
     X(1, F3, 0x2a, "cvtsi2ss", F_RAW, S_Y, 0, cvtsi2ss, XMM, GPR, 0, SIMD_FP)                      \
     X(1, F2, 0x2a, "cvtsi2sd", F_RAW, S_Y, 0, cvtsi2sd, XMM, GPR, 0, SIMD_FP)                      \

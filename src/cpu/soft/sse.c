@@ -218,8 +218,10 @@ int op_sse(struct soft_cpu *c, const struct insn *i)
 int simd_run_emms(struct soft_cpu *c, const struct insn *i)
 {
     int st = fpu_check_mmx(c);
-    if (st >= 0)
+    if (st >= 0) {
+        fpu_set_top(c, 0);
         c->fpu.tags = 0;
+    }
     return st;
 }
 

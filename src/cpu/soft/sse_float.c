@@ -8,7 +8,6 @@
  * become zero, whatever MXCSR says. */
 #include "cpu/soft/simd.h"
 
-#include <math.h>
 #include <smmintrin.h>
 
 /* Volatile, so that they stay between the changes of the host's MXCSR. */
@@ -163,6 +162,11 @@ static double f32_value(uint32_t bits)
     return f;
 }
 
+static double root(double v)
+{
+    return _mm_cvtsd_f64(_mm_sqrt_pd(_mm_set1_pd(v)));
+}
+
 /* Keep 12 bits of the fraction; no denormal results. */
 static uint32_t approximate(double v)
 {
@@ -191,7 +195,7 @@ static uint32_t reciprocal_root(uint32_t x)
         return sign | F32_INF;
     if (sign)
         return F32_INDEFINITE;
-    return magnitude == F32_INF ? 0 : approximate(1.0 / sqrt(f32_value(x)));
+    return magnitude == F32_INF ? 0 : approximate(1.0 / root(f32_value(x)));
 }
 
 static void each_float(union vec128 *d, const union vec128 *s, unsigned n,

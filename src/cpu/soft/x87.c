@@ -67,7 +67,8 @@ static bool commit(struct soft_cpu *c, unsigned host_sw, unsigned condition, uns
 {
     bool done = !(host_sw & ~c->fpu.cw & fatal);
     c->fpu.sw |= host_sw & FSW_EXCEPTIONS;
-    set_condition(c, done ? condition | FSW_C1 : FSW_C1, host_sw);
+    bool compared = !(host_sw & ~c->fpu.cw & FSW_IE); /* "flags not set if unmasked" */
+    set_condition(c, compared ? condition | FSW_C1 : FSW_C1, host_sw);
     fpu_update_es(c);
     return done;
 }
@@ -110,7 +111,7 @@ static void load_number(struct soft_cpu *c, x87_load_fn *fn, const void *mem)
     struct f80 v;
     if (!is_empty(c, 7))
         st_push(c, &indefinite);
-    else if (commit(c, fn(c->fpu.cw, &v, mem), 0, FATAL_REG))
+    else if (commit(c, fn(c->fpu.cw, &v, mem), 0, FSW_IE))
         st_push_raw(c, &v);
 }
 
@@ -183,7 +184,6 @@ static void compare(struct soft_cpu *c, x87_binary_fn *fn, const void *b, bool e
     } else {
         struct f80 a = st_get(c, 0);
         done = commit(c, fn(c->fpu.cw, &a, b), FSW_CONDITION, FATAL_REG);
-        set_condition(c, FSW_C1, 0);
     }
     for (unsigned k = 0; done && k < pops; k++)
         st_pop(c);
@@ -198,21 +198,20 @@ static void compare_reg(struct soft_cpu *c, x87_binary_fn *fn, unsigned n, unsig
 /* FCOMI and its like: the result goes to ZF, PF and CF, the condition bits stay. */
 static void compare_to_flags(struct soft_cpu *c, x87_binary_fn *fn, unsigned n, bool pops)
 {
-    bool done;
-    unsigned sw = FSW_CONDITION;
+    unsigned sw = FSW_CONDITION, unmasked = 0;
     if (is_empty(c, 0) || is_empty(c, n)) {
-        done = stack_fault(c, false);
+        unmasked = stack_fault(c, false) ? 0 : FSW_IE;
     } else {
         struct f80 a = st_get(c, 0), b = st_get(c, n);
         sw = fn(c->fpu.cw, &a, &b);
-        done = commit(c, sw, 0, FATAL_REG);
-        set_condition(c, FSW_C1, 0);
+        unmasked = sw & ~c->fpu.cw & FATAL_REG;
+        c->fpu.sw |= sw & FSW_EXCEPTIONS; /* C1 stays, unlike with FCOM */
+        fpu_update_es(c);
     }
-    if (!done)
-        return;
-    flags_set(c, (sw & FSW_C3 ? FLAG_ZF : 0) | (sw & FSW_C2 ? FLAG_PF : 0) |
-                     (sw & FSW_C0 ? FLAG_CF : 0));
-    if (pops)
+    if (!(unmasked & FSW_IE))
+        flags_set(c, (sw & FSW_C3 ? FLAG_ZF : 0) | (sw & FSW_C2 ? FLAG_PF : 0) |
+                         (sw & FSW_C0 ? FLAG_CF : 0));
+    if (pops && !unmasked)
         st_pop(c);
 }
 
@@ -318,14 +317,15 @@ static void fxam_empty(struct soft_cpu *c)
     set_condition(c, FSW_CONDITION, FSW_C3 | FSW_C0 | sign);
 }
 
-static void stack_operand_missing(struct soft_cpu *c, enum stack_shape shape)
+static void stack_operand_missing(struct soft_cpu *c, unsigned op, enum stack_shape shape)
 {
-    if (!stack_fault(c, false))
-        return;
-    if (shape == SHAPE_TEST) {
+    bool done = stack_fault(c, false);
+    if (shape == SHAPE_TEST && done)
         set_condition(c, FSW_C0 | FSW_C2 | FSW_C3, FSW_CONDITION);
+    if (shape != SHAPE_TEST)
+        set_condition(c, conditions_of(op) & FSW_C2, 0);
+    if (!done || shape == SHAPE_TEST)
         return;
-    }
     st_set(c, shape == SHAPE_POP ? 1 : 0, &indefinite);
     if (shape == SHAPE_POP)
         st_pop(c);
@@ -342,10 +342,11 @@ static void stack_operation(struct soft_cpu *c, unsigned op)
         return;
     }
     if (is_empty(c, 0) || (two && is_empty(c, 1))) {
-        stack_operand_missing(c, shape);
+        stack_operand_missing(c, op, shape);
         return;
     }
     if (shape == SHAPE_PUSH && !is_empty(c, 7)) {
+        set_condition(c, conditions_of(op), 0);
         if (stack_fault(c, true)) {
             st_set(c, 0, &indefinite);
             st_push_raw(c, &indefinite);
@@ -355,6 +356,8 @@ static void stack_operation(struct soft_cpu *c, unsigned op)
     struct f80 a = st_get(c, 0), b = two ? st_get(c, 1) : (struct f80){ 0, 0 };
     unsigned sw = x87_stack_ops[op](c->fpu.cw, &a, &b);
     unsigned conditions = conditions_of(op);
+    if (shape == SHAPE_KEEP2 && (a.se & 0x7fff) == 0x7fff)
+        conditions &= FSW_C2; /* FPREM of what has no quotient */
     if (!commit(c, sw, conditions, FATAL_REG) || (conditions == FSW_C2 && (sw & FSW_C2)))
         return;
     if (shape == SHAPE_POP)
@@ -395,6 +398,17 @@ static void fst_reg(struct soft_cpu *c, unsigned n, bool pops)
         st_pop(c);
 }
 
+/* D9 D8-DF, an alias of FSTP but that an empty register raises nothing and stores nothing. */
+static void fstpnce(struct soft_cpu *c, unsigned n)
+{
+    if (!is_empty(c, 0)) {
+        fst_reg(c, n, true);
+        return;
+    }
+    set_condition(c, FSW_C1, 0);
+    st_pop(c);
+}
+
 static void fxch(struct soft_cpu *c, unsigned n)
 {
     set_condition(c, FSW_C1, 0);
@@ -410,7 +424,6 @@ static void fxch(struct soft_cpu *c, unsigned n)
 static void fcmov(struct soft_cpu *c, unsigned kind, unsigned n, bool negate)
 {
     const bool holds[4] = { flag_cf(c), flag_zf(c), flag_cf(c) || flag_zf(c), flag_pf(c) };
-    set_condition(c, FSW_C1, 0);
     if (is_empty(c, 0) || is_empty(c, n)) {
         underflow_to(c, 0);
     } else if (holds[kind] != negate) {
@@ -552,7 +565,7 @@ static int register_d9(struct soft_cpu *c, unsigned reg, unsigned n)
     } else if (reg == 1) {
         fxch(c, n);
     } else if (reg == 3) {
-        fst_reg(c, n, true);
+        fstpnce(c, n);
     } else if (reg == 2) {
         return n == 0 ? 0 : undefined(c); /* FNOP */
     } else if (reg == 5 && n < 7) {
@@ -606,6 +619,7 @@ static int register_dd(struct soft_cpu *c, unsigned reg, unsigned n)
 {
     switch (reg) {
     case 0:
+        set_condition(c, FSW_C1, 0);
         st_free(c, n);
         return 0;
     case 1:
@@ -641,8 +655,9 @@ static int register_df(struct soft_cpu *c, unsigned reg, unsigned n)
 {
     switch (reg) {
     case 0: /* FFREEP */
+        set_condition(c, FSW_C1, 0);
         st_free(c, n);
-        fpu_set_top(c, fpu_top(c) + 1);
+        st_pop(c);
         return 0;
     case 1:
         fxch(c, n);
