@@ -106,7 +106,6 @@ local function run_machine(state)
     end
     local vm = create(state)
     if state.dump then
-        vm:reset()
         print_dumps(vm, state.dump)
         vm:close()
         return 0

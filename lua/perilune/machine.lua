@@ -311,16 +311,32 @@ local function make_serials(m, p)
     return ports
 end
 
---- What happens at every reset: the definition's post step, which loads the kernel among other things; without one,
--- the kernel alone.
+--- 32 bytes for the guest's random number generator, the same for the same seed: SplitMix64 (Steele, Lea and Flood,
+-- "Fast splittable pseudorandom number generators", 2014).
+local function seed_bytes(seed)
+    local words = {}
+    for i = 1, 4 do
+        local z = seed + i * 0x9e3779b97f4a7c15
+        z = (z ~ z >> 30) * 0xbf58476d1ce4e5b9
+        z = (z ~ z >> 27) * 0x94d049bb133111eb
+        words[i] = z ~ z >> 31
+    end
+    return string.pack("<i8i8i8i8", table.unpack(words))
+end
+
+--- What happens at every reset: the definition's post step, which may say where its tables are and what the memory map
+-- is, then the kernel.
 local function boot(def, m, p)
-    local _, has_post = step(def, "post", m, p)
-    if not has_post and p.kernel then
+    local found = step(def, "post", m, p) or {}
+    if p.kernel then
         m:load_boot {
             kernel = p.kernel,
             initrd = p.initrd,
             append = p.append,
             decompress = p["boot.decompress"],
+            seed = seed_bytes(p.seed),
+            rsdp = found.rsdp,
+            e820 = found.e820,
         }
     end
 end
@@ -343,9 +359,10 @@ local function build(def, m, p, vm)
     vm:on_reset(function()
         boot(def, m, p)
     end)
+    vm:reset()
 end
 
---- Make the machine `name` (a name, a file or a definition) with these properties. Returns its vm, not started; raises
+--- Make the machine `name` (a name, a file or a definition) with these properties. Returns its vm, reset and ready to run; raises
 -- for a wrong property or part, and then nothing is left behind.
 function M.create(name, options)
     local def = M.load(name)
