@@ -1,0 +1,584 @@
+/* The x87, MMX and SSE of the software CPU against the host's: every form, with random operands and
+ * control words.
+ *
+ * Each case is a random state and the bytes of one instruction. The bytes run natively, between
+ * FXRSTOR and FXSAVE of that state, and through the decoder and the handler; registers, flags,
+ * memory and exceptions must agree. Forms come from the decoder's own table, so that none is left
+ * out. SEED=n in the environment repeats a run. */
+#include "cpu/soft/fpu.h"
+#include "cpu/soft/opcodes.h"
+
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <ucontext.h>
+
+#include <cmocka.h>
+
+enum { ROUNDS_SIMD = 150, ROUNDS_X87 = 60, MEM_SIZE = 256, GPRS = 4 };
+
+/* RAX, RCX, RDX and RBX are operands; RSI and RDI point to memory. */
+struct state {
+    struct {
+        uint16_t cw, sw;
+        uint8_t tags, reserved;
+        uint16_t opcode;
+        uint64_t ip, dp;
+        uint32_t mxcsr, mxcsr_mask;
+        uint8_t st[8][16];
+        union vec128 xmm[16];
+        uint8_t unused[96];
+    } fx;
+    uint64_t gpr[GPRS], rflags, mem;
+} __attribute__((aligned(16)));
+_Static_assert(offsetof(struct state, gpr) == 512, "native_call relies on it");
+
+static struct soft_cpu *cpu;
+static uint8_t *code, *mem; /* a page each */
+static uint64_t seed;
+
+/* ---- native execution ---- */
+
+void native_call(struct state *s, const uint8_t *code);
+__asm__(".text\n"
+        ".globl native_call\n"
+        "native_call:\n"
+        "    push %rbx\n    push %rbp\n    push %r12\n"
+        "    mov %rdi, %r12\n    mov %rsi, %rbp\n"
+        "    fxrstor64 (%r12)\n"
+        "    pushq 544(%r12)\n    popfq\n"
+        "    mov 512(%r12), %rax\n    mov 520(%r12), %rcx\n"
+        "    mov 528(%r12), %rdx\n    mov 536(%r12), %rbx\n"
+        "    mov 552(%r12), %rsi\n    mov %rsi, %rdi\n"
+        "    call *%rbp\n"
+        "    pushfq\n    popq 544(%r12)\n"
+        "    mov %rax, 512(%r12)\n    mov %rcx, 520(%r12)\n"
+        "    mov %rdx, 528(%r12)\n    mov %rbx, 536(%r12)\n"
+        "    fxsave64 (%r12)\n"
+        "    fninit\n    ldmxcsr default_mxcsr(%rip)\n    cld\n"
+        "    pop %r12\n    pop %rbp\n    pop %rbx\n    ret\n"
+        ".section .rodata\n"
+        "default_mxcsr: .long 0x1f80\n"
+        ".text\n");
+
+static sigjmp_buf after_signal;
+static volatile uint32_t signal_mxcsr;
+
+static void on_signal(int number, siginfo_t *info, void *context)
+{
+    signal_mxcsr = ((ucontext_t *)context)->uc_mcontext.fpregs->mxcsr;
+    siglongjmp(after_signal, number);
+}
+
+/* Returns the guest's vector: 0, VEC_UD or VEC_XM. */
+static int run_native(struct state *s, const uint8_t *bytes, unsigned len)
+{
+    memcpy(code, bytes, len);
+    code[len] = 0xc3;
+    struct state before = *s;
+    int number = sigsetjmp(after_signal, 1);
+    if (!number) {
+        native_call(s, code);
+        return 0;
+    }
+    __asm__ volatile("fninit\n\tldmxcsr default_mxcsr(%%rip)" : : : "memory");
+    *s = before;
+    s->fx.mxcsr = signal_mxcsr;
+    return number == SIGFPE ? VEC_XM : number == SIGILL ? VEC_UD : VEC_GP;
+}
+
+/* ---- execution by the software CPU ---- */
+
+static void map_page(const uint8_t *page)
+{
+    uint64_t va = (uintptr_t)page & ~0xfffULL;
+    struct tlb_entry *e = tlb_slot(cpu->tlb, va);
+    e->tag[ACCESS_READ] = e->tag[ACCESS_WRITE] = va;
+    e->addend = 0; /* guest virtual addresses are the host's */
+}
+
+static const insn_fn *handler_of(const struct insn *i)
+{
+    return i->op < OP_COUNT && soft_cold[i->op] ? &soft_cold[i->op] : NULL;
+}
+
+static int run_insn(const uint8_t *bytes, unsigned len)
+{
+    struct insn i;
+    bool ends;
+    uint8_t padded[16] = { 0 };
+    memcpy(padded, bytes, len);
+    int n = soft_decode(padded, sizeof padded, cpu->mode, &i, &ends);
+    if (n < 0)
+        return VEC_UD;
+    assert_int_equal(n, len);
+    i.next_off = i.len;
+    const insn_fn *fn = handler_of(&i);
+    assert_non_null(fn);
+    int st = (*fn)(cpu, &i);
+    return st == X_FAULT ? cpu->exc.vector : 0;
+}
+
+static int run_soft(struct state *s, const uint8_t *bytes, unsigned len)
+{
+    struct kvm_fpu fpu;
+    static const uint8_t gprs[GPRS] = { RAX, RCX, RDX, RBX };
+    memset(&fpu, 0, sizeof fpu);
+    memcpy(fpu.fpr, s->fx.st, sizeof fpu.fpr);
+    fpu.fcw = s->fx.cw;
+    fpu.fsw = s->fx.sw;
+    fpu.ftwx = s->fx.tags;
+    memcpy(fpu.xmm, s->fx.xmm, sizeof fpu.xmm);
+    fpu.mxcsr = s->fx.mxcsr;
+    fpu_set(cpu, &fpu);
+    for (unsigned k = 0; k < GPRS; k++)
+        cpu->r[gprs[k]] = s->gpr[k];
+    cpu->r[RSI] = cpu->r[RDI] = s->mem;
+    eflags_set(cpu, s->rflags);
+
+    int vector = run_insn(bytes, len);
+
+    fpu_get(cpu, &fpu);
+    memcpy(s->fx.st, fpu.fpr, sizeof fpu.fpr);
+    s->fx.cw = fpu.fcw;
+    s->fx.sw = fpu.fsw;
+    s->fx.tags = fpu.ftwx;
+    memcpy(s->fx.xmm, fpu.xmm, sizeof fpu.xmm);
+    s->fx.mxcsr = fpu.mxcsr;
+    for (unsigned k = 0; k < GPRS; k++)
+        s->gpr[k] = cpu->r[gprs[k]];
+    s->rflags = eflags_get(cpu);
+    return vector;
+}
+
+/* ---- random states ---- */
+
+static uint64_t random64(void)
+{
+    /* xorshift64* */
+    seed ^= seed >> 12;
+    seed ^= seed << 25;
+    seed ^= seed >> 27;
+    return seed * 0x2545f4914f6cdd1d;
+}
+
+static unsigned below(unsigned n)
+{
+    return (unsigned)(random64() >> 33) % n;
+}
+
+static uint32_t random_f32(void)
+{
+    static const uint32_t special[] = {
+        0,          0x80000000, 1,          0x807fffff, 0x00800000, 0x3f800000, 0xbf800000,
+        0x7f7fffff, 0x7f800000, 0xff800000, 0x7fc00000, 0xffc01234, 0x7f800001, 0xffa00000,
+        0x4f000000, 0xcf000000, 0x5f000000, 0x4b000001, 0x3f000000, 0x40200000,
+    };
+    switch (below(4)) {
+    case 0:
+        return special[below(ARRAY_LEN(special))];
+    case 1: /* of like size, so that sums round */
+        return (uint32_t)((random64() & 0x807fffff) | (120 + below(16)) << 23);
+    default:
+        return (uint32_t)random64();
+    }
+}
+
+static uint64_t random_f64(void)
+{
+    static const uint64_t special[] = {
+        0,
+        1ULL << 63,
+        1,
+        0x800fffffffffffff,
+        0x0010000000000000,
+        0x3ff0000000000000,
+        0xbff0000000000000,
+        0x7fefffffffffffff,
+        0x7ff0000000000000,
+        0xfff0000000000000,
+        0x7ff8000000000000,
+        0xfff8000000001234,
+        0x7ff0000000000001,
+        0xfff4000000000000,
+        0x41e0000000000000,
+        0xc1e0000000000000,
+        0x41dfffffffe00000,
+        0x43e0000000000000,
+        0xc3e0000000000000,
+        0x3fe0000000000000,
+        0x4004000000000000,
+        0x380fffffffffffff,
+        0x36a0000000000000,
+        0x47efffffffffffff,
+    };
+    switch (below(4)) {
+    case 0:
+        return special[below(ARRAY_LEN(special))];
+    case 1:
+        return (random64() & 0x800fffffffffffff) | (uint64_t)(1015 + below(70)) << 52;
+    default:
+        return random64();
+    }
+}
+
+static union vec128 random_vec(void)
+{
+    union vec128 v;
+    unsigned kind = below(4);
+    for (unsigned k = 0; k < 4; k++)
+        v.u32[k] = random_f32();
+    for (unsigned k = 0; k < 2 && kind == 1; k++)
+        v.u64[k] = random_f64();
+    for (unsigned k = 0; k < 2 && kind == 2; k++)
+        v.u64[k] = random64();
+    for (unsigned k = 0; k < 16 && kind == 3; k++) /* few values: strings that match */
+        v.u8[k] = (uint8_t) "\0aab\x80\xff\x7f"[below(8) % 7];
+    return v;
+}
+
+static struct f80 random_f80(void)
+{
+    static const struct f80 special[] = {
+        { 0, 0 },
+        { 0, 0x8000 },
+        { 1, 0 },
+        { 1ULL << 63, 0 },
+        { 1ULL << 63, 0x7fff },
+        { 1ULL << 63, 0xffff },
+        { 3ULL << 62, 0x7fff },
+        { 0xc000000000001234, 0xffff },
+        { 0x8000000000000001, 0x7fff },
+        { 0, 0x7fff },
+        { 1234, 0x4000 },
+        { 1ULL << 63, 0x3fff },
+        { 1ULL << 63, 0xbfff },
+        { 1ULL << 63, 0x403e },
+        { 1ULL << 63, 0xc03e },
+        { UINT64_MAX, 0x7ffe },
+        { 1ULL << 63, 1 },
+        { 1ULL << 63, 0x3ffe },
+        { 1ULL << 63, 0x4000 },
+        { UINT64_MAX, 0x407e },
+        { 0xc90fdaa22168c235, 0x3fff },
+        { 0x8000000000000001, 0x3f80 },
+    };
+    struct f80 v;
+    switch (below(4)) {
+    case 0:
+        return special[below(ARRAY_LEN(special))];
+    case 1: /* a small integer or a fraction of moderate size */
+        v.mant = (random64() << below(60)) | 1ULL << 63;
+        v.se = (uint16_t)(0x3ff0 + below(80));
+        break;
+    case 2:
+        v.mant = random64() | 1ULL << 63;
+        v.se = (uint16_t)(0x3fff - 20 + below(40));
+        break;
+    default:
+        v.mant = random64();
+        v.se = (uint16_t)random64();
+        return v;
+    }
+    v.se |= (uint16_t)(below(2) << 15);
+    return v;
+}
+
+static uint32_t random_mxcsr(void)
+{
+    switch (below(8)) {
+    case 0: /* some exceptions unmasked */
+        return (uint32_t)random64() & 0xffff;
+    case 1:
+    case 2:
+        return MXCSR_RESET | ((uint32_t)random64() & 0xe07f);
+    case 3:
+        return MXCSR_RESET | ((uint32_t)random64() & 0x3f);
+    default:
+        return MXCSR_RESET;
+    }
+}
+
+/* `x87`: how the register stack shall look; otherwise it is of MMX operands. */
+static void random_state(struct state *s, bool x87)
+{
+    memset(s, 0, sizeof *s);
+    s->fx.cw = FCW_INIT;
+    if (below(3) == 0)
+        s->fx.cw = (uint16_t)((random64() & 0xf3f) | 0x40);
+    if (below(6) == 0)
+        s->fx.cw |= 0x3f;
+    s->fx.sw = (uint16_t)(random64() & (FSW_CONDITION | FSW_TOP | FSW_SF | (s->fx.cw & 0x3f)));
+    s->fx.tags = (uint8_t)(below(3) ? 0xffu << below(8) | 0xffu >> below(9) : random64());
+    for (unsigned k = 0; k < 8; k++) {
+        struct f80 v = random_f80();
+        uint64_t w = random_vec().u64[0];
+        memcpy(s->fx.st[k], &v, 10);
+        if (!x87)
+            memcpy(s->fx.st[k], &w, 8);
+    }
+    s->fx.mxcsr = random_mxcsr();
+    for (unsigned k = 0; k < 16; k++)
+        s->fx.xmm[k] = random_vec();
+    for (unsigned k = 0; k < GPRS; k++)
+        s->gpr[k] = below(2) ? random64() : (uint64_t)(int64_t)(int)(below(40) - 20);
+    s->rflags = (random64() & FLAGS_ARITH) | FLAG_IF | FLAG_1;
+    s->mem = (uintptr_t)mem;
+}
+
+static void random_memory(uint8_t *m, bool x87)
+{
+    for (unsigned k = 0; k < MEM_SIZE; k += 16) {
+        union vec128 v = random_vec();
+        struct f80 f = random_f80();
+        memcpy(m + k, &v, 16);
+        if (x87 && below(3) == 0)
+            memcpy(m + k, &f, 10);
+        if (x87 && below(4) == 0) /* decimal digits */
+            for (unsigned j = 0; j < 9; j++)
+                m[k + j] = (uint8_t)(below(10) << 4 | below(10));
+    }
+}
+
+/* ---- comparison ---- */
+
+struct form {
+    const char *name;
+    uint8_t bytes[16];
+    unsigned len;
+    bool x87;
+    uint16_t sw_ignored; /* status word bits that the manual leaves undefined */
+    unsigned mem_ignored, mem_ignored_len;
+};
+
+static void print_bytes(const char *what, const void *p, unsigned n)
+{
+    fprintf(stderr, "  %-12s", what);
+    for (unsigned k = 0; k < n; k++)
+        fprintf(stderr, "%02x%s", ((const uint8_t *)p)[k], k % 8 == 7 ? " " : "");
+    fprintf(stderr, "\n");
+}
+
+static void print_state(const char *what, const struct state *s, int vector)
+{
+    fprintf(stderr, "%s: vector %d cw %04x sw %04x tags %02x mxcsr %04x flags %lx\n", what, vector,
+            s->fx.cw, s->fx.sw, s->fx.tags, s->fx.mxcsr, s->rflags);
+    print_bytes("st0-3", s->fx.st, 64);
+    print_bytes("xmm0-3", s->fx.xmm, 64);
+    print_bytes("rax rcx rdx", s->gpr, 32);
+}
+
+static bool same(const struct form *f, const struct state *a, const struct state *b)
+{
+    for (unsigned k = 0; k < 8; k++)
+        if (memcmp(a->fx.st[k], b->fx.st[k], 10) != 0)
+            return false;
+    /* After an invalid operation that is not masked, makers differ in what comparisons leave. */
+    bool invalid = f->x87 && (a->fx.sw & ~a->fx.cw & FSW_IE);
+    /* Flags beside an exception that is raised: PE says whether a result too large or too small was
+     * exact but for its exponent, which masked computation does not tell; and sums of products stop
+     * half-way. */
+    uint32_t raised = a->fx.mxcsr & ~(a->fx.mxcsr >> MXCSR_MASK_SHIFT) & MXCSR_FLAGS;
+    unsigned mxcsr_ignored = raised & (FSW_OE | FSW_UE) ? FSW_PE : 0;
+    if (raised && !strncmp(f->name, "dpp", 3))
+        mxcsr_ignored = MXCSR_FLAGS;
+    unsigned ignored = f->sw_ignored | (invalid ? FSW_C0 | FSW_C2 | FSW_C3 : 0);
+    return a->fx.cw == b->fx.cw && !((a->fx.sw ^ b->fx.sw) & ~ignored) &&
+           a->fx.tags == b->fx.tags && !((a->fx.mxcsr ^ b->fx.mxcsr) & ~mxcsr_ignored) &&
+           !memcmp(a->fx.xmm, b->fx.xmm, sizeof a->fx.xmm) &&
+           !memcmp(a->gpr, b->gpr, sizeof a->gpr) &&
+           (invalid || !((a->rflags ^ b->rflags) & FLAGS_ARITH));
+}
+
+static unsigned cases, mismatches;
+static char reported[32]; /* the form that differed last: one report of each will do */
+
+/* One random case of a form. */
+static void compare_once(const struct form *f)
+{
+    static uint8_t memory[MEM_SIZE], native_memory[MEM_SIZE];
+    struct state start, native, soft;
+    random_state(&start, f->x87);
+    random_memory(memory, f->x87);
+    native = soft = start;
+    memcpy(mem, memory, MEM_SIZE);
+    int native_vector = run_native(&native, f->bytes, f->len);
+    memcpy(native_memory, mem, MEM_SIZE);
+    memcpy(mem, memory, MEM_SIZE);
+    int soft_vector = run_soft(&soft, f->bytes, f->len);
+    memcpy(mem + f->mem_ignored, native_memory + f->mem_ignored, f->mem_ignored_len);
+    cases++;
+    if (native_vector == soft_vector && same(f, &native, &soft) &&
+        !memcmp(mem, native_memory, MEM_SIZE))
+        return;
+    mismatches++;
+    if (!strcmp(reported, f->name))
+        return;
+    snprintf(reported, sizeof reported, "%s", f->name);
+    fprintf(stderr, "\n%s differs:\n", f->name);
+    print_bytes("code", f->bytes, f->len);
+    print_bytes("memory", memory, 32);
+    print_state("before", &start, 0);
+    print_state("host", &native, native_vector);
+    print_state("software", &soft, soft_vector);
+    print_bytes("host mem", native_memory, 32);
+    print_bytes("soft mem", mem, 32);
+}
+
+/* ---- the SIMD forms ---- */
+
+static void put(struct form *f, uint8_t byte)
+{
+    f->bytes[f->len++] = byte;
+}
+
+/* The bytes of a random instance of a row. `reg`: ModRM.reg of a group's row, or -1. */
+static void build_simd(struct form *f, const struct opcode *row, unsigned map, unsigned prefix,
+                       uint8_t opcode, int group_reg)
+{
+    static const uint8_t prefixes[] = {
+        [PREFIX_66] = 0x66, [PREFIX_F3] = 0xf3, [PREFIX_F2] = 0xf2
+    };
+    *f = (struct form){ .name = row->name };
+    bool gpr_source = row->form == F_GE; /* CRC32 */
+    if (gpr_source && below(2))
+        put(f, 0x66);
+    if (prefix != PREFIX_NONE)
+        put(f, prefixes[prefix]);
+    bool rex = (row->size == S_Y || gpr_source) && below(2);
+    if (rex)
+        put(f, 0x48);
+    put(f, 0x0f);
+    if (map > 1)
+        put(f, map == 2 ? 0x38 : 0x3a);
+    put(f, opcode);
+    if (row->form == F_NONE)
+        return;
+    bool memory = row->flags & OPF_MEM || (!(row->flags & OPF_REG) && below(3) == 0);
+    unsigned reg = group_reg >= 0 ? (unsigned)group_reg : below(4);
+    unsigned rm = below(gpr_source && row->size == S_B && !rex ? 8 : 4);
+    put(f, (uint8_t)(reg << 3 | (memory ? 0x06 : 0xc0 | rm)));
+    if (row->form == F_RAWUB)
+        put(f, (uint8_t)(below(2) ? below(20) : random64()));
+}
+
+static bool is_approximation(const char *name)
+{
+    return !strncmp(name, "rcp", 3) || !strncmp(name, "rsqrt", 5);
+}
+
+static void try_simd_row(const struct opcode *row, unsigned map, unsigned prefix, uint8_t opcode,
+                         int group_reg)
+{
+    if (!row->name || row->op != OP_sse || is_approximation(row->name))
+        return;
+    for (unsigned n = 0; n < ROUNDS_SIMD; n++) {
+        struct form f;
+        build_simd(&f, row, map, prefix, opcode, group_reg);
+        compare_once(&f);
+    }
+}
+
+/* Within a test, as cmocka has handlers of its own around it. */
+static void begin_native(void)
+{
+    struct sigaction action = { .sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_NODEFER };
+    sigaction(SIGFPE, &action, NULL);
+    sigaction(SIGILL, &action, NULL);
+    cases = mismatches = 0;
+}
+
+static void test_simd_native(void **unused)
+{
+    begin_native();
+    for (unsigned map = 1; map <= 3; map++)
+        for (unsigned prefix = 0; prefix < 4; prefix++)
+            for (unsigned opcode = 0; opcode < 256; opcode++) {
+                const struct opcode *row = sse_opcode(map, prefix, (uint8_t)opcode);
+                if (row && row->flags & OPF_GROUP)
+                    for (int reg = 0; reg < 8; reg++)
+                        try_simd_row(&row->group[reg], map, prefix, (uint8_t)opcode, reg);
+                else if (row)
+                    try_simd_row(row, map, prefix, (uint8_t)opcode, -1);
+            }
+    print_message("%u cases\n", cases);
+    assert_true(cases > 30000);
+    assert_int_equal(mismatches, 0);
+}
+
+/* ---- the x87 forms ---- */
+
+static void test_x87_native(void **unused)
+{
+    begin_native();
+    for (unsigned escape = 0; escape < 8; escape++)
+        for (unsigned modrm = 0; modrm < 256; modrm++) {
+            if (modrm < 0xc0 && (modrm & 0xc7) != 0x06) /* memory: (%rsi) alone */
+                continue;
+            char name[32];
+            snprintf(name, sizeof name, "x87 %02x %02x", 0xd8 + escape, modrm);
+            struct form f = { .name = name,
+                              .x87 = true,
+                              .len = 2,
+                              .bytes = { (uint8_t)(0xd8 + escape), (uint8_t)modrm } };
+            /* FNSTENV and FNSAVE: where the last instruction was is not compared. */
+            if ((escape == 1 || escape == 5) && modrm == 0x36) {
+                f.mem_ignored = 12;
+                f.mem_ignored_len = 16;
+            }
+            /* FFREE and FFREEP: all condition bits are undefined. */
+            if ((escape == 5 || escape == 7) && (modrm & 0xf8) == 0xc0)
+                f.sw_ignored = FSW_CONDITION;
+            for (unsigned n = 0; n < ROUNDS_X87; n++)
+                compare_once(&f);
+        }
+    print_message("%u cases\n", cases);
+    assert_true(cases > 20000);
+    assert_int_equal(mismatches, 0);
+}
+
+/* ---- set-up ---- */
+
+static int set_up(void **unused)
+{
+    const char *text = getenv("SEED");
+    seed = text ? strtoull(text, NULL, 0) : (uint64_t)time(NULL) * 0x9e3779b97f4a7c15;
+    seed |= 1;
+    print_message("SEED=%llu\n", (unsigned long long)seed);
+    code = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    mem = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    cpu = calloc(1, sizeof *cpu);
+    if (code == MAP_FAILED || mem == MAP_FAILED || !cpu)
+        return -1;
+    soft_exec(NULL);
+    memset(cpu->tlbs, 0xff, sizeof cpu->tlbs);
+    cpu->tlb = cpu->tlbs[0];
+    cpu->mode = MODE_CODE64;
+    cpu->cr0 = CR0_PE | CR0_PG | CR0_MP | CR0_NE;
+    cpu->cr4 = CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT;
+    cpu->efer = EFER_LME | EFER_LMA;
+    map_page(mem);
+    return 0;
+}
+
+static int tear_down(void **unused)
+{
+    free(cpu);
+    munmap(code, 4096);
+    munmap(mem, 4096);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_simd_native),
+        cmocka_unit_test(test_x87_native),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
