@@ -35,6 +35,14 @@ static int deliver_flags(struct soft_cpu *c, uint32_t flags)
     return raise_exception(c, c->cr4 & CR4_OSXMMEXCPT ? VEC_XM : VEC_UD);
 }
 
+static uint32_t run_once(simd_fn *fn, union vec128 *d, const union vec128 *s, unsigned arg,
+                         uint32_t control)
+{
+    set_host_mxcsr(control);
+    fn(d, s, arg);
+    return host_mxcsr() & MXCSR_FLAGS;
+}
+
 /* The host's MXCSR is left alone where it can be: with the default modes, and no flag set in the
  * host that the guest does not have already, flags that accumulate in the host are as good as in
  * the guest. */
@@ -49,14 +57,18 @@ int simd_run_fp(struct soft_cpu *c, simd_fn *fn, union vec128 *d, const union ve
         return 0;
     }
     uint32_t control = (guest & ~(uint32_t)MXCSR_FLAGS) | MXCSR_MASKS;
-    /* An unmasked underflow is raised for exact results too, which the host does not flag when it
-     * is masked; but flushing to zero does flag them. The result is dropped then anyway. */
-    if (!(guest & MXCSR_UM))
-        control |= MXCSR_FTZ;
     union vec128 old = *d;
-    set_host_mxcsr(control);
-    fn(d, s, arg);
-    uint32_t flags = host_mxcsr() & MXCSR_FLAGS;
+    uint32_t flags;
+    if (guest & MXCSR_UM) {
+        flags = run_once(fn, d, s, arg, control);
+    } else {
+        /* An unmasked underflow is raised for exact results too, which the host does not flag when
+         * it is masked; but flushing to zero does flag them. The other flags are of the run
+         * without. */
+        union vec128 flushed = *d;
+        flags = run_once(fn, &flushed, s, arg, control | MXCSR_FTZ) & FSW_UE;
+        flags |= run_once(fn, d, s, arg, control & ~(uint32_t)MXCSR_FTZ);
+    }
     set_host_mxcsr(MXCSR_RESET);
     int st = deliver_flags(c, flags);
     if (st < 0)

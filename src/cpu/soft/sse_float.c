@@ -3,6 +3,9 @@
  * The host computes with all exceptions masked; an exception that the guest does not mask shows in the host's
  * flags afterwards, and then the result is dropped and #XM raised.
  *
+ * Flags beside an unmasked exception may differ from the hardware's: with an overflow or underflow PE may be set
+ * where only the exponent is wrong, and DPPS and DPPD show the flags of all their steps.
+ *
  * RCPPS and RSQRTPS differ between makers and models. Here they are: the result rounded from a double to a
  * float, of whose fraction the upper 12 bits are kept. Denormal operands count as zero and results too small for a normal number
  * become zero, whatever MXCSR says. */

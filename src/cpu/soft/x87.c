@@ -356,8 +356,8 @@ static void stack_operation(struct soft_cpu *c, unsigned op)
     struct f80 a = st_get(c, 0), b = two ? st_get(c, 1) : (struct f80){ 0, 0 };
     unsigned sw = x87_stack_ops[op](c->fpu.cw, &a, &b);
     unsigned conditions = conditions_of(op);
-    if (shape == SHAPE_KEEP2 && (a.se & 0x7fff) == 0x7fff)
-        conditions &= FSW_C2; /* FPREM of what has no quotient */
+    if (shape == SHAPE_KEEP2 && ((a.se & 0x7fff) == 0x7fff || sw & ~c->fpu.cw & FATAL_REG))
+        conditions &= FSW_C2; /* FPREM that has no quotient */
     if (!commit(c, sw, conditions, FATAL_REG) || (conditions == FSW_C2 && (sw & FSW_C2)))
         return;
     if (shape == SHAPE_POP)
