@@ -62,7 +62,9 @@ static void drop_page(struct code_cache *cc, struct code_page *page)
             *p = page->next_used;
             break;
         }
-    *mem_page_flags(cc->mem, page->ram_page << RAM_PAGE_BITS) &= (uint8_t)~RAM_PAGE_CODE;
+    uint8_t *flags = mem_page_flags(cc->mem, page->ram_page << RAM_PAGE_BITS);
+    if (flags) /* NULL: the region is gone */
+        *flags &= (uint8_t)~RAM_PAGE_CODE;
     free(page);
 }
 
