@@ -184,7 +184,7 @@ void binding_push(lua_State *L, struct script_vm *svm, const char *meta, void *p
 struct binding_object *binding_check(lua_State *L, int index, const char *meta)
 {
     struct binding_object *o = luaL_checkudata(L, index, meta);
-    if (!o->svm->vm) {
+    if (!o->svm->vm || o->svm->closing) {
         luaL_getmetatable(L, meta);
         lua_getfield(L, -1, "label");
         luaL_error(L, "closed %s", lua_tostring(L, -1));

@@ -51,6 +51,7 @@ struct binding_object {
 struct script_vm {
     struct binding_object self; /* must stay the first member */
     struct vm *vm;              /* NULL: closed */
+    bool closing;
     struct script *script;
     struct script_vm *next;
     struct hook_target target; /* how hooks pause and end it */

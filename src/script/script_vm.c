@@ -26,6 +26,43 @@ static void abort_vm(void *opaque, const char *why, int status)
         vm_end(svm->vm, exits ? "script-exit" : "script-error", status);
 }
 
+static void free_chardevs(struct script_vm *svm)
+{
+    while (svm->chardevs) {
+        struct script_chardev *c = svm->chardevs;
+        svm->chardevs = c->next;
+        chardev_free(c->c);
+        hook_fini(&c->output);
+        free(c);
+    }
+}
+
+/* Devices and cpus are gone. What they referred to is the script's and not the machine's. */
+static void free_parts(void *opaque)
+{
+    struct script_vm *svm = opaque;
+    struct mem *mem = vm_machine(svm->vm)->mem;
+    free_chardevs(svm);
+    mem_begin(mem);
+    while (svm->regions) {
+        struct script_region *r = svm->regions;
+        svm->regions = r->next;
+        region_fini(&r->r);
+        free(r);
+    }
+    mem_commit(mem);
+}
+
+static void free_pcaps(struct script_vm *svm)
+{
+    while (svm->pcaps) {
+        struct script_pcap *p = svm->pcaps;
+        svm->pcaps = p->next;
+        net_pcap_free(p->p);
+        free(p);
+    }
+}
+
 /* Pushes the userdata. */
 struct script_vm *script_vm_new(lua_State *L, const struct vm_config *config)
 {
@@ -47,85 +84,24 @@ struct script_vm *script_vm_new(lua_State *L, const struct vm_config *config)
         lua_rawsetp(L, LUA_REGISTRYINDEX, svm);
         script_raise(L, &err);
     }
+    vm_set_teardown(svm->vm, free_parts, svm);
     svm->next = s->vms;
     s->vms = svm;
     return svm;
 }
 
-static void free_chardevs(struct script_vm *svm)
-{
-    while (svm->chardevs) {
-        struct script_chardev *c = svm->chardevs;
-        svm->chardevs = c->next;
-        chardev_free(c->c);
-        hook_fini(&c->output);
-        free(c);
-    }
-}
-
-static struct device *newest_device(struct machine *m, bool realized_only)
-{
-    struct device *last = NULL;
-    for (struct device *d = m->devices; d; d = d->next)
-        if (d->realized || !realized_only)
-            last = d;
-    return last;
-}
-
-/* Devices go before what they refer to (regions, lines, character backends), which is the script's
- * and not the machine's; each may take others along, so the search starts anew. */
-static void free_devices(struct machine *m)
-{
-    struct device *d;
-    mem_begin(m->mem);
-    while ((d = newest_device(m, true)))
-        device_unrealize(d);
-    while ((d = newest_device(m, false)))
-        device_free(d);
-    mem_commit(m->mem);
-}
-
-static void free_regions(struct script_vm *svm)
-{
-    struct mem *mem = vm_machine(svm->vm)->mem;
-    mem_begin(mem);
-    while (svm->regions) {
-        struct script_region *r = svm->regions;
-        svm->regions = r->next;
-        region_fini(&r->r);
-        free(r);
-    }
-    mem_commit(mem);
-}
-
-static void free_pcaps(struct script_vm *svm)
-{
-    while (svm->pcaps) {
-        struct script_pcap *p = svm->pcaps;
-        svm->pcaps = p->next;
-        net_pcap_free(p->p);
-        free(p);
-    }
-}
-
-/* Releases the machine lock while vcpus stop. Nothing of it is used by guest code when parts begin
- * to go. */
+/* Releases the machine lock while vcpus stop. */
 void script_vm_close(struct script_vm *svm)
 {
-    if (!svm->vm)
-        return;
     struct script *s = svm->script;
-    struct vm *vm = svm->vm;
-    if (vm_state(vm) != VM_ENDED)
-        vm_end(vm, "closed", 0);
-    if (!svm->vm)
+    if (vm_state(svm->vm) != VM_ENDED)
+        vm_end(svm->vm, "closed", 0);
+    if (!svm->vm || svm->closing)
         return; /* somebody else closed it while the lock was free */
+    svm->closing = true;
     free_pcaps(svm);
-    free_devices(vm_machine(vm));
-    free_chardevs(svm);
-    free_regions(svm);
+    vm_free(svm->vm);
     svm->vm = NULL;
-    vm_free(vm);
     hook_fini(&svm->boot);
     while (svm->lines) {
         struct script_line *l = svm->lines;

@@ -123,6 +123,8 @@ void vm_free(struct vm *vm)
         free(port);
     }
     vm->vcpu_count = 0;
+    if (vm->teardown)
+        vm->teardown(vm->teardown_opaque);
     machine_fini(&vm->machine);
     if (vm->accel)
         vm->backend->close(vm->accel);
@@ -180,6 +182,12 @@ void vm_set_boot(struct vm *vm, bool (*boot)(void *, struct vm *, struct error *
 {
     vm->boot = boot;
     vm->boot_opaque = opaque;
+}
+
+void vm_set_teardown(struct vm *vm, void (*teardown)(void *), void *opaque)
+{
+    vm->teardown = teardown;
+    vm->teardown_opaque = opaque;
 }
 
 bool vm_reset(struct vm *vm, struct error *err)

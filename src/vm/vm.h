@@ -60,6 +60,10 @@ struct vcpu *vm_vcpu(struct vm *vm, unsigned index); /* NULL: no such */
 void vm_set_boot(struct vm *vm, bool (*boot)(void *opaque, struct vm *vm, struct error *err),
                  void *opaque);
 
+/* Called by vm_free when devices and cpus are gone and the memory system is still there: the place to free what whoever
+ * built the machine owns, such as RAM regions. Lock held. */
+void vm_set_teardown(struct vm *vm, void (*teardown)(void *opaque), void *opaque);
+
 /* Reset everything and become paused. Needed once before the first resume. */
 bool vm_reset(struct vm *vm, struct error *err);
 

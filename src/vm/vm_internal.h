@@ -44,6 +44,8 @@ struct vm {
     struct vm_request request;
     bool (*boot)(void *opaque, struct vm *vm, struct error *err);
     void *boot_opaque;
+    void (*teardown)(void *opaque);
+    void *teardown_opaque;
     void (*changed)(void *opaque, struct vm *vm);
     void *changed_opaque;
 
