@@ -327,6 +327,8 @@ static enum variant decode_operands(struct decoder *d, const struct opcode *row,
     case F_RAW: case F_RAWUB:
         i->rm = (uint8_t)e;
         i->reg = (uint8_t)g;
+        if (!mem) /* MASKMOVQ and MASKMOVDQU have memory all the same: at rDI */
+            i->seg = (uint8_t)(d->seg >= 0 ? d->seg : SEG_DS);
         if (form == F_RAWUB)
             i->imm = (uint8_t)take(d, 1);
         return mem ? V_RM : V_RR;

@@ -57,10 +57,12 @@ static bool take_external(struct soft_cpu *c)
     return vector < 0 || deliver_interrupt(c, vector);
 }
 
-static bool take_step_trap(struct soft_cpu *c)
+/* The #DB that follows an instruction: a finished step, or a watched access. */
+static bool take_debug_trap(struct soft_cpu *c)
 {
+    c->debug_hits |= c->step_pending ? DR6_BS : 0;
     c->step_pending = false;
-    c->dr[6] |= 1 << 14; /* BS */
+    debug_take_hits(c);
     raise_exception(c, VEC_DB);
     return take_fault(c);
 }
@@ -84,8 +86,8 @@ static void take_init(struct soft_cpu *c)
 static bool deliver_due(struct soft_cpu *c, bool *acted)
 {
     *acted = true;
-    if (c->step_pending)
-        return take_step_trap(c);
+    if (c->step_pending || c->debug_hits)
+        return take_debug_trap(c);
     if (c->nmi && !c->nmi_blocked && c->shadow_at != c->icount) {
         c->nmi = false;
         c->nmi_blocked = true;
@@ -93,6 +95,10 @@ static bool deliver_due(struct soft_cpu *c, bool *acted)
     }
     if (c->intr && interruptible(c))
         return take_external(c);
+    if (c->debug_execute && !c->halted && !(c->eflags & FLAG_RF) && debug_execute_hit(c)) {
+        raise_exception(c, VEC_DB);
+        return take_fault(c);
+    }
     *acted = false;
     return true;
 }
@@ -121,13 +127,15 @@ static bool attend(struct soft_cpu *c, int64_t *budget, enum vcpu_stop *stop)
     if (c->halted)
         return false;
     *budget = (int64_t)(c->limit - c->icount);
-    /* In the shadow of STI or MOV SS, or single-stepping: look again after one instruction. */
+    /* In the shadow of STI or MOV SS, single-stepping, or among breakpoints: look again after one
+     * instruction. */
     bool shadow = c->shadow_at == c->icount && (c->intr || c->nmi);
-    if (shadow || (c->eflags & FLAG_TF)) {
+    if (shadow || (c->eflags & FLAG_TF) || c->debug_execute) {
         c->step_pending = c->eflags & FLAG_TF;
         *budget = 1;
         soft_recheck(c);
     }
+    c->eflags &= ~(uint64_t)FLAG_RF; /* it holds for one instruction */
     return true;
 }
 
@@ -157,6 +165,7 @@ static void finish_insn(struct soft_cpu *c, const struct insn *i, int status)
     case X_FAULT:
         leave_block(c, i, false);
         c->step_pending = false;
+        c->debug_hits = 0;
         if (!take_fault(c)) {
             c->shut_down = true;
             soft_recheck(c);

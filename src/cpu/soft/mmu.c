@@ -272,6 +272,9 @@ static int tlb_fill(struct soft_cpu *c, uint64_t va, int access, bool user, stru
         if (access == ACCESS_WRITE)
             e.tag[ACCESS_WRITE] = page | TLB_IO;
     }
+    if (UNLIKELY(c->debug_data) && debug_watches_page(c, va))
+        for (unsigned n = 0; n < 2; n++)
+            e.tag[n] |= TLB_WATCH; /* leaves TLB_INVALID as it is */
     *tlb_slot(c->tlbs[user], va) = e;
     return 0;
 }
@@ -362,6 +365,8 @@ static int device_store(struct soft_cpu *c, uint64_t gpa, unsigned size, uint64_
 int io_in(struct soft_cpu *c, uint16_t port, unsigned size, uint64_t *v)
 {
     c->stats.exits_pio++;
+    if (UNLIKELY(c->debug_io))
+        debug_io_access(c, port, size);
     enter_device(c);
     address_space_load(c->vcpu.machine->io, port, size, v);
     return leave_device(c);
@@ -370,6 +375,8 @@ int io_in(struct soft_cpu *c, uint16_t port, unsigned size, uint64_t *v)
 int io_out(struct soft_cpu *c, uint16_t port, unsigned size, uint64_t v)
 {
     c->stats.exits_pio++;
+    if (UNLIKELY(c->debug_io))
+        debug_io_access(c, port, size);
     enter_device(c);
     address_space_store(c->vcpu.machine->io, port, size, v);
     return leave_device(c);
@@ -408,7 +415,7 @@ static int resolve_both(struct soft_cpu *c, uint64_t va, int access, bool user, 
     return st ? st : resolve(c, next_page(c, va), access, user, &t[1]);
 }
 
-int mmu_load_slow(struct soft_cpu *c, uint64_t va, unsigned size, uint64_t *v, bool user)
+static int load_any(struct soft_cpu *c, uint64_t va, unsigned size, uint64_t *v, bool user)
 {
     struct target t[2];
     if (!long_mode(c))
@@ -431,7 +438,7 @@ int mmu_load_slow(struct soft_cpu *c, uint64_t va, unsigned size, uint64_t *v, b
     return st;
 }
 
-int mmu_store_slow(struct soft_cpu *c, uint64_t va, unsigned size, uint64_t v, bool user)
+static int store_any(struct soft_cpu *c, uint64_t va, unsigned size, uint64_t v, bool user)
 {
     struct target t[2];
     if (!long_mode(c))
@@ -452,6 +459,25 @@ int mmu_store_slow(struct soft_cpu *c, uint64_t va, unsigned size, uint64_t v, b
     return st;
 }
 
+/* A watched access has happened: the loop must look at what it hit. */
+static int watched(struct soft_cpu *c, uint64_t va, unsigned size, bool write, int st)
+{
+    if (LIKELY(!c->debug_data) || st < 0)
+        return st;
+    debug_data_access(c, va, size, write);
+    return c->debug_hits ? X_BREAK : st;
+}
+
+int mmu_load_slow(struct soft_cpu *c, uint64_t va, unsigned size, uint64_t *v, bool user)
+{
+    return watched(c, va, size, false, load_any(c, va, size, v, user));
+}
+
+int mmu_store_slow(struct soft_cpu *c, uint64_t va, unsigned size, uint64_t v, bool user)
+{
+    return watched(c, va, size, true, store_any(c, va, size, v, user));
+}
+
 int mmu_probe_write(struct soft_cpu *c, uint64_t va, unsigned size)
 {
     struct target t[2];
@@ -468,7 +494,7 @@ uint8_t *mmu_host(struct soft_cpu *c, uint64_t va, int access, int *status)
     *status = resolve(c, va, access, is_user(c), &t);
     if (*status)
         return NULL;
-    return t.code ? NULL : t.host;
+    return t.code || (c->debug_data && debug_watches_page(c, va)) ? NULL : t.host;
 }
 
 bool mmu_translate_quiet(struct soft_cpu *c, uint64_t va, uint64_t *gpa)

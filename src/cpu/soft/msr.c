@@ -281,8 +281,11 @@ int write_cr4(struct soft_cpu *c, uint64_t v)
     if (paging && (c->cr0 & CR0_PG) && (v & CR4_PAE) && !long_mode(c) &&
         !mmu_load_pdptrs(c, c->cr3))
         return raise_error(c, VEC_GP, 0);
+    bool debug = (v ^ c->cr4) & CR4_DE;
     c->cr4 = v;
     if (paging)
         mmu_flush(c);
+    if (debug)
+        debug_registers_changed(c);
     return 0;
 }

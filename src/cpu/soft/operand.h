@@ -220,6 +220,16 @@ static inline int rm_store_rmw(struct soft_cpu *c, const struct insn *i, unsigne
     return 0;
 }
 
+/* No interrupts until the next instruction is through: STI, MOV SS, POP SS. Of several in a row only the first
+ * has this effect. */
+static inline void cast_shadow(struct soft_cpu *c)
+{
+    uint64_t now = soft_icount(c);
+    if (c->shadow_at != now)
+        c->shadow_at = now + 1;
+    soft_recheck(c);
+}
+
 /* ---- the stack ---- */
 
 static ALWAYS_INLINE unsigned stack_size(const struct soft_cpu *c)

@@ -52,6 +52,8 @@ void soft_init(struct soft_cpu *c)
     memset(c->dr, 0, sizeof c->dr);
     c->dr[6] = 0xffff0ff0;
     c->dr[7] = 0x400;
+    c->debug_hits = 0;
+    debug_registers_changed(c);
     c->nmi = c->nmi_blocked = c->halted = c->shut_down = c->step_pending = false;
     c->shadow_at = UINT64_MAX;
     c->wait_sipi = !c->vcpu.port->bootstrap;

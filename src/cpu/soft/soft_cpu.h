@@ -168,6 +168,7 @@ enum {
     /* Low bits of a tag: such an entry never matches on the fast path. */
     TLB_CODE = 1, /* writes: the page holds decoded code */
     TLB_IO = 2,   /* not plain memory */
+    TLB_WATCH = 4, /* a debug register watches the page */
 };
 #define TLB_INVALID UINT64_MAX
 
@@ -259,7 +260,10 @@ struct soft_cpu {
     uint8_t sipi_vector;
     uint64_t shadow_at; /* no interrupts while icount is this: STI, MOV SS */
     bool shut_down;
-    bool step_pending; /* TF was set when the instruction began: #DB follows it */
+    /* Debug registers: see debug.c. */
+    bool step_pending;    /* TF was set when the instruction began: #DB follows it */
+    bool debug_execute, debug_data, debug_io; /* what kinds are armed */
+    unsigned debug_hits;  /* bits of DR6 for the #DB after this instruction */
 
     /* FPU */
     struct x87 fpu;
@@ -368,6 +372,20 @@ int segment_check(struct soft_cpu *c, unsigned seg, uint64_t off, unsigned size,
 /* POPF. X_BREAK or X_FAULT. */
 int pop_flags(struct soft_cpu *c, unsigned size);
 int check_io_permission(struct soft_cpu *c, uint16_t port, unsigned size);
+
+/* ---- debug.c ---- */
+
+enum { DR6_BD = 1 << 13, DR6_BS = 1 << 14 };
+/* DR0-DR3, DR7 or CR4.DE have changed. */
+void debug_registers_changed(struct soft_cpu *c);
+bool debug_watches_page(const struct soft_cpu *c, uint64_t va);
+/* Note hits of an access; the #DB comes after the instruction. */
+void debug_data_access(struct soft_cpu *c, uint64_t va, unsigned size, bool write);
+void debug_io_access(struct soft_cpu *c, uint16_t port, unsigned size);
+/* Is there a breakpoint on the instruction at rip? Then DR6 says so, and #DB is a fault. */
+bool debug_execute_hit(struct soft_cpu *c);
+/* Move c->debug_hits to DR6: #DB is being delivered. */
+void debug_take_hits(struct soft_cpu *c);
 
 /* ---- msr.c, cpuid.c ---- */
 

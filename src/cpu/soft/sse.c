@@ -247,9 +247,6 @@ static int masked_store(struct soft_cpu *c, const struct insn *i, const uint8_t 
     at.index = REG_NONE;
     at.scale = 0;
     at.disp = 0;
-    /* Without ModRM memory the decoder has seen no segment override: DS is right but for FS and GS.
-     */
-    at.seg = SEG_DS;
     if (!code64(c) || insn_asize(i) != 8)
         at.flags |= INSN_EA_SLOW;
     uint64_t va;

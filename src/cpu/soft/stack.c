@@ -137,9 +137,7 @@ int op_pop_seg(struct soft_cpu *c, const struct insn *i)
         c->r[RSP] = sp;
         return st2;
     }
-    if (seg == SEG_SS) {
-        c->shadow_at = soft_icount(c) + 1;
-        soft_recheck(c);
-    }
+    if (seg == SEG_SS)
+        cast_shadow(c);
     return X_BREAK;
 }

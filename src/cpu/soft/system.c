@@ -42,8 +42,7 @@ int op_sti(struct soft_cpu *c, const struct insn *i)
         return raise_error(c, VEC_GP, 0);
     if (!(c->eflags & FLAG_IF)) {
         c->eflags |= FLAG_IF;
-        c->shadow_at = soft_icount(c) + 1;
-        soft_recheck(c);
+        cast_shadow(c);
     }
     return X_BREAK;
 }
@@ -62,10 +61,8 @@ int op_mov_to_seg(struct soft_cpu *c, const struct insn *i)
     int st2 = load_segment(c, seg, (uint16_t)v);
     if (st2)
         return st2;
-    if (seg == SEG_SS) {
-        c->shadow_at = soft_icount(c) + 1;
-        soft_recheck(c);
-    }
+    if (seg == SEG_SS)
+        cast_shadow(c);
     return X_BREAK;
 }
 
@@ -253,7 +250,7 @@ int op_lar(struct soft_cpu *c, const struct insn *i)
         ok = (long_mode(c) ? in_long : legacy) >> type & 1;
     }
     if (ok)
-        reg_set(c, i->rm, i->size, desc >> 32 & 0x00ffff00);
+        reg_set(c, i->rm, i->size, desc >> 32 & 0x00f0ff00);
     return answer(c, ok) | st;
 }
 
@@ -406,7 +403,8 @@ static int debug_register(struct soft_cpu *c, const struct insn *i, unsigned *n)
     if (*n > 7)
         return raise_exception(c, VEC_UD);
     if (c->dr[7] & 1 << 13) { /* GD */
-        c->dr[6] |= 1 << 13;
+        c->dr[6] |= DR6_BD;
+        c->dr[7] &= ~(1ULL << 13);
         return raise_exception(c, VEC_DB);
     }
     return 0;
@@ -435,6 +433,8 @@ int op_mov_to_dr(struct soft_cpu *c, const struct insn *i)
     else if (n == 7)
         v = (v & 0xffff2bff) | 0x400;
     c->dr[n] = v;
+    if (n != 6)
+        debug_registers_changed(c);
     return X_BREAK;
 }
 
