@@ -123,11 +123,11 @@ void vm_free(struct vm *vm)
         free(port);
     }
     vm->vcpu_count = 0;
+    if (vm->accel)
+        vm->backend->close(vm->accel);
     if (vm->teardown)
         vm->teardown(vm->teardown_opaque);
     machine_fini(&vm->machine);
-    if (vm->accel)
-        vm->backend->close(vm->accel);
     vm_time_fini(vm);
     net_free(vm->net);
     clock_fini(&vm->machine.virtual);
