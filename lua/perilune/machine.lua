@@ -53,10 +53,28 @@ local common_place = "perilune"
 
 local definition_keys = { "name", "desc", "extends", "props", "build", "post", "nic" }
 
+local loading -- the file that is being loaded, for messages
+
+--- "file:line" of the call of machine.define. `return machine.define { ... }` is a tail call, which leaves no trace of
+-- its line: then it is looked up in the file.
+local function place_of_definition()
+    local info = debug.getinfo(3, "Sl")
+    if not debug.getinfo(2, "t").istailcall and info.currentline > 0 then
+        return ("%s:%d"):format(info.short_src, info.currentline)
+    end
+    local number = 0
+    for line in io.lines(loading or "/dev/null") do
+        number = number + 1
+        if line:find("machine.define", 1, true) then
+            return ("%s:%d"):format(loading, number)
+        end
+    end
+    return loading or "(a definition)"
+end
+
 --- Declare a machine. Returns its definition, which is what a definition file returns.
 function M.define(spec)
-    local info = debug.getinfo(2, "Sl")
-    local where = ("%s:%d"):format(info.short_src, info.currentline)
+    local where = place_of_definition()
     local function wrong(text)
         util.fail(("%s: %s"):format(where, text))
     end
@@ -126,26 +144,24 @@ end
 
 -- ---- finding ----
 
-local function machine_dirs()
+local function user_dirs()
     local dirs = {}
     for dir in (core.user_path or ""):gmatch("[^:]+") do
         dirs[#dirs + 1] = dir
-        dirs[#dirs + 1] = dir .. "/machines"
-    end
-    for _, dir in ipairs(core.dirs) do
-        dirs[#dirs + 1] = dir .. "/machines"
     end
     return dirs
 end
 
---- { name = path } of the definitions that can be given by name; the first in the path of search wins.
+--- { name = path } of the definitions in the directories called machines; the first in the path of search wins.
 function M.available()
     local found = {}
-    for _, dir in ipairs(machine_dirs()) do
-        for _, file in ipairs(util.list_dir(dir)) do
-            local name = file:match("^([%w_-]+)%.lua$")
-            if name and not found[name] then
-                found[name] = dir .. "/" .. file
+    for _, list in ipairs { user_dirs(), core.dirs } do
+        for _, dir in ipairs(list) do
+            for _, file in ipairs(util.list_dir(dir .. "/machines")) do
+                local name = file:match("^([%w_-]+)%.lua$")
+                if name and not found[name] then
+                    found[name] = dir .. "/machines/" .. file
+                end
             end
         end
     end
@@ -158,6 +174,12 @@ local function find(name)
             util.fail(('there is no machine definition "%s"'):format(name), { property = "machine" })
         end
         return name
+    end
+    for _, dir in ipairs(user_dirs()) do
+        local path = ("%s/%s.lua"):format(dir, name)
+        if util.file_exists(path) then
+            return path
+        end
     end
     local found = M.available()
     if not found[name] then
@@ -181,7 +203,15 @@ function M.load(name)
     if not chunk then
         util.fail(problem, { property = "machine" })
     end
-    local def = chunk()
+    local outer = loading
+    loading = path
+    local ok, def = xpcall(chunk, function(e)
+        return type(e) == "string" and debug.traceback(e, 2) or e
+    end)
+    loading = outer
+    if not ok then
+        error(def, 0)
+    end
     if getmetatable(def) ~= Definition then
         util.fail(("%s: a machine definition ends with: return machine.define { ... }"):format(path),
             { property = "machine" })

@@ -11,7 +11,7 @@ static void pause_vm(void *opaque, const char *why)
 {
     struct script_vm *svm = opaque;
     if (svm->vm && vm_state(svm->vm) == VM_RUNNING)
-        vm_pause(svm->vm, why);
+        vm_pause(svm->vm, "script error"); /* what it was has been reported */
 }
 
 static void abort_vm(void *opaque, const char *why, int status)

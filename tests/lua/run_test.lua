@@ -1,0 +1,126 @@
+-- Running programs from scripts: registers, ends of a run, resets, what hooks may do.
+local check = require "check"
+
+local equal, raises = check.equal, check.raises
+
+--- Real-mode code at 0x1000 of machine "minimal". Returns its vm.
+local function program(code, options)
+    options = options or {}
+    options.serial = options.serial or "ring"
+    local vm = perilune.machine("minimal", options)
+    vm:on_reset(function()
+        vm.memory:write_bytes(0x1000, code)
+        local cpu = vm.cpus[1]
+        cpu.cs, cpu.cs_base, cpu.rip = 0, 0, 0x1000
+    end)
+    vm:reset()
+    return vm
+end
+
+local OUT_SERIAL = "\xba\xf8\x03" -- mov dx, 0x3f8
+local function say(c)
+    return "\xb0" .. c .. "\xee" -- mov al, c; out dx, al
+end
+local EXIT = "\xb0\x03\xe6\xf4" -- mov al, 3; out 0xf4, al
+local SPIN = "\xeb\xfe"
+
+check.case("a program says something and ends", function()
+    local vm = program(OUT_SERIAL .. say "H" .. say "i" .. EXIT .. SPIN)
+    equal(vm.cpus[1].rip, 0x1000)
+    equal(vm:run(), vm)
+    equal(vm.state, "ended")
+    equal(vm.exit_reason, "debug-exit")
+    equal(vm.exit_status, 7)
+    equal(vm:chardevs()[1]:read(), "Hi")
+    equal(vm.cpus[1].rax & 0xff, 3)
+    equal(vm:stats().instructions > 5, true)
+    equal(vm.instructions, vm:stats().instructions)
+    local data = perilune.stats(vm)
+    equal(data.exit_reason, "debug-exit")
+    equal(data.exits.pio, 3)
+    vm:close()
+end)
+
+check.case("the same run twice is the same", function()
+    local function once()
+        local vm = program(OUT_SERIAL .. say "H" .. EXIT .. SPIN, { idle = "warp" })
+        vm:run()
+        local n, hash = vm.instructions, vm:ram_sha256()
+        vm:close()
+        return n, hash
+    end
+    local n1, h1 = once()
+    local n2, h2 = once()
+    equal(n1, n2)
+    equal(h1, h2)
+end)
+
+check.case("a script stops a program that does not end", function()
+    local uv = require "luv"
+    local vm = program(SPIN)
+    local timer = uv.new_timer()
+    timer:start(50, 0, function()
+        timer:close()
+        raises("waits, and a hook may not", vm.run, vm)
+        vm:pause("enough")
+    end)
+    vm:run()
+    equal(vm.state, "paused")
+    equal(vm.pause_reason, "enough")
+    equal(vm.cpus[1].rip, 0x1000)
+    vm.cpus[1].rip = 0x1000 + #SPIN
+    vm.memory:write_bytes(0x1000 + #SPIN, EXIT)
+    vm:run()
+    equal(vm.exit_status, 7)
+    vm:close()
+end)
+
+check.case("a hook that raises pauses the machine and is reported once", function()
+    local vm = program(OUT_SERIAL .. say "H" .. say "i" .. SPIN)
+    local calls = 0
+    vm:chardevs()[1]:on_output(function()
+        calls = calls + 1
+        error("expected: raised on purpose")
+    end)
+    vm:run()
+    equal(vm.state, "paused")
+    equal(vm.pause_reason, "script error")
+    equal(calls >= 1, true)
+    vm:close()
+end)
+
+check.case("a hook may end the run", function()
+    local vm = program(OUT_SERIAL .. say "H" .. SPIN)
+    vm:chardevs()[1]:on_output(function()
+        vm:stop("heard it", 12)
+    end)
+    vm:run()
+    equal(vm.exit_reason, "heard it")
+    equal(vm.exit_status, 12)
+    vm:close()
+end)
+
+check.case("registers", function()
+    local vm = program(SPIN)
+    local cpu = vm.cpus[1]
+    cpu.r15 = -2
+    equal(cpu.r15, -2)
+    equal(cpu.cr0 & 1, 0)
+    equal(cpu:translate(0x1234), 0x1234)
+    equal(cpu:read(0x1000, 2), SPIN)
+    raises('did you mean "rflags"', function()
+        return cpu.rflag
+    end)
+    vm:close()
+end)
+
+check.case("an error in the reset step is the script's to handle", function()
+    local vm = program(SPIN)
+    vm:on_reset(function()
+        error("expected: reset refused")
+    end)
+    raises("reset refused", vm.reset, vm)
+    vm:close()
+end)
+
+check.finish()
