@@ -8,7 +8,7 @@
 
 enum {
     MSR_P5_MC_ADDR = 0x0, MSR_P5_MC_TYPE = 0x1, MSR_TSC = 0x10, MSR_PLATFORM_ID = 0x17, MSR_APIC_BASE = 0x1b,
-    MSR_FEATURE_CONTROL = 0x3a, MSR_TSC_ADJUST = 0x3b, MSR_BIOS_UPDT_TRIG = 0x79,
+    MSR_FEATURE_CONTROL = 0x3a, MSR_MISC_FEATURES = 0x140, MSR_TSC_ADJUST = 0x3b, MSR_BIOS_UPDT_TRIG = 0x79,
     MSR_BIOS_SIGN_ID = 0x8b, MSR_SMI_COUNT = 0x34, MSR_PLATFORM_INFO = 0xce, MSR_MTRRCAP = 0xfe, MSR_SYSENTER_CS = 0x174,
     MSR_SYSENTER_ESP = 0x175, MSR_SYSENTER_EIP = 0x176, MSR_MCG_CAP = 0x179,
     MSR_MCG_STATUS = 0x17a, MSR_MISC_ENABLE = 0x1a0, MSR_MTRR_PHYS0 = 0x200,
@@ -130,6 +130,7 @@ bool msr_read(struct soft_cpu *c, uint32_t index, uint64_t *v)
         return true;
     case MSR_PLATFORM_ID: case MSR_MCG_CAP: case MSR_MCG_STATUS: case MSR_P5_MC_ADDR:
     case MSR_P5_MC_TYPE: case MSR_APIC_BASE: case MSR_PLATFORM_INFO: case MSR_SMI_COUNT:
+    case MSR_MISC_FEATURES:
         *v = 0;
         return true;
     default:
@@ -204,6 +205,8 @@ bool msr_write(struct soft_cpu *c, uint32_t index, uint64_t v)
     case MSR_BIOS_SIGN_ID: case MSR_BIOS_UPDT_TRIG: case MSR_MCG_STATUS: case MSR_P5_MC_ADDR:
     case MSR_P5_MC_TYPE: case MSR_PLATFORM_INFO:
         return true;
+    case MSR_MISC_FEATURES:
+        return v == 0; /* none of them is there */
     default:
         log_guest("cpu", "write of %#llx to unknown MSR %#x at %#llx: #GP", (unsigned long long)v,
                   index, (unsigned long long)c->r[REG_RIP]);
