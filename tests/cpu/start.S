@@ -23,6 +23,7 @@ start:
     cli
     cld
     mov $stack_top, %esp
+    mov %ebx, start_info
     mov $0xff, %al /* no interrupts from what firmware left running */
     out %al, $0x21
     out %al, $0xa1
@@ -365,7 +366,7 @@ hex_buffer: .fill 17, 1, 0
 
     .balign 8
     .globl exc_vector, exc_error, exc_rip, exc_cs, exc_flags, exc_rsp, exc_ss, exc_cr2, exc_frame
-    .globl exc_count, exc_resume, exc_resume_rsp, armed_check, armed_line, seen_flags, on_tcg
+    .globl exc_count, exc_resume, exc_resume_rsp, armed_check, armed_line, seen_flags, on_tcg, start_info
 exc_vector:     .quad 0
 exc_error:      .quad 0
 exc_rip:        .quad 0
@@ -382,6 +383,7 @@ armed_check:    .quad 0
 armed_line:     .quad 0
 seen_flags:     .quad 0
 on_tcg:         .quad 0
+start_info:     .quad 0 /* hvm_start_info, what the PVH loader tells */
 
     .bss
     .balign 4096
