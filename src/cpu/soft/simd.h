@@ -10,7 +10,8 @@
 #include "cpu/soft/fpu.h"
 #include "cpu/soft/opcodes.h"
 
-/* Compute `*d`, which holds the destination's old value, from `*s` (the upper part of a short operand is zero). `arg`: see below. */
+/* Compute `*d`, which holds the destination's old value, from `*s` (the upper part of a short operand is zero);
+ * they may be the same register. `arg`: see below. */
 typedef void simd_fn(union vec128 *d, const union vec128 *s, unsigned arg);
 
 static inline unsigned simd_imm(unsigned arg)

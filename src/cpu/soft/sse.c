@@ -153,45 +153,63 @@ static unsigned make_arg(const struct insn *i)
     return (uint8_t)i->imm | (unsigned)i->size << 8 | (i->flags & INSN_MEM ? SIMD_ARG_MEM : 0);
 }
 
+/* Where an operand is: XMM registers are worked on in place, others in `*copy`. */
+static union vec128 *register_operand(struct soft_cpu *c, unsigned kind, unsigned n, unsigned size,
+                                      union vec128 *copy)
+{
+    if (LIKELY(kind == SIMD_XMM))
+        return &c->xmm[n];
+    read_register(c, kind, n, size, copy);
+    return copy;
+}
+
 /* From reg to the r/m operand. A function computes the whole register that results; memory gets its
  * low end. */
 static int run_store(struct soft_cpu *c, const struct insn *i, const struct simd_op *op)
 {
-    union vec128 s, d = { 0 };
-    unsigned size = op->msize ? op->msize : i->size;
-    bool mem = i->flags & INSN_MEM;
-    read_register(c, op->src, i->reg, i->size, &s);
-    if (!mem)
-        read_register(c, op->dst, i->rm, i->size, &d);
-    op->fn(&d, &s, make_arg(i));
-    if (!mem) {
+    union vec128 s_copy, d_copy = { 0 };
+    const union vec128 *s = register_operand(c, op->src, i->reg, i->size, &s_copy);
+    if (!(i->flags & INSN_MEM)) {
+        union vec128 *d = register_operand(c, op->dst, i->rm, i->size, &d_copy);
+        op->fn(d, s, make_arg(i));
         /* Elements narrower than 32 bits are extended with zeros. */
-        write_register(c, op->dst, i->rm, i->size, &d);
+        if (op->dst != SIMD_XMM)
+            write_register(c, op->dst, i->rm, i->size, d);
         return 0;
     }
+    unsigned size = op->msize ? op->msize : i->size;
+    op->fn(&d_copy, s, make_arg(i));
     if (size == 16)
-        return store_16(c, i, op->flags & SIMD_UNALIGNED, &d);
-    return mem_store(c, i, size, d.u64[0]);
+        return store_16(c, i, op->flags & SIMD_UNALIGNED, &d_copy);
+    return mem_store(c, i, size, d_copy.u64[0]);
 }
 
 /* From the r/m operand to reg; of the immediate shifts, from the r/m operand to itself. */
 static int run_load(struct soft_cpu *c, const struct insn *i, const struct simd_op *op)
 {
-    union vec128 s, d;
-    unsigned reg = op->flags & SIMD_RM_DST ? i->rm : i->reg;
-    int st = simd_load_rm(c, i, op->src, op->msize ? op->msize : i->size,
-                          op->flags & SIMD_UNALIGNED, &s);
+    union vec128 s_copy, d_copy;
+    const union vec128 *s = &s_copy;
+    int st = 0;
+    if (i->flags & INSN_MEM)
+        st = simd_load_rm(c, i, op->src, op->msize ? op->msize : i->size,
+                          op->flags & SIMD_UNALIGNED, &s_copy);
+    else
+        s = register_operand(c, op->src, i->rm, i->size, &s_copy);
     if (UNLIKELY(st < 0))
         return st;
-    read_register(c, op->dst == SIMD_FLAGS ? SIMD_XMM : op->dst, reg, i->size, &d);
-    if (op->flags & SIMD_FP) {
-        int raised = simd_run_fp(c, op->fn, &d, &s, make_arg(i));
-        if (UNLIKELY(raised < 0))
-            return raised;
-    } else {
-        op->fn(&d, &s, make_arg(i));
-    }
-    write_register(c, op->dst, reg, i->size, &d);
+
+    unsigned reg = op->flags & SIMD_RM_DST ? i->rm : i->reg;
+    union vec128 *d = &d_copy;
+    if (op->dst == SIMD_FLAGS)
+        d_copy = c->xmm[reg]; /* the first operand of a comparison */
+    else
+        d = register_operand(c, op->dst, reg, i->size, &d_copy);
+    if (!(op->flags & SIMD_FP))
+        op->fn(d, s, make_arg(i));
+    else if (UNLIKELY(simd_run_fp(c, op->fn, d, s, make_arg(i)) < 0))
+        return X_FAULT;
+    if (op->dst != SIMD_XMM)
+        write_register(c, op->dst, reg, i->size, d);
     return st;
 }
 
