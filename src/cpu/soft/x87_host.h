@@ -4,17 +4,25 @@
  * the host: they are read and cleared before any other instruction could report them. So every result, the scaled ones of unmasked
  * overflow included, is the hardware's.
  *
- * All functions take the guest's control word and return the host's status word after the operation. */
+ * All functions take x87_control() and return the host's status word after the operation. */
 #pragma once
 
 #include "cpu/soft/fpu.h"
 
+/* The guest's control word, with exceptions `masked` in addition. In the upper half, the flags that the host may be left
+ * with from earlier operations: those that the guest has too, as long as it masks all. */
+static inline uint32_t x87_control(const struct soft_cpu *c, unsigned masked)
+{
+    bool all = (c->fpu.cw & FSW_EXCEPTIONS) == FSW_EXCEPTIONS;
+    return c->fpu.cw | masked | (all ? (uint32_t)(c->fpu.sw & FSW_EXCEPTIONS) << 16 : 0);
+}
+
 /* `*a` is ST(0), `b` the other operand. */
-typedef uint16_t x87_binary_fn(uint16_t cw, struct f80 *a, const void *b);
+typedef uint16_t x87_binary_fn(uint32_t control, struct f80 *a, const void *b);
 /* `*a` is ST(0), `*b` ST(1); results in the same places, should the operation push. */
-typedef uint16_t x87_stack_fn(uint16_t cw, struct f80 *a, struct f80 *b);
-typedef uint16_t x87_load_fn(uint16_t cw, struct f80 *a, const void *mem);
-typedef uint16_t x87_store_fn(uint16_t cw, const struct f80 *a, void *mem);
+typedef uint16_t x87_stack_fn(uint32_t control, struct f80 *a, struct f80 *b);
+typedef uint16_t x87_load_fn(uint32_t control, struct f80 *a, const void *mem);
+typedef uint16_t x87_store_fn(uint32_t control, const struct f80 *a, void *mem);
 
 /* By kind of the second operand, and by the operation as ModRM.reg numbers it. */
 enum { X87_REG, X87_F32, X87_F64, X87_I16, X87_I32, X87_KINDS };

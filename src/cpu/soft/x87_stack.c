@@ -106,7 +106,8 @@ void x87_load(struct soft_cpu *c, x87_load_fn *fn, const void *mem)
     struct f80 v;
     if (!is_empty(c, 7))
         st_push(c, &indefinite);
-    else if (commit(c, fn(c->fpu.cw, &v, mem), 0, FSW_IE))
+    /* A denormal is pushed even when it raises: hosts differ in that, so let them see it masked. */
+    else if (commit(c, fn(x87_control(c, FSW_DE), &v, mem), 0, FSW_IE))
         st_push_raw(c, &v);
 }
 
@@ -143,7 +144,7 @@ int x87_store_memory(struct soft_cpu *c, const struct insn *i, x87_store_fn *fn,
     bool empty = is_empty(c, 0);
     struct f80 v = empty ? indefinite : st_get(c, 0);
     uint8_t bytes[16];
-    unsigned sw = fn(empty ? FCW_INIT : c->fpu.cw, &v, bytes);
+    unsigned sw = fn(empty ? FCW_INIT : x87_control(c, 0), &v, bytes);
     unsigned fatal = empty ? FSW_IE : sw & FATAL_MEM;
     int st = 0;
     if (!(fatal & ~c->fpu.cw)) {
@@ -161,7 +162,7 @@ int x87_store_memory(struct soft_cpu *c, const struct insn *i, x87_store_fn *fn,
 }
 
 /* FSTP m80: every bit as it is. */
-uint16_t x87_fst_f80(uint16_t cw, const struct f80 *a, void *mem)
+uint16_t x87_fst_f80(uint32_t control, const struct f80 *a, void *mem)
 {
     memcpy(mem, a, 10);
     return 0;
@@ -178,7 +179,7 @@ static void compare(struct soft_cpu *c, x87_binary_fn *fn, const void *b, bool e
             x87_set_condition(c, FSW_C0 | FSW_C2 | FSW_C3, FSW_CONDITION);
     } else {
         struct f80 a = st_get(c, 0);
-        done = commit(c, fn(c->fpu.cw, &a, b), FSW_CONDITION, FATAL_REG);
+        done = commit(c, fn(x87_control(c, FSW_EXCEPTIONS), &a, b), FSW_CONDITION, FATAL_REG);
     }
     for (unsigned k = 0; done && k < pops; k++)
         x87_pop(c);
@@ -198,7 +199,7 @@ void x87_compare_to_flags(struct soft_cpu *c, x87_binary_fn *fn, unsigned n, boo
         unmasked = stack_fault(c, false) ? 0 : FSW_IE;
     } else {
         struct f80 a = st_get(c, 0), b = st_get(c, n);
-        sw = fn(c->fpu.cw, &a, &b);
+        sw = fn(x87_control(c, FSW_EXCEPTIONS), &a, &b);
         unmasked = sw & ~c->fpu.cw & FATAL_REG;
         c->fpu.sw |= sw & FSW_EXCEPTIONS; /* C1 stays, unlike with FCOM */
         fpu_update_es(c);
@@ -218,7 +219,7 @@ void x87_arith_reg(struct soft_cpu *c, unsigned op, unsigned dst, unsigned src, 
         done = underflow_to(c, dst);
     } else {
         struct f80 a = st_get(c, dst), b = st_get(c, src);
-        done = commit(c, x87_arith[X87_REG][op](c->fpu.cw, &a, &b), 0, FATAL_REG);
+        done = commit(c, x87_arith[X87_REG][op](x87_control(c, 0), &a, &b), 0, FATAL_REG);
         if (done)
             st_set(c, dst, &a);
     }
@@ -242,7 +243,7 @@ int x87_arith_memory(struct soft_cpu *c, const struct insn *i, unsigned kind, un
         underflow_to(c, 0);
     } else {
         struct f80 a = st_get(c, 0);
-        if (commit(c, fn(c->fpu.cw, &a, &v), 0, FATAL_REG))
+        if (commit(c, fn(x87_control(c, 0), &a, &v), 0, FATAL_REG))
             st_set(c, 0, &a);
     }
     return st;
@@ -343,7 +344,8 @@ void x87_stack_op(struct soft_cpu *c, unsigned op)
         return;
     }
     struct f80 a = st_get(c, 0), b = two ? st_get(c, 1) : (struct f80){ 0, 0 };
-    unsigned sw = x87_stack_ops[op](c->fpu.cw, &a, &b);
+    unsigned sw =
+        x87_stack_ops[op](x87_control(c, shape == SHAPE_TEST ? FSW_EXCEPTIONS : 0), &a, &b);
     unsigned conditions = conditions_of(op);
     if (shape == SHAPE_KEEP2 && ((a.se & 0x7fff) == 0x7fff || sw & ~c->fpu.cw & FATAL_REG))
         conditions &= FSW_C2; /* FPREM that has no quotient */
