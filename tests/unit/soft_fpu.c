@@ -450,16 +450,18 @@ static void build_simd(struct form *f, const struct opcode *row, unsigned map, u
         put(f, 0x66);
     if (prefix != PREFIX_NONE)
         put(f, prefixes[prefix]);
+    bool memory = row->flags & OPF_MEM || (!(row->flags & OPF_REG) && below(3) == 0);
     bool rex = (row->size == S_Y || gpr_source) && below(2);
     if (rex)
         put(f, 0x48);
+    else if (row->size == S_V && row->form != F_NONE && !gpr_source && below(2))
+        put(f, (uint8_t)(0x40 | (below(8) & (memory ? 6 : 7)))); /* XMM8-15; MMX has but 8 */
     put(f, 0x0f);
     if (map > 1)
         put(f, map == 2 ? 0x38 : 0x3a);
     put(f, opcode);
     if (row->form == F_NONE)
         return;
-    bool memory = row->flags & OPF_MEM || (!(row->flags & OPF_REG) && below(3) == 0);
     unsigned reg = group_reg >= 0 ? (unsigned)group_reg : below(4);
     unsigned rm = below(gpr_source && row->size == S_B && !rex ? 8 : 4);
     put(f, (uint8_t)(reg << 3 | (memory ? 0x06 : 0xc0 | rm)));
