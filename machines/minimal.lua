@@ -1,6 +1,7 @@
 -- The smallest machine that can say something: RAM, a serial port and a port that ends the run.
 --
--- For programs that need no more: tests, experiments, first steps. There are no timers and no interrupts.
+-- For programs that need no more: tests, experiments, first steps. There are no timers and no
+-- interrupts.
 return machine.define {
     name = "minimal",
     desc = "RAM, a serial port and isa-debug-exit",

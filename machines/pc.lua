@@ -1,7 +1,7 @@
 -- The PC that everybody knows: i440FX and PIIX3, wired as the boards were.
 --
--- Two interrupt systems live side by side: the 8259A pair, whose INT output reaches LINT0 of the boot cpu's local APIC,
--- and the I/O APIC. Every ISA line goes to both.
+-- Two interrupt systems live side by side: the 8259A pair, whose INT output reaches LINT0 of the
+-- boot cpu's local APIC, and the I/O APIC. Every ISA line goes to both.
 local firmware = require "perilune.boot.pc"
 
 local BELOW_4G = 0xc0000000 -- RAM beyond 3 GiB continues at 4 GiB: devices live in between
@@ -21,13 +21,16 @@ end
 
 --- The 8259A pair; the slave hangs on line 2 of the master.
 local function interrupt_controllers(m)
-    local slave = m:device("isa-i8259", { iobase = 0xa0, elcr_addr = 0x4d1, elcr_mask = 0xde, master = false })
-    local master = m:device("isa-i8259", { iobase = 0x20, elcr_addr = 0x4d0, elcr_mask = 0xf8, slave = slave })
+    local slave = m:device("isa-i8259", { iobase = 0xa0, elcr_addr = 0x4d1, elcr_mask = 0xde,
+        master = false })
+    local master = m:device("isa-i8259", { iobase = 0x20, elcr_addr = 0x4d0, elcr_mask = 0xf8,
+        slave = slave })
     slave:connect(0, master:gpio_in(CASCADE))
     return master, slave
 end
 
---- Line n of the ISA bus drives input n of the 8259As and of the I/O APIC; but the timer is on pin 2 there.
+--- Line n of the ISA bus drives input n of the 8259As and of the I/O APIC; but the timer is on pin
+-- 2 there.
 local function isa_lines(m, south, master, slave, ioapic)
     local splitter = m:device("irq-splitter", { ["num-lines"] = ISA_LINES })
     for n = 0, ISA_LINES - 1 do

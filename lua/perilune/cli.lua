@@ -53,7 +53,8 @@ local function write_stats(vm, path, started_ns)
     file:close()
 end
 
---- Signals end the run in order, so that the terminal and files are left well. Returns the signal that came, later.
+--- Signals end the run in order, so that the terminal and files are left well. Returns the signal
+-- that came, later.
 local function watch_signals(vm)
     local seen = { handles = {} }
     for _, name in ipairs { "sigint", "sigterm", "sighup" } do
@@ -86,10 +87,15 @@ local function run_script(path, args, vm)
     return chunk(table.unpack(args))
 end
 
---- Run until the machine has ended. A pause without a monitor lasts until a signal or Ctrl-a x.
+--- Run until the machine has ended. A pause without a monitor lasts until a signal or Ctrl-a x; but
+-- one that a failing hook has asked for ends the run, because nobody could go on from there.
 local function run_to_end(vm)
     vm:run()
     while vm.state == "paused" do
+        if vm.pause_reason == "script error" then
+            vm:stop("script-error", STATUS_CONFIG)
+            return
+        end
         core.log("warning", vm.name, "paused: " .. vm.pause_reason)
         vm:wait()
     end
@@ -164,14 +170,15 @@ function M.main(args)
         return status_of(chunk())
     elseif state.script_file then
         if state.uses_machine then
-            util.fail(("%s: a script makes its machines itself; to run one with this machine, use --script")
+            util.fail(("%s: a script makes its machines itself; to give it this one, use --script")
                 :format(state.script_file))
         end
         return status_of(run_script(state.script_file, state.script_args))
     elseif state.uses_machine then
         return run_machine(state)
     end
-    io.stderr:write("perilune: nothing to do: give --machine or a script; --help lists all. The interactive",
+    io.stderr:write("perilune: nothing to do: give --machine or a script; --help lists all. ",
+        "The interactive",
         " monitor is not there yet.\n")
     return STATUS_CONFIG
 end

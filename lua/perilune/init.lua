@@ -5,8 +5,8 @@ local util = require "perilune.util"
 
 local M = { version = core.version, api = 1 }
 
---- perilune.machine(name, { property = value, ... }) → vm. `name` is a machine's name, a definition's file, or a
--- definition.
+--- perilune.machine(name, { property = value, ... }) → vm. `name` is a machine's name, a
+-- definition's file, or a definition.
 M.machine = machine.create
 
 --- Declare a machine: see docs/machine.md.
@@ -19,7 +19,7 @@ end
 --- Refuse to run under a Perilune that speaks another version of the scripting interface.
 function M.require_api(n)
     if n ~= M.api then
-        util.fail(("this script is written for version %s of the scripting interface; this Perilune (%s) has %d")
+        util.fail(("the script wants version %s of the scripting interface; Perilune %s has %d")
             :format(tostring(n), M.version, M.api))
     end
 end

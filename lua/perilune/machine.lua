@@ -1,7 +1,8 @@
 --- Machine definitions: declaring them, finding them, and building machines from them.
 --
--- machine.define { name, desc, extends, props, build, post, nic } declares one; docs/machine.md shows how. `build(m, p,
--- super)` puts the parts together, `post(m, p, super)` does at every reset what firmware would do.
+-- machine.define { name, desc, extends, props, build, post, nic } declares one; docs/machine.md
+-- shows how. `build(m, p, super)` puts the parts together, `post(m, p, super)` does at every reset
+-- what firmware would do.
 local core = require "perilune.core"
 local uv = require "luv"
 local net = require "perilune.net"
@@ -30,7 +31,8 @@ M.common_props = {
     initrd = { "string", help = "initial RAM disk" },
     append = { "string", "", help = "kernel command line" },
     serial = { "list", { "null" }, help = "serial ports: stdio, null, none, ring, file:PATH" },
-    nic = { "list", { "none" }, help = "network cards: none, or user with mac=, hostfwd=, model=, dump=" },
+    nic = { "list", { "none" },
+        help = "network cards: none, or user with mac=, hostfwd=, model=, dump=" },
     netdev = { "list", {}, help = "network backends, for devices that name them" },
     device = { "list", {}, help = "further devices" },
     dump = { "list", {}, help = "packet dumps: netdev=ID,file=PATH" },
@@ -55,8 +57,8 @@ local definition_keys = { "name", "desc", "extends", "props", "build", "post", "
 
 local loading -- the file that is being loaded, for messages
 
---- "file:line" of the call of machine.define. `return machine.define { ... }` is a tail call, which leaves no trace of
--- its line: then it is looked up in the file.
+--- "file:line" of the call of machine.define. `return machine.define { ... }` is a tail call, which
+-- leaves no trace of its line: then it is looked up in the file.
 local function place_of_definition()
     local info = debug.getinfo(3, "Sl")
     if not debug.getinfo(2, "t").istailcall and info.currentline > 0 then
@@ -99,7 +101,8 @@ function M.define(spec)
         end
     end
     if not spec.build and not spec.extends then
-        wrong(('machine "%s" needs a build function, or a machine that it extends'):format(spec.name))
+        wrong(('machine "%s" needs a build function, or a machine that it extends')
+            :format(spec.name))
     end
     local own = spec.props or {}
     for _, name in ipairs(util.sorted_keys(own)) do
@@ -126,8 +129,8 @@ function M.define(spec)
     }, Definition)
 end
 
---- Run a step of a definition; its last argument runs the parent's. Returns the step's result, and whether there was
--- one to run.
+--- Run a step of a definition; its last argument runs the parent's. Returns the step's result, and
+-- whether there was one to run.
 local function step(def, name, ...)
     while def and not def.spec[name] do
         def = def.parent
@@ -152,7 +155,8 @@ local function user_dirs()
     return dirs
 end
 
---- { name = path } of the definitions in the directories called machines; the first in the path of search wins.
+--- { name = path } of the definitions in the directories called machines; the first in the path of
+-- search wins.
 function M.available()
     local found = {}
     for _, list in ipairs { user_dirs(), core.dirs } do
@@ -171,7 +175,8 @@ end
 local function find(name)
     if name:find("/", 1, true) or name:match("%.lua$") then
         if not util.file_exists(name) then
-            util.fail(('there is no machine definition "%s"'):format(name), { property = "machine" })
+            util.fail(('there is no machine definition "%s"'):format(name),
+                { property = "machine" })
         end
         return name
     end
@@ -185,7 +190,8 @@ local function find(name)
     if not found[name] then
         local names = util.sorted_keys(found)
         local text = util.suggest(('there is no machine "%s"'):format(name), name, names)
-        util.fail(("%s; there are: %s"):format(text, table.concat(names, ", ")), { property = "machine" })
+        util.fail(("%s; there are: %s"):format(text, table.concat(names, ", ")),
+            { property = "machine" })
     end
     return found[name]
 end
@@ -213,7 +219,8 @@ function M.load(name)
         error(def, 0)
     end
     if getmetatable(def) ~= Definition then
-        util.fail(("%s: a machine definition ends with: return machine.define { ... }"):format(path),
+        util.fail(("%s: a machine definition ends with: return machine.define { ... }")
+            :format(path),
             { property = "machine" })
     end
     return def
@@ -270,7 +277,8 @@ local function check_memory(def, p)
     end
     local host = math.tointeger(uv.get_total_memory()) or 0
     if host > 0 and p.memory > host then
-        wrong(("%d MiB is more than the %d MiB that this host has"):format(p.memory >> 20, host >> 20))
+        wrong(("%d MiB is more than the %d MiB that this host has"):format(p.memory >> 20,
+            host >> 20))
     end
 end
 
@@ -295,7 +303,8 @@ local function parse_date(text)
     -- Days since 1970 by counting years from March, so that the leap day is the last of the year.
     local years = mo <= 2 and y - 1 or y
     local month = (mo + 9) % 12
-    local days = 365 * years + years // 4 - years // 100 + years // 400 + (153 * month + 2) // 5 + d - 1 - 719468
+    local days = 365 * years + years // 4 - years // 100 + years // 400
+        + (153 * month + 2) // 5 + d - 1 - 719468
     return days * 86400 + h * 3600 + mi * 60 + s
 end
 
@@ -315,7 +324,9 @@ end
 
 -- ---- building ----
 
---- Character backends serial0, serial1, ... by the property "serial": { { chardev = id or nil }, ... }.
+--- Character backends serial0, serial1, ... by the property "serial": { { chardev = id or nil },
+-- ...
+-- }.
 local function make_serials(m, p)
     local ports = {}
     for i, spec in ipairs(p.serial) do
@@ -333,7 +344,8 @@ local function make_serials(m, p)
         elseif kind == "none" then
             id = nil
         else
-            util.fail(('property "serial": "%s" is none of stdio, null, none, ring, file:PATH'):format(spec),
+            util.fail(('property "serial": "%s" is none of stdio, null, none, ring, file:PATH')
+                :format(spec),
                 { property = "serial" })
         end
         ports[#ports + 1] = id and { index = i - 1, chardev = id } or nil
@@ -341,8 +353,9 @@ local function make_serials(m, p)
     return ports
 end
 
---- 32 bytes for the guest's random number generator, the same for the same seed: SplitMix64 (Steele, Lea and Flood,
--- "Fast splittable pseudorandom number generators", 2014).
+--- 32 bytes for the guest's random number generator, the same for the same seed: SplitMix64
+-- (Steele,
+-- Lea and Flood, "Fast splittable pseudorandom number generators", 2014).
 local function seed_bytes(seed)
     local words = {}
     for i = 1, 4 do
@@ -354,8 +367,8 @@ local function seed_bytes(seed)
     return string.pack("<i8i8i8i8", table.unpack(words))
 end
 
---- What happens at every reset: the definition's post step, which may say where its tables are and what the memory map
--- is, then the kernel.
+--- What happens at every reset: the definition's post step, which may say where its tables are and
+-- what the memory map is, then the kernel.
 local function boot(def, m, p)
     local found = step(def, "post", m, p) or {}
     if p.kernel then
@@ -383,7 +396,8 @@ local function build(def, m, p, vm)
     net.build(def, m, p, function(nic, index)
         local _, has_place = step(def, "nic", m, p, nic, index)
         if not has_place then
-            util.fail(('machine "%s" has no place for a network card'):format(def.name), { property = "nic" })
+            util.fail(('machine "%s" has no place for a network card'):format(def.name),
+                { property = "nic" })
         end
     end)
     vm:on_reset(function()
@@ -392,8 +406,8 @@ local function build(def, m, p, vm)
     vm:reset()
 end
 
---- Make the machine `name` (a name, a file or a definition) with these properties. Returns its vm, reset and ready to run; raises
--- for a wrong property or part, and then nothing is left behind.
+--- Make the machine `name` (a name, a file or a definition) with these properties. Returns its vm,
+-- reset and ready to run; raises for a wrong property or part, and then nothing is left behind.
 function M.create(name, options)
     local def = M.load(name)
     local p = M.resolve(def, options)

@@ -11,7 +11,8 @@ local function single(owner, keyed, key)
     return values and values[1]
 end
 
---- "user,id=n1,hostfwd=..." or a table → a table; `known` are its keys, those in `lists` may repeat.
+--- "user,id=n1,hostfwd=..." or a table → a table; `known` are its keys, those in `lists` may
+-- repeat.
 local function parse(owner, spec, known, lists)
     local out = {}
     if type(spec) == "table" then
@@ -80,7 +81,8 @@ function Builder:netdev(spec)
         self.ports[n.id] = self:hub(n.hubid):port()
         if n.netdev then
             self.m:link(self.ports[n.id], self.ports[n.netdev]
-                or util.fail(('netdev "%s": there is no network backend "%s"'):format(n.id, n.netdev)))
+                or util.fail(('netdev "%s": there is no network backend "%s"'):format(n.id,
+                    n.netdev)))
         end
     else
         self.ports[n.id] = self.m:netdev {
@@ -94,11 +96,13 @@ end
 
 function Builder:nic(spec, index)
     local n = parse("nic", spec,
-        { "type", "id", "mac", "model", "hostfwd", "restrict", "addr", "dump", "netdev" }, { hostfwd = true })
+        { "type", "id", "mac", "model", "hostfwd", "restrict", "addr", "dump", "netdev" },
+            { hostfwd = true })
     if n.type == "none" then
         return index
     elseif n.type ~= "user" and n.type ~= "hubport" then
-        util.fail(util.suggest(('nic: there is no type "%s"; use none or user'):format(n.type or ""),
+        util.fail(util.suggest(('nic: there is no type "%s"; use none or user'):format(n.type
+            or ""),
             n.type or "", { "none", "user" }), { property = "nic" })
     end
     local id = n.id or "net" .. index
@@ -131,7 +135,8 @@ function Builder:dump(spec)
     self.m:dump(self:port(d.netdev), d.file)
 end
 
---- Make all that the properties ask for. `add_nic(nic, index)` puts a card where the machine has one.
+--- Make all that the properties ask for. `add_nic(nic, index)` puts a card where the machine has
+-- one.
 function M.build(_, m, p, add_nic)
     local b = setmetatable({ m = m, hubs = {}, ports = {}, add_nic = add_nic }, Builder)
     for _, spec in ipairs(p.netdev) do

@@ -1,7 +1,7 @@
 --- Typed properties of machines: what a definition declares, and what a user gives.
 --
--- A property is a row { type, default, help =, min =, max =, values = }. Types: size, int, bool, onoff, string,
--- enum (one of `values`), list (of strings or tables; one alone is a list of one).
+-- A property is a row { type, default, help =, min =, max =, values = }. Types: size, int, bool,
+-- onoff, string, enum (one of `values`), list (of strings or tables; one alone is a list of one).
 local core = require "perilune.core"
 local util = require "perilune.util"
 
@@ -9,7 +9,8 @@ local M = {}
 
 local function check_range(row, n)
     if row.min and n < row.min or row.max and n > row.max then
-        return nil, ("%s is out of range: from %s to %s"):format(n, row.min or "the least", row.max or "the most")
+        return nil, ("%s is out of range: from %s to %s"):format(n, row.min or "the least", row.max
+            or "the most")
     end
     return n
 end
@@ -41,9 +42,11 @@ end
 --- How each type converts a value: returns it, or nil and what is wrong.
 local convert = {
     size = function(row, v)
-        local n = math.type(v) == "integer" and v or type(v) == "string" and core.parse_size(v) or nil
+        local n = math.type(v) == "integer" and v or type(v) == "string" and core.parse_size(v)
+            or nil
         if not n then
-            return nil, ("%q is not a size; write bytes, or a number with K, M, G or T"):format(tostring(v))
+            return nil, ("%q is not a size; write bytes, or a number with K, M, G or T")
+                :format(tostring(v))
         end
         return check_range(row, n)
     end,
@@ -97,7 +100,8 @@ function M.check_row(name, row, where)
         wrong("it is declared as { type, default, help = ... }")
     end
     if not convert[row[1]] then
-        wrong(util.suggest(('there is no type "%s"'):format(row[1]), row[1], util.sorted_keys(convert)))
+        wrong(util.suggest(('there is no type "%s"'):format(row[1]), row[1],
+            util.sorted_keys(convert)))
     end
     for key in pairs(row) do
         local known = { [1] = true, [2] = true, help = true, min = true, max = true, values = true }

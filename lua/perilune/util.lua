@@ -4,7 +4,8 @@ local uv = require "luv"
 
 local M = {}
 
---- Raise an error that is the user's to mend: it is shown without a traceback. `fields` are kept in it.
+--- Raise an error that is the user's to mend: it is shown without a traceback. `fields` are kept in
+-- it.
 function M.fail(text, fields)
     local object = core.new_error("config", text)
     for k, v in pairs(fields or {}) do
@@ -49,7 +50,8 @@ function M.list_dir(path)
     return names
 end
 
---- "a=b,c=d" as QEMU writes it: ",," is a comma. Returns the values without a key, and { key = { value, ... } }.
+--- "a=b,c=d" as QEMU writes it: ",," is a comma. Returns the values without a key, and { key = {
+-- value, ... } }.
 function M.parse_list(text)
     local plain, keyed = {}, {}
     local part = ""
@@ -85,7 +87,8 @@ end
 
 --- "on", "off", "yes", "no", "true", "false" → boolean; nil for anything else.
 function M.parse_bool(text)
-    local words = { on = true, yes = true, ["true"] = true, off = false, no = false, ["false"] = false }
+    local words = { on = true, yes = true, ["true"] = true, off = false, no = false,
+        ["false"] = false }
     return words[text]
 end
 

@@ -1,30 +1,9 @@
--- Bad input on the command line: each ends with status 2 and says what was wrong, and leaves nothing behind.
+-- Bad input on the command line: each ends with status 2 and says what was wrong, and leaves
+-- nothing behind.
 local check = require "check"
-local uv = require "luv"
+local command = require "command"
 
-local perilune_path = uv.exepath()
-local dir = assert(uv.fs_mkdtemp("/tmp/perilune-cli.XXXXXX"))
-
-local function write(name, text)
-    local path = dir .. "/" .. name
-    local file = assert(io.open(path, "wb"))
-    file:write(text)
-    file:close()
-    return path
-end
-
---- Run with these arguments and no terminal; returns what it said and its status.
-local function run(...)
-    local words = { "timeout 30", perilune_path }
-    for _, word in ipairs { ... } do
-        words[#words + 1] = "'" .. word .. "'"
-    end
-    local pipe = assert(io.popen(table.concat(words, " ") .. " </dev/null 2>&1; echo status=$?"))
-    local text = pipe:read("a")
-    pipe:close()
-    local output, status = text:match("^(.*)status=(%d+)\n$")
-    return output, math.tointeger(status)
-end
+local dir, elf, run, write = command.dir, command.elf, command.run, command.write
 
 --- Status 2, one message, and `words` in it.
 local function refused(words, ...)
@@ -37,25 +16,11 @@ local function refused(words, ...)
     check.equal(output:find("traceback", 1, true), nil, "a traceback")
 end
 
---- A bare 64-bit ELF with these program headers: { address, file size, memory size }.
-local function elf(segments, cut)
-    local header = "\127ELF\2\1\1" .. ("\0"):rep(9) .. string.pack("<I2I2I4I8I8I8I4I2I2I2I2I2I2", 2, 62, 1,
-        segments[1][1], 64, 0, 0, 64, 56, #segments, 0, 0, 0)
-    local offset = 64 + 56 * #segments
-    local table_bytes, data = "", ""
-    for _, s in ipairs(segments) do
-        table_bytes = table_bytes .. string.pack("<I4I4I8I8I8I8I8I8", 1, 7, offset + #data, s[1], s[1], s[2],
-            s[3], 16)
-        data = data .. ("\xf4"):rep(s[2])
-    end
-    local image = header .. table_bytes .. data
-    return cut and image:sub(1, cut) or image
-end
-
 local minimal = { "--machine", "minimal" }
 
 local function minimal_with(...)
-    return table.unpack(table.move({ ... }, 1, select("#", ...), #minimal + 1, { table.unpack(minimal) }))
+    return table.unpack(table.move({ ... }, 1, select("#", ...), #minimal + 1,
+        { table.unpack(minimal) }))
 end
 
 check.case("options", function()
@@ -66,7 +31,8 @@ check.case("options", function()
     refused("--drive: there are no disks yet", "--drive", "file=x")
     refused("-s: the GDB server", "-s")
     refused("--display: \"gtk\" is not available", "--display", "gtk")
-    refused("--dump: \"mtre\" is not one of mtree, flat, qtree; did you mean \"mtree\"?", minimal_with("--dump",
+    refused("--dump: \"mtre\" is not one of mtree, flat, qtree; did you mean \"mtree\"?",
+        minimal_with("--dump",
         "mtre"))
     refused("nothing to run", minimal_with())
 end)
@@ -82,27 +48,34 @@ check.case("definitions", function()
     bad = write("nothing.lua", "return 1\n")
     refused("nothing.lua: a machine definition ends with", "--machine", bad, "--dump", "mtree")
     bad = write("key.lua", "return machine.define { name = 'x', biuld = function() end }\n")
-    refused('key.lua:1: unknown key "biuld"; did you mean "build"?', "--machine", bad, "--dump", "mtree")
+    refused('key.lua:1: unknown key "biuld"; did you mean "build"?', "--machine", bad, "--dump",
+        "mtree")
     bad = write("prop.lua", "return machine.define { name = 'x', build = function() end,\n"
         .. "  props = { lamps = { 'itn', 3 } } }\n")
-    refused('property "lamps": there is no type "itn"; did you mean "int"?', "--machine", bad, "--dump", "mtree")
+    refused('property "lamps": there is no type "itn"; did you mean "int"?', "--machine", bad,
+        "--dump", "mtree")
     bad = write("device.lua", "return machine.define { name = 'x', build = function(m)\n"
         .. "  m:device('isa-seral')\nend }\n")
-    refused("device.lua:2: unknown device type 'isa-seral'; did you mean 'isa-serial'?", "--machine", bad, "--dump",
+    refused("device.lua:2: unknown device type 'isa-seral'; did you mean 'isa-serial'?",
+        "--machine", bad, "--dump",
         "mtree")
-    bad = write("used.lua", "return machine.define { name = 'x', extends = 'pc', build = function(m, p, super)\n"
+    bad = write("used.lua",
+        "return machine.define { name = 'x', extends = 'pc', build = function(m, p, super)\n"
         .. "  super()\n  m:device('e1000', { addr = '01.0' })\nend }\n")
     refused("used.lua:3: ", "--machine", bad, "--dump", "mtree")
-    bad = write("twice.lua", "return machine.define { name = 'x', extends = 'pc', build = function(m, p, super)\n"
+    bad = write("twice.lua",
+        "return machine.define { name = 'x', extends = 'pc', build = function(m, p, super)\n"
         .. "  super()\n  m:device('e1000', { id = 'n' })\n  m:device('e1000', { id = 'n' })\nend }\n")
     refused("twice.lua:4: ", "--machine", bad, "--dump", "mtree")
-    bad = write("devprop.lua", "return machine.define { name = 'x', extends = 'pc', build = function(m, p, super)\n"
+    bad = write("devprop.lua",
+        "return machine.define { name = 'x', extends = 'pc', build = function(m, p, super)\n"
         .. "  super()\n  m:device('e1000', { mca = 'n' })\nend }\n")
     refused("devprop.lua:3: ", "--machine", bad, "--dump", "mtree")
 end)
 
 check.case("properties", function()
-    refused('has no property "memry"; did you mean "memory"?', minimal_with("--set", "memry=1M", "--dump", "mtree"))
+    refused('has no property "memry"; did you mean "memory"?', minimal_with("--set", "memry=1M",
+        "--dump", "mtree"))
     refused("--smp: \"many\" is not an integer", minimal_with("--smp", "many", "--dump", "mtree"))
     refused("--smp: 99 is out of range", minimal_with("--smp", "99", "--dump", "mtree"))
     refused("--set idle: \"wrap\" is not one of sleep, warp; did you mean \"warp\"?",
@@ -116,20 +89,24 @@ check.case("memory", function()
     refused("--memory: \"lots\" is not a size", minimal_with("--memory", "lots", "--dump", "mtree"))
     refused("--memory: ", minimal_with("--memory", "1.5G", "--dump", "mtree"))
     refused("--memory: ", "--machine", "pc", "--memory", "4000T", "--dump", "mtree")
-    refused("--memory: 6001 bytes is not a multiple of 4K", minimal_with("--set", "memory=6001", "--dump", "mtree"))
+    refused("--memory: 6001 bytes is not a multiple of 4K", minimal_with("--set", "memory=6001",
+        "--dump", "mtree"))
 end)
 
 check.case("networks", function()
     refused("mac", "--nic", "user,mac=zz:00", "--dump", "mtree")
     refused("hostfwd", "--nic", "user,hostfwd=tcp:nonsense", "--dump", "mtree")
     refused("--nic: nic: there is no type \"tap\"", "--nic", "tap", "--dump", "mtree")
-    refused('unknown key "hostfw"; did you mean "hostfwd"?', "--nic", "user,hostfw=x", "--dump", "mtree")
-    refused('there is no network backend "n2"', "--netdev", "user,id=n1", "--device", "e1000,netdev=n2", "--dump",
+    refused('unknown key "hostfw"; did you mean "hostfwd"?', "--nic", "user,hostfw=x", "--dump",
+        "mtree")
+    refused('there is no network backend "n2"', "--netdev", "user,id=n1", "--device",
+        "e1000,netdev=n2", "--dump",
         "mtree")
     refused('"n1" is taken', "--netdev", "user,id=n1", "--netdev", "user,id=n1", "--dump", "mtree")
     refused("has no place for a network card", minimal_with("--nic", "user", "--dump", "mtree"))
     refused("unknown device type", "--device", "e1001", "--dump", "mtree")
-    refused("is not plugged in", "--netdev", "user,id=n1", "--object", "filter-dump,netdev=n1,file=" .. dir .. "/x",
+    refused("is not plugged in", "--netdev", "user,id=n1", "--object", "filter-dump,netdev=n1,file="
+        .. dir .. "/x",
         "--dump", "mtree")
 end)
 
@@ -137,8 +114,10 @@ check.case("kernels", function()
     refused("/nowhere/vmlinuz", minimal_with("--kernel", "/nowhere/vmlinuz"))
     refused("junk", minimal_with("--kernel", write("junk", ("x"):rep(100000))))
     refused("empty", minimal_with("--kernel", write("empty", "")))
-    refused("cut.elf", minimal_with("--kernel", write("cut.elf", elf({ { 0x100000, 4096, 4096 } }, 2000))))
-    refused("outside.elf", minimal_with("--kernel", write("outside.elf", elf { { 0x100000000, 64, 64 } })))
+    refused("cut.elf", minimal_with("--kernel", write("cut.elf", elf({ { 0x100000, 4096, 4096 } },
+        2000))))
+    refused("outside.elf", minimal_with("--kernel", write("outside.elf", elf { { 0x100000000, 64,
+        64 } })))
     refused("overlap.elf", minimal_with("--kernel", write("overlap.elf",
         elf { { 0x100000, 4096, 4096 }, { 0x100800, 64, 64 } })))
 end)
@@ -156,7 +135,8 @@ check.case("scripts", function()
     output, status = run("-e", "error([[broken]])")
     check.equal(status, 2)
     check.equal(output:find("broken", 1, true) ~= nil, true, "says the error")
-    check.equal(output:find("traceback", 1, true) ~= nil, true, "a programming error has a traceback")
+    check.equal(output:find("traceback", 1, true) ~= nil, true,
+        "a programming error has a traceback")
     check.equal(select(2, run("-e", "return 9")), 9)
     check.equal(select(2, run("-e", "os.exit(5)")), 5)
     check.equal(select(2, run("-e", "os.exit(true)")), 0)
@@ -164,8 +144,10 @@ check.case("scripts", function()
 end)
 
 check.case("listings of what there is", function()
-    for _, args in ipairs { { "--help" }, { "--version" }, { "--machine", "help" }, { "--device", "help" },
-        { "--machine", "pc,help" }, { "--device", "e1000,help" }, { "-M", "pc", "-m", "64", "--dump", "qtree" } } do
+    for _, args in ipairs { { "--help" }, { "--version" }, { "--machine", "help" }, { "--device",
+        "help" },
+        { "--machine", "pc,help" }, { "--device", "e1000,help" }, { "-M", "pc", "-m", "64",
+            "--dump", "qtree" } } do
         local output, status = run(table.unpack(args))
         check.equal(status, 0, table.concat(args, " "))
         check.equal(#output > 10, true, "output of " .. table.concat(args, " "))
@@ -176,5 +158,5 @@ check.case("listings of what there is", function()
     end
 end)
 
-os.execute("rm -rf " .. dir)
+command.clean()
 check.finish()

@@ -1,5 +1,6 @@
--- The listings of machine "pc" beside those of the reference: every region and device that both have carries the same
--- name, priority, kind and place. What the reference has and we have not yet is printed by name.
+-- The listings of machine "pc" beside those of the reference: every region and device that both
+-- have carries the same name, priority, kind and place. What the reference has and we have not yet
+-- is printed by name.
 local check = require "check"
 local info = require "perilune.monitor.info"
 
@@ -86,7 +87,8 @@ for _, space in ipairs { "memory", "I/O" } do
             if not ours_alone[row.name] then
                 local other = find_row(theirs[space], row, i, ours[space])
                 if not other and row.name:match("^alias pam%-ram") then
-                    other = { prio = 1, kind = "ram" } -- the reference has some of these write-protected
+                    other = { prio = 1,
+                        kind = "ram" } -- the reference has some of these write-protected
                 end
                 if not other then
                     error(("%s (%s) in %q is not in the reference"):format(row.name, row.range,
@@ -106,7 +108,8 @@ check.case("RAM below and above 4 GiB", function()
         "alias ram-above-4g @pc.ram 00000000c0000000-00000001ffffffff" }
     for _, name in ipairs(expected) do
         equal(ours_text:find(name, 1, true) ~= nil, true, name)
-        equal(reference("pc-mtree.txt"):find(name, 1, true) ~= nil, true, name .. " in the reference")
+        equal(reference("pc-mtree.txt"):find(name, 1, true) ~= nil, true, name
+            .. " in the reference")
     end
 end)
 
@@ -124,7 +127,8 @@ check.case("order of siblings is by address", function()
         for _, row in ipairs(space) do
             local first = math.tointeger(tonumber(row.range:match("^%x+"), 16)) or 0
             local before = last[row.depth]
-            equal(before == nil or not math.ult(first, before), true, row.name .. " after its neighbour")
+            equal(before == nil or not math.ult(first, before), true, row.name
+                .. " after its neighbour")
             last[row.depth] = first
             last[row.depth + 1] = nil
         end
@@ -152,7 +156,8 @@ print("regions of the reference that are not there yet: " .. table.concat(missin
 check.case("flat views", function()
     local text = info.flat(vm)
     for line in lines(text) do
-        local known = line == "" or line:match("^FlatView #%d+$") or line:match('^ AS "[^"]+", root: .+$')
+        local known = line == "" or line:match("^FlatView #%d+$")
+            or line:match('^ AS "[^"]+", root: .+$')
             or line:match("^ Root memory region: .+$") or line == "  No rendered FlatView"
             or line:match("^  %x+%-%x+ %(prio %-?%d+, [%w/]+%): [^@]+$")
             or line:match("^  %x+%-%x+ %(prio %-?%d+, [%w/]+%): [^@]+ @%x+$")
@@ -211,7 +216,8 @@ check.case("devices", function()
     for _, d in ipairs(parse_qtree(info.qtree(vm))) do
         local match
         for j, other in ipairs(devices) do
-            if not used[j] and other.type == d.type and other.properties.iobase == d.properties.iobase then
+            if not used[j] and other.type == d.type
+                and other.properties.iobase == d.properties.iobase then
                 match = other
                 used[j] = true
                 break
@@ -228,7 +234,8 @@ check.case("devices", function()
                 end
             end
         else
-            equal(d.type == "isa-debug-exit" or d.type == "ioport80", true, d.type .. " is not in the reference")
+            equal(d.type == "isa-debug-exit" or d.type == "ioport80", true, d.type
+                .. " is not in the reference")
         end
     end
     equal(compared >= 12, true, "compared " .. compared)
@@ -247,8 +254,10 @@ check.case("PCI lines", function()
         "class ISA bridge, addr 00:01.0, pci id 8086:7000 (sub 1af4:1100)",
         "class Bridge, addr 00:01.3, pci id 8086:7113 (sub 1af4:1100)",
         "class Ethernet controller, addr 00:03.0, pci id 8086:100e (sub 1af4:1100)",
-        "bar 0: mem at 0xfebc0000 [0xfebdffff]", "bar 1: i/o at 0xc000 [0xc03f]", "isa irqs 1,12" } do
-        equal(reference("pc-qtree.txt"):find(line, 1, true) ~= nil, true, "in the reference: " .. line)
+        "bar 0: mem at 0xfebc0000 [0xfebdffff]", "bar 1: i/o at 0xc000 [0xc03f]",
+            "isa irqs 1,12" } do
+        equal(reference("pc-qtree.txt"):find(line, 1, true) ~= nil, true, "in the reference: "
+            .. line)
         equal(text:find(line, 1, true) ~= nil, true, line)
     end
 end)

@@ -1,4 +1,5 @@
--- Machines as scripts see them: definitions, inheritance, objects, and handles that outlive their machine.
+-- Machines as scripts see them: definitions, inheritance, objects, and handles that outlive their
+-- machine.
 local check = require "check"
 local core = require "perilune.core"
 local json = require "perilune.json"
@@ -7,7 +8,8 @@ local equal, raises = check.equal, check.raises
 
 --- A machine without a cpu that `build` fills.
 local function bare(build, options)
-    local def = machine.define { name = "bare", build = build, props = { lamps = { "int", 3, min = 1, max = 9 } } }
+    local def = machine.define { name = "bare", build = build, props = { lamps = { "int", 3,
+        min = 1, max = 9 } } }
     options = options or {}
     options.cpus = 0
     options.memory = options.memory or "1M"
@@ -39,13 +41,15 @@ check.case("properties and inheritance", function()
     raises('did you mean "colour"', perilune.machine, child, { color = "green" })
     raises("out of range", perilune.machine, child, { lamps = 7 })
     raises("is not an integer", perilune.machine, child, { lamps = "seven" })
-    vm = perilune.machine(machine.define { name = "same", extends = base }, { cpus = 0, lamps = "0x10" })
+    vm = perilune.machine(machine.define { name = "same", extends = base }, { cpus = 0,
+        lamps = "0x10" })
     equal(seen[#seen], "red16")
     vm:close()
 end)
 
 check.case("dotted names may be nested tables", function()
-    local def = machine.define { name = "d", build = function() end, props = { ["a.b"] = { "int", 0 } } }
+    local def = machine.define { name = "d", build = function() end, props = { ["a.b"] = { "int",
+        0 } } }
     equal(machine.resolve(def, { a = { b = 4 } })["a.b"], 4)
     equal(machine.resolve(def, { ["a.b"] = "5" })["a.b"], 5)
     raises('has no property "a.c"', machine.resolve, def, { a = { c = 4 } })
@@ -181,7 +185,8 @@ check.case("character backends", function()
 end)
 
 check.case("networks", function()
-    local vm = perilune.machine("pc", { memory = "16M", netdev = { "hubport,id=h1,hubid=0", "hubport,id=h2,hubid=0" },
+    local vm = perilune.machine("pc", { memory = "16M", netdev = { "hubport,id=h1,hubid=0",
+        "hubport,id=h2,hubid=0" },
         device = { "e1000,netdev=h1,id=a", "e1000,netdev=h2,mac=52:54:00:00:00:02,id=b" } })
     equal(#vm:links(), 2)
     local link = vm:links()[1]
@@ -206,7 +211,8 @@ check.case("several machines, and one closed by its scope", function()
 end)
 
 check.case("JSON", function()
-    local text = json.encode { b = { 1, 2.5, "x" }, a = true, n = json.null, e = json.array {}, big = math.maxinteger }
+    local text = json.encode { b = { 1, 2.5, "x" }, a = true, n = json.null, e = json.array {},
+        big = math.maxinteger }
     equal(text, '{"a":true,"b":[1,2.5,"x"],"big":9223372036854775807,"e":[],"n":null}')
     local back = json.decode(text)
     equal(back.big, math.maxinteger)

@@ -47,8 +47,8 @@ function M.help()
         print("        " .. row[2])
     end
     print("\nOne dash does as well as two. PERILUNE_PATH: directories with machines and Lua modules.")
-    print("Exit status: 0 the guest powered off, odd: (value << 1) | 1 by isa-debug-exit, 2 a wrong option, file or")
-    print("definition, 4 a failure of the host, 6 a triple fault under --no-reboot.")
+    print("Exit status: 0 the guest powered off, odd: (value << 1) | 1 by isa-debug-exit, 2 a wrong")
+    print("option, file or definition, 4 a failure of the host, 6 a triple fault under --no-reboot.")
 end
 
 function M.version()
@@ -73,7 +73,8 @@ function M.machine_props_help(name)
     for _, key in ipairs(util.sorted_keys(def.props)) do
         local row = def.props[key]
         local default = props.show_default(row)
-        rows[#rows + 1] = { key, props.show_type(row), default ~= "" and "default " .. default or "",
+        rows[#rows + 1] = { key, props.show_type(row), default ~= "" and "default " .. default
+            or "",
             row.help or "" }
     end
     print(columns(rows))

@@ -1,7 +1,10 @@
---- The options of the command line, one row each; parsing, --help and suggestions all come from this table.
+--- The options of the command line, one row each; parsing, --help and suggestions all come from
+-- this
+-- table.
 --
--- A row: name, arg (what follows it; nil: nothing), short (spellings with one dash beside -name), help, and
--- set(state, value), which may raise. `state.machine` holds properties of the machine by name.
+-- A row: name, arg (what follows it; nil: nothing), short (spellings with one dash beside -name),
+-- help, and set(state, value), which may raise. `state.machine` holds properties of the machine by
+-- name.
 local core = require "perilune.core"
 local util = require "perilune.util"
 
@@ -22,22 +25,6 @@ end
 local function sets(name)
     return function(state, value)
         property(state, name, value)
-    end
-end
-
-local function machine(state, value)
-    local plain, keyed = util.parse_list(value)
-    state.machine_name = plain[1]
-    state.uses_machine = true
-    if plain[1] == "help" then
-        state.action = { "machine_help" }
-    elseif plain[2] == "help" then
-        state.action = { "machine_props_help", plain[1] }
-    elseif plain[2] then
-        util.fail(('"%s" is not of the form property=value'):format(plain[2]))
-    end
-    for key, values in pairs(keyed) do
-        property(state, key, values[#values])
     end
 end
 
@@ -66,6 +53,25 @@ end
 
 local function accel(state, value)
     property(state, "accel", value == "tcg" and "soft" or value)
+end
+
+local function machine(state, value)
+    local plain, keyed = util.parse_list(value)
+    state.machine_name = plain[1]
+    state.uses_machine = true
+    if plain[1] == "help" then
+        state.action = { "machine_help" }
+    elseif plain[2] == "help" then
+        state.action = { "machine_props_help", plain[1] }
+    elseif plain[2] then
+        util.fail(('"%s" is not of the form property=value'):format(plain[2]))
+    end
+    for key, values in pairs(keyed) do
+        local set_it = key == "accel" and accel or function(_, v)
+            property(state, key, v)
+        end
+        set_it(state, values[#values])
+    end
 end
 
 local function device(state, value)
@@ -117,7 +123,8 @@ local function log(state, value)
             end
         end
         if not state.log_level then
-            util.fail(util.suggest(('"%s" is not one of %s'):format(level, table.concat(levels, ", ")), level,
+            util.fail(util.suggest(('"%s" is not one of %s'):format(level, table.concat(levels,
+                ", ")), level,
                 levels))
         end
     end
@@ -142,7 +149,8 @@ local function dump(state, value)
             known = known or d == name
         end
         if not known then
-            util.fail(util.suggest(('"%s" is not one of %s'):format(name, table.concat(dumps, ", ")), name,
+            util.fail(util.suggest(('"%s" is not one of %s'):format(name, table.concat(dumps,
+                ", ")), name,
                 dumps))
         end
         table.insert(state.dump, name)
@@ -165,10 +173,12 @@ end
 M.rows = {
     { name = "machine", short = { "M" }, arg = "NAME[,PROPERTY=VALUE...]", set = machine,
         help = "the machine: a name or a definition's file; \"help\" lists, NAME,help shows its properties" },
-    { name = "memory", short = { "m" }, arg = "SIZE", set = memory, help = "guest RAM; a bare number is MiB" },
+    { name = "memory", short = { "m" }, arg = "SIZE", set = memory,
+        help = "guest RAM; a bare number is MiB" },
     { name = "smp", arg = "N", set = smp, help = "number of cpus" },
     { name = "cpu", arg = "MODEL", set = sets "cpu", help = "cpu model" },
-    { name = "accel", arg = "soft|kvm|auto", set = accel, help = "what executes guest code; auto is soft for now" },
+    { name = "accel", arg = "soft|kvm|auto", set = accel,
+        help = "what executes guest code; auto is soft for now" },
     { name = "kernel", arg = "FILE", set = sets "kernel",
         help = "kernel or program: bzImage, vmlinux, multiboot or plain ELF" },
     { name = "initrd", arg = "FILE", set = sets "initrd", help = "initial RAM disk" },
@@ -185,14 +195,17 @@ M.rows = {
         help = "a network, for a --device that names it" },
     { name = "device", arg = "TYPE[,PROPERTY=VALUE...]", set = device,
         help = "one more device; \"help\" lists types, TYPE,help shows properties" },
-    { name = "object", arg = "filter-dump,netdev=ID,file=FILE", set = object, help = "packets into a pcap file" },
+    { name = "object", arg = "filter-dump,netdev=ID,file=FILE", set = object,
+        help = "packets into a pcap file" },
     { name = "serial", arg = "stdio|null|none|ring|file:PATH",
         set = function(state, value)
             append(state, "serial", value)
         end,
         help = "a serial port; the first is at stdio by default" },
-    { name = "nographic", set = nographic, help = "the serial port has the terminal, with Ctrl-a x and Ctrl-a h" },
-    { name = "rtc", arg = "base=utc|DATE", set = rtc, help = "time of day at the start, such as 2026-01-31T12:00:00" },
+    { name = "nographic", set = nographic,
+        help = "the serial port has the terminal, with Ctrl-a x and Ctrl-a h" },
+    { name = "rtc", arg = "base=utc|DATE", set = rtc,
+        help = "time of day at the start, such as 2026-01-31T12:00:00" },
     { name = "set", arg = "PROPERTY=VALUE", set = set, help = "any property of the machine" },
     { name = "no-reboot", set = function(state)
         property(state, "reboot", false)
@@ -200,12 +213,14 @@ M.rows = {
     { name = "no-shutdown", set = function(state)
         property(state, "shutdown", false)
     end, help = "powering off pauses instead of ending the run" },
-    { name = "log", arg = "LEVEL|file=PATH", set = log, help = "error, warning, info or debug; where to" },
+    { name = "log", arg = "LEVEL|file=PATH", set = log,
+        help = "error, warning, info or debug; where to" },
     { name = "stats", arg = "FILE", set = function(state, value)
         state.stats = value
         state.uses_machine = true
     end, help = "write statistics as JSON when the run ends" },
-    { name = "dump", arg = "mtree,flat,qtree", set = dump, help = "print listings of the machine and exit" },
+    { name = "dump", arg = "mtree,flat,qtree", set = dump,
+        help = "print listings of the machine and exit" },
     { name = "script", arg = "FILE", set = function(state, value)
         state.script = value
         state.uses_machine = true
@@ -278,7 +293,8 @@ local function unknown(name, names)
         or ("--%s: unknown option; --help lists all"):format(name))
 end
 
---- Parse `args` (from 1). Returns the state: machine (properties), machine_name, script_file and script_args, ...
+--- Parse `args` (from 1). Returns the state: machine (properties), machine_name, script_file and
+-- script_args, ...
 function M.parse(args)
     local map, names = by_spelling()
     local state = { machine = {}, script_args = {} }
@@ -317,7 +333,8 @@ end
 
 --- The option by which people set a property, for messages.
 function M.option_of(property_name)
-    local other = { cpus = "smp", epoch = "rtc", dump = "object", reboot = "no-reboot", shutdown = "no-shutdown" }
+    local other = { cpus = "smp", epoch = "rtc", dump = "object", reboot = "no-reboot",
+        shutdown = "no-shutdown" }
     local name = other[property_name] or property_name
     local map = by_spelling()
     return map[name] and "--" .. name or "--set " .. property_name

@@ -1,6 +1,7 @@
 --- Listings of memory and devices: `info mtree`, `info mtree -f`, `info qtree`.
 --
--- Each returns text in the layout that people know from such listings; the data comes from the objects.
+-- Each returns text in the layout that people know from such listings; the data comes from the
+-- objects.
 local M = {}
 
 local function address(n)
@@ -46,7 +47,8 @@ local function print_region(out, region, base, depth, targets)
     if target then
         note_target(targets, target)
         local offset = region.target_offset
-        out[#out + 1] = line .. ("alias %s @%s %s-%s"):format(region.name, target.name, address(offset),
+        out[#out + 1] = line .. ("alias %s @%s %s-%s"):format(region.name, target.name,
+            address(offset),
             address(offset + region.last))
     else
         out[#out + 1] = line .. region.name
@@ -81,13 +83,16 @@ end
 local function print_view(out, number, view)
     out[#out + 1] = ("FlatView #%d"):format(number)
     for _, space in ipairs(view.spaces) do
-        out[#out + 1] = (' AS "%s", root: %s'):format(space.name, space.root and space.root.name or "(none)")
+        out[#out + 1] = (' AS "%s", root: %s'):format(space.name, space.root and space.root.name
+            or "(none)")
     end
     local shown = view.flat.ranges
-    out[#out + 1] = " Root memory region: " .. (#shown > 0 and view.flat.root and view.flat.root.name or "(none)")
+    out[#out + 1] = " Root memory region: " .. (#shown > 0 and view.flat.root
+        and view.flat.root.name or "(none)")
     for _, r in ipairs(shown) do
         local offset = r.offset ~= 0 and " @" .. address(r.offset) or ""
-        out[#out + 1] = ("  %s-%s (prio %d, %s): %s%s"):format(address(r.start), address(r.last), r.priority,
+        out[#out + 1] = ("  %s-%s (prio %d, %s): %s%s"):format(address(r.start), address(r.last),
+            r.priority,
             r.kind, r.name, offset)
     end
     if #shown == 0 then
@@ -96,7 +101,8 @@ local function print_view(out, number, view)
     out[#out + 1] = ""
 end
 
---- What each address leads to. Address spaces that see the same share one view; those that see nothing are one.
+--- What each address leads to. Address spaces that see the same share one view; those that see
+-- nothing are one.
 function M.flat(vm)
     local views, by_id = {}, {}
     for _, space in ipairs(vm:spaces()) do
@@ -131,10 +137,12 @@ local pci_classes = {
 
 local function pci_lines(put, pci)
     local class = pci_classes[pci.class] or ("Class %04x"):format(pci.class)
-    put(("class %s, addr 00:%02x.%x, pci id %04x:%04x (sub %04x:%04x)"):format(class, pci.slot, pci.fn,
+    put(("class %s, addr 00:%02x.%x, pci id %04x:%04x (sub %04x:%04x)"):format(class, pci.slot,
+        pci.fn,
         pci.vendor, pci.device, pci.subsystem_vendor, pci.subsystem))
     for _, bar in ipairs(pci.bars) do
-        put(("bar %d: %s at 0x%x [0x%x]"):format(bar.index, bar.kind, bar.addr, bar.addr + bar.size - 1))
+        put(("bar %d: %s at 0x%x [0x%x]"):format(bar.index, bar.kind, bar.addr,
+            bar.addr + bar.size - 1))
     end
 end
 
