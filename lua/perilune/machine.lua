@@ -325,8 +325,7 @@ end
 -- ---- building ----
 
 --- Character backends serial0, serial1, ... by the property "serial": { { chardev = id or nil },
--- ...
--- }.
+-- ... }.
 local function make_serials(m, p)
     local ports = {}
     for i, spec in ipairs(p.serial) do
@@ -354,8 +353,7 @@ local function make_serials(m, p)
 end
 
 --- 32 bytes for the guest's random number generator, the same for the same seed: SplitMix64
--- (Steele,
--- Lea and Flood, "Fast splittable pseudorandom number generators", 2014).
+-- (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014).
 local function seed_bytes(seed)
     local words = {}
     for i = 1, 4 do

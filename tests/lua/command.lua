@@ -43,8 +43,7 @@ function M.run(...)
 end
 
 --- A 64-bit ELF of these segments: { address, file size, memory size, bytes }; entered at the
--- first.
--- `cut`: its length.
+-- first. `cut`: its length.
 function M.elf(segments, cut)
     local header = "\127ELF\2\1\1" .. ("\0"):rep(9)
         .. string.pack("<I2I2I4I8I8I8I4I2I2I2I2I2I2", 2, 62, 1, segments[1][1], 64, 0, 0, 64, 56,

@@ -1,6 +1,5 @@
 --- The options of the command line, one row each; parsing, --help and suggestions all come from
--- this
--- table.
+-- this table.
 --
 -- A row: name, arg (what follows it; nil: nothing), short (spellings with one dash beside -name),
 -- help, and set(state, value), which may raise. `state.machine` holds properties of the machine by
