@@ -1,4 +1,5 @@
-/* 16 integer instructions in a pass: register, immediate and shift forms, some depending on the one before. */
+/* 16 integer instructions in a pass: register, immediate and shift forms, some depending on the
+ * one before. */
 #include "bench.inc"
 
 bench_program "alu"

@@ -1,4 +1,5 @@
-/* 8 conditional jumps in a pass, each on a bit of a pseudo-random number: half of them are taken. */
+/* 8 conditional jumps in a pass, each on a bit of a pseudo-random number: half of them are
+ * taken. */
 #include "bench.inc"
 
 bench_program "branch"

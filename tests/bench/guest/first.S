@@ -1,5 +1,5 @@
-/* A byte on the serial port as soon as the first instruction runs, then the end: what the start of a machine takes.
- * It stays in the mode of the PVH entry, 32-bit without paging. */
+/* A byte on the serial port as soon as the first instruction runs, then the end: what the start of a
+ * machine takes. It stays in the mode of the PVH entry, 32-bit without paging. */
     .section .note.pvh, "a", @note
     .balign 4
     .long 4, 4, 18 /* sizes of name and value; XEN_ELFNOTE_PHYS32_ENTRY */

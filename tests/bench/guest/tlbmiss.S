@@ -1,5 +1,5 @@
-/* A load and a store in a pass, each to another of 8192 small pages: more than a TLB holds, all in page tables of
- * four levels. */
+/* A load and a store in a pass, each to another of 8192 small pages: more than a TLB
+ * holds, all in page tables of four levels. */
 #include "bench.inc"
 
 #define AREA  0x2000000 /* 32 MiB of RAM from 32 MiB on */
