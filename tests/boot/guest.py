@@ -1,0 +1,188 @@
+"""What the boot tests share: where things are, runs of the program, a terminal, bare programs.
+
+A test is called as TEST PERILUNE FOLDER: the program under test and a folder of its own to write
+to. It exits with 0, with 77 and a word when it cannot run here, or raises.
+"""
+import contextlib
+import functools
+import hashlib
+import http.server
+import json
+import os
+import pty
+import re
+import select
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import threading
+import time
+
+SKIPPED = 77
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+CACHE = os.environ.get("PERILUNE_CACHE") or os.path.join(
+    os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "perilune")
+KERNEL = os.path.join(CACHE, "vmlinuz")
+BOOT_TIMEOUT = 150  # seconds; a boot takes some 10, under sanitizers and beside others far more
+
+
+def skip(why):
+    print("skipped:", why)
+    sys.exit(SKIPPED)
+
+
+def have_guest():
+    return os.path.exists(KERNEL) and os.path.exists(os.path.join(CACHE, "busybox"))
+
+
+class Test:
+    """The program under test and the folder of this test, which starts empty."""
+
+    def __init__(self, linux=True):
+        self.program, self.folder = (os.path.abspath(a) for a in sys.argv[1:3])
+        shutil.rmtree(self.folder, ignore_errors=True)
+        os.makedirs(self.folder)
+        # boot.initrd has packed it next to the folders of the tests.
+        self.initrd = os.path.join(os.path.dirname(self.folder), "initrd.gz")
+        if linux and not have_guest():
+            skip(f"{CACHE} holds no guest; scripts/fetch-guest fills it")
+
+    def path(self, name):
+        return os.path.join(self.folder, name)
+
+    def linux(self, test, *more, kernel=KERNEL, append=""):
+        """The command that boots Linux into the initramfs's test of that name."""
+        return [self.program, "--machine", "pc", "--memory", "512M", "--kernel", kernel,
+                "--initrd", self.initrd, "--nographic",
+                "--append", f"console=ttyS0 perilune.test={test} {append}".strip(), *more]
+
+    def run(self, command, timeout=BOOT_TIMEOUT, status=0, **how):
+        """Run to the end. Returns standard output as bytes; fails for another exit status."""
+        how.setdefault("stdin", subprocess.DEVNULL)
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              timeout=timeout, check=False, **how)
+        if done.returncode != status:
+            print(done.stdout.decode(errors="replace")[-3000:])
+            print(done.stderr.decode(errors="replace"))
+            raise AssertionError(f"exit status {done.returncode}, expected {status}: {command}")
+        self.errors = done.stderr.decode(errors="replace")
+        return done.stdout
+
+    def stats(self, name="stats.json"):
+        with open(self.path(name), encoding="utf-8") as f:
+            return json.load(f)
+
+
+def equal(found, expected, what):
+    assert found == expected, f"{what}: found {found!r}, expected {expected!r}"
+
+
+def found_in(pattern, text, what):
+    """The match of a pattern in text (bytes or str), which must be there."""
+    if isinstance(text, bytes):
+        text = text.decode(errors="replace")
+    match = re.search(pattern, text, re.MULTILINE)
+    assert match, f"{what}: no {pattern!r} in the last of it:\n{text[-2000:]}"
+    return match
+
+
+@contextlib.contextmanager
+def web_server(folder, files):
+    """Serve files (name → bytes) on a free port of 127.0.0.1; gives the port."""
+    os.makedirs(folder, exist_ok=True)
+    for name, content in files.items():
+        with open(os.path.join(folder, name), "wb") as f:
+            f.write(content)
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *args):
+            pass
+
+    server = http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), functools.partial(Quiet, directory=folder))
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield server.server_address[1]
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+class Terminal:
+    """A program on a terminal of its own: what it prints, what is typed at it."""
+
+    def __init__(self, command):
+        self.master, self.slave = pty.openpty()
+        self.before = termios.tcgetattr(self.slave)
+        self.output = b""
+        self.process = subprocess.Popen(command, stdin=self.slave, stdout=self.slave,
+                                        stderr=self.slave, start_new_session=True)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        if exc[0]:
+            print(self.output.decode(errors="replace")[-3000:])
+        os.close(self.slave)
+        os.close(self.master)
+
+    def read(self, seconds):
+        """Take in what is there, waiting up to this long for the first of it."""
+        if select.select([self.master], [], [], seconds)[0]:
+            self.output += os.read(self.master, 65536)
+            return True
+        return False
+
+    def expect(self, text, timeout=BOOT_TIMEOUT):
+        """Wait for text; what comes after it is left for the next call. Returns what came before."""
+        text = text.encode()
+        until = time.monotonic() + timeout
+        while text not in self.output:
+            assert time.monotonic() < until, f"{text!r} did not come within {timeout} s"
+            if not self.read(0.5):
+                assert self.process.poll() is None, f"ended without printing {text!r}"
+        before, _, self.output = self.output.partition(text)
+        return before.decode(errors="replace")
+
+    def type(self, text):
+        os.write(self.master, text.encode())
+
+    def wait(self, timeout=30):
+        """Its exit status (negative: the signal it died of), while its output is taken in."""
+        until = time.monotonic() + timeout
+        while self.process.poll() is None:
+            assert time.monotonic() < until, f"still running after {timeout} s"
+            self.read(0.05)
+        while self.read(0.05):
+            pass
+        return self.process.returncode
+
+    def is_raw(self):
+        return not termios.tcgetattr(self.slave)[3] & termios.ICANON
+
+    def is_restored(self):
+        return termios.tcgetattr(self.slave) == self.before
+
+
+def bare_program(code):
+    """A multiboot 1 image (specification 0.6.96, section 3.1) that runs this 32-bit code."""
+    base, flags = 0x100000, 1 << 16
+    magic, entry = 0x1badb002, base + 32
+    header = struct.pack("<IIIIIIII", magic, flags, -(magic + flags) & 0xffffffff,
+                         base, base, base + 32 + len(code), 0, entry)
+    return header + code
+
+
+def sha256(data):
+    return hashlib.sha256(data).hexdigest()
+
+
+TERM, INT = signal.SIGTERM, signal.SIGINT
