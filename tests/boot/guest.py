@@ -4,6 +4,7 @@ A test is called as TEST PERILUNE FOLDER: the program under test and a folder of
 to. It exits with 0, with 77 and a word when it cannot run here, or raises.
 """
 import contextlib
+import fcntl
 import functools
 import hashlib
 import http.server
@@ -119,8 +120,9 @@ class Terminal:
         self.master, self.slave = pty.openpty()
         self.before = termios.tcgetattr(self.slave)
         self.output = b""
-        self.process = subprocess.Popen(command, stdin=self.slave, stdout=self.slave,
-                                        stderr=self.slave, start_new_session=True)
+        self.process = subprocess.Popen(
+            command, stdin=self.slave, stdout=self.slave, stderr=self.slave, start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
 
     def __enter__(self):
         return self

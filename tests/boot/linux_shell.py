@@ -2,24 +2,25 @@
 leaves the terminal as it was; and a reboot without --no-reboot runs the kernel once more."""
 import guest
 
+PROMPT = "/root # "
 test = guest.Test()
 
 with guest.Terminal(test.linux("shell", "--stats", test.path("stats.json"))) as t:
-    t.expect("~ # ")
+    t.expect(PROMPT)
     assert t.is_raw(), "the terminal is not in raw mode while the guest has it"
     # The echo of what is typed holds the expression, only the shell's answer its value.
     t.type("echo value=$((6 * 7))\r")
     t.expect("value=42")
-    t.expect("~ # ")
+    t.expect(PROMPT)
     t.type("uname -m; cat /proc/cmdline\r")
     t.expect("x86_64")
     t.expect("perilune.test=shell")
-    t.expect("~ # ")
+    t.expect(PROMPT)
     t.type("\x01h")
     t.expect("Ctrl-a x")
     t.type("reboot -f\r")
     t.expect("Linux version")
-    t.expect("~ # ")
+    t.expect(PROMPT)
     t.type("echo again=$((1 + 1))\r")
     t.expect("again=2")
     t.type("\x01x")
@@ -30,7 +31,7 @@ assert stats["exit_reason"] != "poweroff", stats["exit_reason"]
 print("shell, help, reboot and Ctrl-a x work; it ended by", stats["exit_reason"])
 
 with guest.Terminal(test.linux("shell", "--no-reboot", "--stats", test.path("end.json"))) as t:
-    t.expect("~ # ")
+    t.expect(PROMPT)
     t.type("exit\r")
     guest.equal(t.wait(), 0, "exit status after the shell's end")
     assert t.is_restored(), "the terminal is not as it was before"
