@@ -21,7 +21,7 @@ local FIXED_EPOCH = 1767225600
 --- What every machine has.
 M.common_props = {
     memory = { "size", "512M", help = "guest RAM" },
-    cpus = { "int", 1, min = 0, max = 16, help = "number of cpus" },
+    cpus = { "int", 1, min = 0, max = 1, help = "number of cpus: one for now, or none" },
     cpu = { "string", "base", help = "cpu model" },
     accel = { "enum", "auto", values = { "auto", "soft", "kvm" },
         help = "what executes guest code; auto is the software cpu for now" },

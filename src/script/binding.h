@@ -164,6 +164,7 @@ const char *prop_kind_name(enum prop_kind kind);
 void l_vm_open(lua_State *L);
 void l_machine_open(lua_State *L);
 void l_device_open(lua_State *L);
+void l_bus_open(lua_State *L);
 void l_region_open(lua_State *L);
 void l_irq_open(lua_State *L);
 void l_cpu_open(lua_State *L);
@@ -174,6 +175,7 @@ int luaopen_perilune_core(lua_State *L);
 int luaopen_perilune_json(lua_State *L);
 
 /* Methods that live in other files than their type. */
+int l_device_info(lua_State *L);
 int l_vm_find(lua_State *L);
 int l_vm_load_boot(lua_State *L);
 int l_vm_boot_report(lua_State *L);

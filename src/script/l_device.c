@@ -1,8 +1,7 @@
-/* Devices and buses as Lua sees them: properties are fields, buses are found by name. */
+/* Devices as Lua sees them: properties are fields, buses are found by name. */
 #include "script/binding.h"
 
 #include "base/alloc.h"
-#include "dev/pci.h"
 #include "dev/sysbus.h"
 
 #include <stdio.h>
@@ -339,80 +338,6 @@ static int l_device_is_a(lua_State *L)
     return 1;
 }
 
-/* ---- what its bus knows of it, for listings ---- */
-
-static void set_integer(lua_State *L, const char *name, uint64_t v)
-{
-    lua_pushinteger(L, (lua_Integer)v);
-    lua_setfield(L, -2, name);
-}
-
-static void push_sysbus_info(lua_State *L, struct sysbus_device *s)
-{
-    lua_createtable(L, (int)s->mmio_count, 0);
-    for (unsigned i = 0; i < s->mmio_count; i++) {
-        lua_createtable(L, 0, 2);
-        set_integer(L, "addr", s->mmio[i].mapped ? s->mmio[i].addr : UINT64_MAX);
-        set_integer(L, "last", s->mmio[i].region->last);
-        lua_rawseti(L, -2, i + 1);
-    }
-    lua_setfield(L, -2, "mmio");
-}
-
-static void push_pci_info(lua_State *L, struct pci_device *p)
-{
-    lua_createtable(L, 0, 8);
-    set_integer(L, "slot", PCI_SLOT(p->devfn));
-    set_integer(L, "fn", PCI_FUNC(p->devfn));
-    set_integer(L, "class", ld_le16(&p->config[PCI_CLASS_DEVICE]));
-    set_integer(L, "vendor", ld_le16(&p->config[PCI_VENDOR_ID]));
-    set_integer(L, "device", ld_le16(&p->config[PCI_DEVICE_ID]));
-    set_integer(L, "subsystem_vendor", ld_le16(&p->config[PCI_SUBSYSTEM_VENDOR_ID]));
-    set_integer(L, "subsystem", ld_le16(&p->config[PCI_SUBSYSTEM_ID]));
-    lua_newtable(L);
-    lua_Integer n = 0;
-    for (int i = 0; i < PCI_BARS; i++) {
-        if (p->bars[i].kind == PCI_BAR_NONE || !p->bars[i].region)
-            continue;
-        lua_createtable(L, 0, 4);
-        set_integer(L, "index", i);
-        set_integer(L, "addr", p->bars[i].addr);
-        set_integer(L, "size", p->bars[i].size);
-        lua_pushstring(L, p->bars[i].kind == PCI_BAR_IO ? "i/o" : "mem");
-        lua_setfield(L, -2, "kind");
-        lua_rawseti(L, -2, ++n);
-    }
-    lua_setfield(L, -2, "bars");
-    lua_setfield(L, -2, "pci");
-}
-
-static void push_isa_info(lua_State *L, struct isa_device *d)
-{
-    lua_newtable(L);
-    lua_Integer n = 0;
-    for (int i = 0; i < 2; i++) {
-        if (d->irqs[i] >= 0) {
-            lua_pushinteger(L, d->irqs[i]);
-            lua_rawseti(L, -2, ++n);
-        }
-    }
-    lua_setfield(L, -2, "isa_irqs");
-}
-
-/* { mmio = ... } or { pci = ... } or { isa_irqs = ... } */
-static int l_device_info(lua_State *L)
-{
-    struct device *d = check_device(L);
-    lua_newtable(L);
-    if (device_is_a(d, sysbus_device_type.name))
-        push_sysbus_info(L, (struct sysbus_device *)d);
-    if (device_is_a(d, pci_device_type.name))
-        push_pci_info(L, (struct pci_device *)d);
-    if (device_is_a(d, isa_device_type.name))
-        push_isa_info(L, (struct isa_device *)d);
-    return 1;
-}
-
 /* ---- fields ---- */
 
 static int get_type(lua_State *L)
@@ -552,79 +477,7 @@ static const struct binding_type device_binding = {
     .tostring = device_tostring,
 };
 
-/* ---- buses ---- */
-
-static struct bus *check_bus(lua_State *L)
-{
-    return binding_ptr(L, 1, META_BUS);
-}
-
-static int l_bus_device(lua_State *L)
-{
-    struct script_vm *svm = binding_vm(L, 1, META_BUS);
-    const char *type = luaL_checkstring(L, 2);
-    return binding_new_device(L, svm, type, lua_istable(L, 3) ? 3 : 0, check_bus(L));
-}
-
-static int get_bus_name(lua_State *L)
-{
-    lua_pushstring(L, check_bus(L)->name);
-    return 1;
-}
-
-static int get_bus_type(lua_State *L)
-{
-    lua_pushstring(L, check_bus(L)->type);
-    return 1;
-}
-
-static int get_bus_parent(lua_State *L)
-{
-    struct script_vm *svm = binding_vm(L, 1, META_BUS);
-    binding_push(L, svm, META_DEVICE, check_bus(L)->parent);
-    return 1;
-}
-
-/* In order of being put there. */
-static int get_bus_devices(lua_State *L)
-{
-    struct script_vm *svm = binding_vm(L, 1, META_BUS);
-    struct bus *b = check_bus(L);
-    lua_createtable(L, (int)b->device_count, 0);
-    for (unsigned i = 0; i < b->device_count; i++) {
-        binding_push(L, svm, META_DEVICE, b->devices[i]);
-        lua_rawseti(L, -2, i + 1);
-    }
-    return 1;
-}
-
-static int bus_tostring(lua_State *L)
-{
-    struct bus *b = check_bus(L);
-    lua_pushfstring(L, "bus %s (%s)", b->name, b->type);
-    return 1;
-}
-
-static const luaL_Reg bus_methods[] = {
-    { "device", l_bus_device },
-    { NULL, NULL },
-};
-
-static const luaL_Reg bus_getters[] = {
-    { "name", get_bus_name },       { "type", get_bus_type }, { "parent", get_bus_parent },
-    { "devices", get_bus_devices }, { NULL, NULL },
-};
-
-static const struct binding_type bus_binding = {
-    .meta = META_BUS,
-    .label = "bus",
-    .methods = bus_methods,
-    .getters = bus_getters,
-    .tostring = bus_tostring,
-};
-
 void l_device_open(lua_State *L)
 {
     binding_type_new(L, &device_binding);
-    binding_type_new(L, &bus_binding);
 }

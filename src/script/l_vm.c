@@ -14,8 +14,8 @@ static struct script_vm *check_vm(lua_State *L)
 
 /* ---- making ---- */
 
-/* new_vm { name, accel, idle, ns_per_instruction, epoch_ns, no_reboot, no_shutdown } → vm, machine
- */
+/* new_vm { name, accel, idle, ns_per_instruction, epoch_ns, no_reboot,
+ * no_shutdown } → vm, machine */
 int l_core_new_vm(lua_State *L)
 {
     static const char *const keys[] = {
@@ -490,51 +490,4 @@ void l_vm_open(lua_State *L)
     lua_pushcfunction(L, l_vm_close);
     lua_setfield(L, -2, "__close");
     lua_pop(L, 1);
-}
-
-/* ---- clocks ---- */
-
-static int get_now(lua_State *L)
-{
-    lua_pushinteger(L, clock_now(binding_ptr(L, 1, META_CLOCK)));
-    return 1;
-}
-
-/* When the next timer fires, nil: none is set. */
-static int get_deadline(lua_State *L)
-{
-    int64_t t = clock_deadline(binding_ptr(L, 1, META_CLOCK));
-    if (t == CLOCK_NEVER)
-        lua_pushnil(L);
-    else
-        lua_pushinteger(L, t);
-    return 1;
-}
-
-static int clock_tostring(lua_State *L)
-{
-    struct clock *c = binding_ptr(L, 1, META_CLOCK);
-    lua_pushfstring(L, "clock %s (%I ns)", c->name, (LUAI_UACINT)clock_now(c));
-    return 1;
-}
-
-static const luaL_Reg clock_methods[] = { { NULL, NULL } };
-
-static const luaL_Reg clock_getters[] = {
-    { "now", get_now },
-    { "deadline", get_deadline },
-    { NULL, NULL },
-};
-
-static const struct binding_type clock_type = {
-    .meta = META_CLOCK,
-    .label = "clock",
-    .methods = clock_methods,
-    .getters = clock_getters,
-    .tostring = clock_tostring,
-};
-
-void l_clock_open(lua_State *L)
-{
-    binding_type_new(L, &clock_type);
 }

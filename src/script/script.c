@@ -84,6 +84,7 @@ static int open_bindings(lua_State *L)
     l_vm_open(L);
     l_machine_open(L);
     l_device_open(L);
+    l_bus_open(L);
     l_region_open(L);
     l_irq_open(L);
     l_cpu_open(L);
