@@ -42,6 +42,53 @@ struct vcpu_msr {
     uint64_t value;
 };
 
+/* What hooks, the monitor and a debugger can ask to be told of. */
+enum vcpu_event {
+    VCPU_EVENT_EXEC = 1 << 0,      /* an instruction at one of the points is about to be executed */
+    VCPU_EVENT_ACCESS = 1 << 1,    /* data at a linear address in one of the ranges is accessed */
+    VCPU_EVENT_EXCEPTION = 1 << 2, /* an exception is about to be delivered */
+    VCPU_EVENT_MSR = 1 << 3,       /* RDMSR or WRMSR */
+    VCPU_EVENT_CPUID = 1 << 4,
+};
+
+/* What a callback wants done. */
+enum vcpu_verdict {
+    VCPU_GO,
+    VCPU_DROP, /* as if it had not happened: a write, an exception (the instruction is then retried) */
+    VCPU_STOP, /* run comes back with VCPU_STOP_DEBUG; an instruction not begun yet is not executed */
+};
+
+/* Called on the vcpu's thread with the machine lock held and the state of all earlier instructions committed. Registers
+ * may be read; they may be changed where it says "between instructions". */
+struct vcpu_event_ops {
+    /* Between instructions. */
+    enum vcpu_verdict (*exec)(void *opaque, struct vcpu *v, uint64_t rip);
+    /* Reads: after, *value may be replaced. Writes: before, *value may be replaced. */
+    enum vcpu_verdict (*access)(void *opaque, struct vcpu *v, uint64_t gva, unsigned size,
+                                bool write, uint64_t *value);
+    /* Between instructions, rip at the one that faults (or after the one that traps). */
+    enum vcpu_verdict (*exception)(void *opaque, struct vcpu *v, int vector, uint32_t error);
+    /* *value may be replaced: what a read gives, what a write stores. */
+    enum vcpu_verdict (*msr)(void *opaque, struct vcpu *v, uint32_t index, bool write,
+                             uint64_t *value);
+    enum vcpu_verdict (*cpuid)(void *opaque, struct vcpu *v, uint32_t leaf, uint32_t subleaf,
+                               uint32_t regs[4]);
+};
+
+/* A range of linear addresses, both ends included. */
+struct vcpu_range {
+    uint64_t first, last;
+};
+
+/* What is wanted at present. The arrays are sorted, and the caller's until the next call. */
+struct vcpu_watch {
+    unsigned events; /* enum vcpu_event */
+    const uint64_t *points;
+    size_t point_count;
+    const struct vcpu_range *ranges;
+    size_t range_count;
+};
+
 struct vcpu_backend {
     const char *name; /* "soft", "kvm" */
     /* Retired instructions are exact and drive the virtual clock; all vcpus share one thread. */
@@ -81,6 +128,12 @@ struct vcpu_backend {
     /* Guest virtual to physical, as a supervisor read; no side effects. */
     bool (*translate)(struct vcpu *v, uint64_t gva, uint64_t *gpa);
     void (*get_stats)(struct vcpu *v, struct vcpu_stats *stats);
+
+    /* The events that it can tell of (enum vcpu_event); the rest is refused by who asks. */
+    unsigned events;
+    /* Change what is watched, from the vcpu's own thread or while it does not run. Takes effect at the next instruction. NULL
+     * when `events` is 0. */
+    void (*watch)(struct vcpu *v, const struct vcpu_watch *w);
 };
 
 /* What every backend's vcpu begins with. */
@@ -92,6 +145,9 @@ struct vcpu {
     /* Set by who runs the vcpu: ends the waiting of a halted one. */
     void (*wake)(void *opaque);
     void *wake_opaque;
+    /* Set by who runs the vcpu: where events go. */
+    const struct vcpu_event_ops *event_ops;
+    void *event_opaque;
 };
 
 /* By the backend, whenever a kick or a pin may end a halt. From any thread. */

@@ -168,8 +168,10 @@ static void fix_rip_relative(struct insn *i)
     }
 }
 
-static void append(struct block *b, struct insn *i)
+static void append(const struct soft_cpu *c, struct block *b, struct insn *i)
 {
+    if (UNLIKELY(watch_maybe_point(c, b->page_off + b->bytes)))
+        i->handler = soft_labels[OP_point];
     b->bytes += i->len;
     i->next_off = (uint8_t)b->bytes;
     if (i->flags & INSN_MEM && i->base == REG_RIP && insn_asize(i) == 8)
@@ -188,7 +190,7 @@ static bool decode_block(struct soft_cpu *c, const uint8_t *code, unsigned avail
         int n = soft_decode(code + b->bytes, avail - b->bytes, c->mode, &i, &ends);
         if (n == 0)
             break;
-        append(b, &i);
+        append(c, b, &i);
     }
     put_end(b);
     return b->count > 0;
@@ -215,7 +217,7 @@ static struct block *decode_split(struct soft_cpu *c, struct block *b)
         len = soft_decode(bytes, n, c->mode, &i, &ends);
     }
     b->count = b->bytes = 0;
-    append(b, &i);
+    append(c, b, &i);
     put_end(b);
     return b;
 }

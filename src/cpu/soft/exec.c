@@ -24,6 +24,10 @@ static void leave_block(struct soft_cpu *c, const struct insn *i, bool retired)
 /* A fault of the instruction at rip, or of its fetch. False: shutdown. */
 static bool take_fault(struct soft_cpu *c)
 {
+    if (!watch_tell_exception(c)) {
+        c->icount++;
+        return true;
+    }
     c->stats.exceptions++;
     /* Delivery counts as one, so that a handler that faults at its first instruction cannot stop time. */
     c->icount++;
@@ -111,9 +115,12 @@ static bool attend(struct soft_cpu *c, int64_t *budget, enum vcpu_stop *stop)
         /* Before the kick is looked at, so that one that comes in between is not lost. */
         atomic_store(&c->stop_at, c->limit);
         *stop = atomic_exchange(&c->kicked, false) ? VCPU_STOP_KICK
+                : c->stop_wanted                   ? VCPU_STOP_DEBUG
                 : c->shut_down                     ? VCPU_STOP_SHUTDOWN
                 : c->icount >= c->limit            ? VCPU_STOP_LIMIT
                                                    : VCPU_STOP_HALT;
+        if (*stop == VCPU_STOP_DEBUG)
+            c->stop_wanted = false;
         if (*stop != VCPU_STOP_HALT)
             return false;
         take_init(c);
@@ -282,6 +289,16 @@ L_block_end: /* not an instruction: it comes after the last of a block without a
         goto next_block;
     }
     CHAIN(fallthrough, next_rip(c, i));
+
+L_point: /* the handler of instructions whose page offset is that of some point: see watch.c */
+    c->cur = i;
+    if (LIKELY(!watch_is_point(c, c->r[REG_RIP] + i->next_off - i->len + c->ea_base[SEG_CS])))
+        goto *labels[i->op];
+    leave_block(c, i, false);
+    c->cur = NULL;
+    link = NULL;
+    watch_tell_exec(c);
+    goto next_block;
 
 leave:
     finish_insn(c, i, st);

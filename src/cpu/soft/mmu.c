@@ -243,6 +243,13 @@ static int fault_non_canonical(struct soft_cpu *c)
     return raise_error(c, stack ? VEC_SS : VEC_GP, 0);
 }
 
+/* By a debug register, or by a hook. */
+static bool is_watched_page(const struct soft_cpu *c, uint64_t va)
+{
+    return (c->debug_data && debug_watches_page(c, va)) ||
+           (c->watch.range_count && watch_covers_page(c, va));
+}
+
 /* Translate and remember. 0 or X_FAULT. */
 static int tlb_fill(struct soft_cpu *c, uint64_t va, int access, bool user, struct target *t)
 {
@@ -272,7 +279,7 @@ static int tlb_fill(struct soft_cpu *c, uint64_t va, int access, bool user, stru
         if (access == ACCESS_WRITE)
             e.tag[ACCESS_WRITE] = page | TLB_IO;
     }
-    if (UNLIKELY(c->debug_data) && debug_watches_page(c, va))
+    if (UNLIKELY(is_watched_page(c, va)))
         for (unsigned n = 0; n < 2; n++)
             e.tag[n] |= TLB_WATCH; /* leaves TLB_INVALID as it is */
     *tlb_slot(c->tlbs[user], va) = e;
@@ -459,33 +466,55 @@ static int store_any(struct soft_cpu *c, uint64_t va, unsigned size, uint64_t v,
     return st;
 }
 
-/* A watched access has happened: the loop must look at what it hit. */
-static int watched(struct soft_cpu *c, uint64_t va, unsigned size, bool write, int st)
-{
-    if (LIKELY(!c->debug_data) || st < 0)
-        return st;
-    debug_data_access(c, va, size, write);
-    return c->debug_hits ? X_BREAK : st;
-}
-
-int mmu_load_slow(struct soft_cpu *c, uint64_t va, unsigned size, uint64_t *v, bool user)
-{
-    return watched(c, va, size, false, load_any(c, va, size, v, user));
-}
-
-int mmu_store_slow(struct soft_cpu *c, uint64_t va, unsigned size, uint64_t v, bool user)
-{
-    return watched(c, va, size, true, store_any(c, va, size, v, user));
-}
-
-int mmu_probe_write(struct soft_cpu *c, uint64_t va, unsigned size)
+static int probe_any(struct soft_cpu *c, uint64_t va, unsigned size, bool user)
 {
     struct target t[2];
     if (!long_mode(c))
         va = (uint32_t)va;
     if (0x1000 - (va & 0xfff) >= size)
-        return resolve(c, va, ACCESS_WRITE, is_user(c), t);
-    return resolve_both(c, va, ACCESS_WRITE, is_user(c), t);
+        return resolve(c, va, ACCESS_WRITE, user, t);
+    return resolve_both(c, va, ACCESS_WRITE, user, t);
+}
+
+/* A watched access has happened: the loop must look at what it hit. */
+static int watched(struct soft_cpu *c, uint64_t va, unsigned size, bool write, int st)
+{
+    if (c->debug_data)
+        debug_data_access(c, va, size, write);
+    return c->debug_hits || c->stop_wanted ? X_BREAK : st;
+}
+
+static bool watching(const struct soft_cpu *c)
+{
+    return c->debug_data || c->watch.range_count;
+}
+
+int mmu_load_slow(struct soft_cpu *c, uint64_t va, unsigned size, uint64_t *v, bool user)
+{
+    int st = load_any(c, va, size, v, user);
+    if (LIKELY(!watching(c)) || st < 0)
+        return st;
+    if (c->watch.range_count)
+        watch_tell_access(c, va, size, false, v);
+    return watched(c, va, size, false, st);
+}
+
+int mmu_store_slow(struct soft_cpu *c, uint64_t va, unsigned size, uint64_t v, bool user)
+{
+    if (LIKELY(!watching(c)))
+        return store_any(c, va, size, v, user);
+    /* Whoever is told of a write may be sure that it can happen. */
+    int st = probe_any(c, va, size, user);
+    if (st < 0)
+        return st;
+    if (!c->watch.range_count || watch_tell_access(c, va, size, true, &v))
+        st = store_any(c, va, size, v, user);
+    return st < 0 ? st : watched(c, va, size, true, st);
+}
+
+int mmu_probe_write(struct soft_cpu *c, uint64_t va, unsigned size)
+{
+    return probe_any(c, va, size, is_user(c));
 }
 
 uint8_t *mmu_host(struct soft_cpu *c, uint64_t va, int access, int *status)
@@ -494,7 +523,7 @@ uint8_t *mmu_host(struct soft_cpu *c, uint64_t va, int access, int *status)
     *status = resolve(c, va, access, is_user(c), &t);
     if (*status)
         return NULL;
-    return t.code || (c->debug_data && debug_watches_page(c, va)) ? NULL : t.host;
+    return t.code || is_watched_page(c, va) ? NULL : t.host;
 }
 
 bool mmu_translate_quiet(struct soft_cpu *c, uint64_t va, uint64_t *gpa)

@@ -39,7 +39,7 @@
     X(ret8) X(jmp_r) X(call_r)
 
 /* Those that end a block with a successor known when it was decoded: written out in the loop. */
-#define HOT_BRANCH_OPS(X) CONDITIONS(X, j) X(jmp_rel) X(call_rel8) X(block_end)
+#define HOT_BRANCH_OPS(X) CONDITIONS(X, j) X(jmp_rel) X(call_rel8) X(block_end) X(point)
 
 #define HOT_OPS(X) HOT_PLAIN_OPS(X) HOT_BRANCH_OPS(X)
 

@@ -199,6 +199,7 @@ static struct vcpu *soft_vcpu_new(struct accel *a, struct cpu_port *port, const 
     c->code = code;
     port->pins = &pins;
     port->vcpu = c;
+    c->told_at = UINT64_MAX;
     mmu_init(c);
     soft_reset(&c->vcpu);
     return &c->vcpu;
@@ -248,11 +249,13 @@ static bool soft_get_regs(struct vcpu *v, struct kvm_regs *r, struct error *err)
 {
     const struct soft_cpu *c = soft_of(v);
     (void)err;
+    /* Within an instruction (a callback asks), rip is its own. */
+    uint64_t rip = c->block && c->cur ? c->r[REG_RIP] + c->cur->next_off - c->cur->len : c->rip;
     *r = (struct kvm_regs){ .rax = c->r[RAX], .rbx = c->r[RBX], .rcx = c->r[RCX], .rdx = c->r[RDX],
                             .rsi = c->r[RSI], .rdi = c->r[RDI], .rsp = c->r[RSP], .rbp = c->r[RBP],
                             .r8 = c->r[R8], .r9 = c->r[R9], .r10 = c->r[R10], .r11 = c->r[R11],
                             .r12 = c->r[R12], .r13 = c->r[R13], .r14 = c->r[R14], .r15 = c->r[R15],
-                            .rip = c->rip, .rflags = eflags_get(c) };
+                            .rip = rip, .rflags = eflags_get(c) };
     return true;
 }
 
@@ -405,4 +408,7 @@ const struct vcpu_backend vcpu_soft = {
     .set_msr = soft_set_msr,
     .translate = soft_translate,
     .get_stats = soft_get_stats,
+    .events = VCPU_EVENT_EXEC | VCPU_EVENT_ACCESS | VCPU_EVENT_EXCEPTION | VCPU_EVENT_MSR |
+              VCPU_EVENT_CPUID,
+    .watch = soft_watch,
 };

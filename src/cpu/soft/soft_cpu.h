@@ -265,6 +265,13 @@ struct soft_cpu {
     bool debug_execute, debug_data, debug_io; /* what kinds are armed */
     unsigned debug_hits;  /* bits of DR6 for the #DB after this instruction */
 
+    /* Events that somebody wants to hear of: see watch.c. */
+    struct vcpu_watch watch;
+    uint64_t point_offsets[4096 / 64]; /* bit n: some point has n in its low 12 bits */
+    uint64_t told_at;   /* icount at which the point at told_rip was told of: it is passed now */
+    uint64_t told_rip;
+    bool stop_wanted;   /* a callback said VCPU_STOP */
+
     /* FPU */
     struct x87 fpu;
     union vec128 xmm[16];
@@ -386,6 +393,26 @@ void debug_io_access(struct soft_cpu *c, uint16_t port, unsigned size);
 bool debug_execute_hit(struct soft_cpu *c);
 /* Move c->debug_hits to DR6: #DB is being delivered. */
 void debug_take_hits(struct soft_cpu *c);
+
+/* ---- watch.c ---- */
+
+void soft_watch(struct vcpu *v, const struct vcpu_watch *w);
+/* May an instruction at this page offset have a point? Asked when it is decoded. */
+static inline bool watch_maybe_point(const struct soft_cpu *c, unsigned page_off)
+{
+    return c->point_offsets[page_off / 64 & 63] >> (page_off & 63) & 1;
+}
+/* Is there a point at linear `va` that has not just been told of? */
+bool watch_is_point(const struct soft_cpu *c, uint64_t va);
+/* Between blocks, at c->rip: tell. False: stop. */
+bool watch_tell_exec(struct soft_cpu *c);
+bool watch_covers_page(const struct soft_cpu *c, uint64_t va);
+/* Tell of an access if it is in a range. False: drop it. */
+bool watch_tell_access(struct soft_cpu *c, uint64_t va, unsigned size, bool write, uint64_t *value);
+/* Tell of c->exc. False: do not deliver it. */
+bool watch_tell_exception(struct soft_cpu *c);
+bool watch_tell_msr(struct soft_cpu *c, uint32_t index, bool write, uint64_t *value);
+void watch_tell_cpuid(struct soft_cpu *c, uint32_t leaf, uint32_t subleaf, uint32_t regs[4]);
 
 /* ---- msr.c, cpuid.c ---- */
 

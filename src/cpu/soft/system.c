@@ -486,6 +486,7 @@ int op_rdmsr(struct soft_cpu *c, const struct insn *i)
         return X_FAULT;
     if (!msr_read(c, (uint32_t)c->r[RCX], &v))
         return raise_error(c, VEC_GP, 0);
+    watch_tell_msr(c, (uint32_t)c->r[RCX], false, &v);
     c->r[RAX] = (uint32_t)v;
     c->r[RDX] = v >> 32;
     return X_BREAK;
@@ -497,7 +498,8 @@ int op_wrmsr(struct soft_cpu *c, const struct insn *i)
     if (need_ring0(c))
         return X_FAULT;
     uint64_t v = c->r[RDX] << 32 | (uint32_t)c->r[RAX];
-    if (!msr_write(c, (uint32_t)c->r[RCX], v))
+    if (watch_tell_msr(c, (uint32_t)c->r[RCX], true, &v) &&
+        !msr_write(c, (uint32_t)c->r[RCX], v))
         return raise_error(c, VEC_GP, 0);
     return X_BREAK;
 }
@@ -513,11 +515,12 @@ int op_cpuid(struct soft_cpu *c, const struct insn *i)
     uint32_t out[4];
     (void)i;
     cpuid_query(c, (uint32_t)c->r[RAX], (uint32_t)c->r[RCX], out);
+    watch_tell_cpuid(c, (uint32_t)c->r[RAX], (uint32_t)c->r[RCX], out);
     c->r[RAX] = out[0];
     c->r[RBX] = out[1];
     c->r[RCX] = out[2];
     c->r[RDX] = out[3];
-    return 0;
+    return c->stop_wanted ? X_BREAK : 0;
 }
 
 int op_rdtsc(struct soft_cpu *c, const struct insn *i)
