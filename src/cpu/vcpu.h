@@ -44,7 +44,7 @@ struct vcpu_msr {
 
 /* What hooks, the monitor and a debugger can ask to be told of. */
 enum vcpu_event {
-    VCPU_EVENT_EXEC = 1 << 0,      /* an instruction at one of the points is about to be executed */
+    VCPU_EVENT_EXEC = 1 << 0,      /* an instruction in one of the ranges is about to be executed */
     VCPU_EVENT_ACCESS = 1 << 1,    /* data at a linear address in one of the ranges is accessed */
     VCPU_EVENT_EXCEPTION = 1 << 2, /* an exception is about to be delivered */
     VCPU_EVENT_MSR = 1 << 3,       /* RDMSR or WRMSR */
@@ -80,13 +80,37 @@ struct vcpu_range {
     uint64_t first, last;
 };
 
-/* What is wanted at present. The arrays are sorted, and the caller's until the next call. */
+/* Ranges in ascending order that do not meet. */
+struct vcpu_ranges {
+    const struct vcpu_range *range;
+    size_t count;
+};
+
+/* The one that holds `va`, or the first beyond it; NULL: all lie below. O(log n). */
+static inline const struct vcpu_range *vcpu_ranges_find(const struct vcpu_ranges *r, uint64_t va)
+{
+    size_t lo = 0, hi = r->count;
+    while (lo < hi) {
+        size_t mid = (lo + hi) / 2;
+        if (r->range[mid].last < va)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo < r->count ? &r->range[lo] : NULL;
+}
+
+static inline bool vcpu_ranges_meet(const struct vcpu_ranges *r, uint64_t first, uint64_t last)
+{
+    const struct vcpu_range *found = vcpu_ranges_find(r, first);
+    return found && found->first <= last;
+}
+
+/* What is wanted at present. The ranges are the caller's until the next call. */
 struct vcpu_watch {
     unsigned events; /* enum vcpu_event */
-    const uint64_t *points;
-    size_t point_count;
-    const struct vcpu_range *ranges;
-    size_t range_count;
+    struct vcpu_ranges exec;
+    struct vcpu_ranges data;
 };
 
 struct vcpu_backend {

@@ -62,8 +62,6 @@ struct script_vm {
     struct script_line *lines;
     struct script_chardev *chardevs, **chardevs_tail;
     struct script_pcap *pcaps;
-    int64_t manual_ns; /* virtual time of a machine without cpus */
-    bool manual_clock;
 };
 
 struct script {

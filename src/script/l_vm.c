@@ -170,11 +170,6 @@ static int l_vm_on_reset(lua_State *L)
 
 /* ---- time without cpus ---- */
 
-static int64_t manual_now(void *opaque)
-{
-    return ((struct script_vm *)opaque)->manual_ns;
-}
-
 /* advance(ns): let virtual time pass on a machine that has no cpu, firing timers as they come due.
  */
 static int l_vm_advance(lua_State *L)
@@ -186,22 +181,7 @@ static int l_vm_advance(lua_State *L)
     if (m->cpu_count)
         return luaL_error(
             L, "vm:advance() is for machines without a cpu: here the cpus make time pass");
-    if (!svm->manual_clock) {
-        svm->manual_clock = true;
-        svm->manual_ns = clock_now(&m->virtual);
-        m->virtual.now = manual_now;
-        m->virtual.rearmed = NULL;
-        m->virtual.opaque = svm;
-    }
-    int64_t until = svm->manual_ns + ns;
-    door_drain(m->door);
-    for (int64_t due; (due = clock_deadline(&m->virtual)) <= until;) {
-        if (due > svm->manual_ns)
-            svm->manual_ns = due;
-        clock_run(&m->virtual);
-        door_drain(m->door);
-    }
-    svm->manual_ns = until;
+    vm_advance(svm->vm, ns);
     return 0;
 }
 

@@ -167,8 +167,10 @@ static void turn(struct vm *vm)
     struct vcpu *v = vm->vcpus[0];
     bool counts = vm->backend->counts_instructions;
     door_drain(m->door);
-    if (counts)
+    if (counts) {
         clock_run(&m->virtual);
+        clock_run(&vm->instructions);
+    }
     do_requests(vm);
     if (vm->state != VM_RUNNING || door_pending(m->door))
         return;

@@ -45,16 +45,33 @@ static int64_t host_now(void *opaque)
     return loop_host_ns();
 }
 
-uint64_t vm_instruction_limit(const struct vm *vm)
+static uint64_t virtual_limit(const struct vm *vm, uint64_t done)
 {
     int64_t deadline = clock_deadline(&vm->machine.virtual), now = counted_now(vm);
-    uint64_t done = retired(vm), cost = vm->config.ns_per_instruction;
+    uint64_t cost = vm->config.ns_per_instruction;
     if (deadline == CLOCK_NEVER)
         return INT64_MAX;
     if (deadline <= now)
         return done;
     uint64_t left = ((uint64_t)(deadline - now) + cost - 1) / cost;
     return left > INT64_MAX - done ? INT64_MAX : done + left;
+}
+
+uint64_t vm_instruction_limit(const struct vm *vm)
+{
+    uint64_t done = retired(vm), limit = virtual_limit(vm, done);
+    uint64_t counted = (uint64_t)clock_deadline(&vm->instructions); /* CLOCK_NEVER is large */
+    return counted < limit ? (counted < done ? done : counted) : limit;
+}
+
+static int64_t instructions_now(void *opaque)
+{
+    return (int64_t)retired(opaque);
+}
+
+struct clock *vm_instruction_clock(struct vm *vm)
+{
+    return counts(vm) ? &vm->instructions : NULL;
 }
 
 static void virtual_rearmed(void *opaque);
@@ -125,6 +142,7 @@ void vm_time_init(struct vm *vm)
 {
     struct machine *m = &vm->machine;
     clock_init(&m->virtual, "virtual", virtual_now, virtual_rearmed, vm);
+    clock_init(&vm->instructions, "instructions", instructions_now, virtual_rearmed, vm);
     clock_init(&m->virtual_rt, "virtual_rt", virtual_rt_now, virtual_rt_rearmed, vm);
     clock_init(&m->host, "host", host_now, host_rearmed, vm);
     paced_init(&vm->paced_virtual, &m->virtual, vm->loop);
@@ -168,15 +186,16 @@ int64_t vm_wall_ns(const struct vm *vm)
 void vm_advance(struct vm *vm, int64_t ns)
 {
     struct clock *c = &vm->machine.virtual;
-    door_drain(vm->machine.door);
     int64_t *time = counts(vm) ? &vm->skipped_ns : &vm->run_base_ns;
     int64_t now = clock_now(c), until = ns > INT64_MAX - now ? INT64_MAX : now + ns;
+    door_drain(vm->machine.door);
     while (clock_deadline(c) <= until) {
         int64_t due = clock_deadline(c);
         now = clock_now(c);
         if (due > now)
             *time += due - now;
         clock_run(c);
+        door_drain(vm->machine.door);
     }
     *time += until - clock_now(c);
 }

@@ -130,6 +130,8 @@ void vm_free(struct vm *vm)
     machine_fini(&vm->machine);
     vm_time_fini(vm);
     net_free(vm->net);
+    vm_events_fini(vm);
+    clock_fini(&vm->instructions);
     clock_fini(&vm->machine.virtual);
     clock_fini(&vm->machine.virtual_rt);
     clock_fini(&vm->machine.host);
@@ -169,6 +171,8 @@ struct cpu_port *vm_add_cpu(struct vm *vm, const char *model, struct error *err)
     }
     v->wake = wake_runner;
     v->wake_opaque = vm;
+    v->event_ops = &vm_vcpu_event_ops;
+    v->event_opaque = vm;
     vm->vcpus[index] = v;
     vm->vcpu_count++;
     vm->machine.cpus[index] = port;

@@ -1,6 +1,7 @@
 /* The inside of a VM, shared by vm.c (what it is), run.c (how it executes) and time.c (how its clocks go). */
 #pragma once
 
+#include "vm/events.h"
 #include "vm/vm.h"
 
 #include <pthread.h>
@@ -26,6 +27,25 @@ struct vm_request {
     bool reset, pause, end;
     char reason[64];
     int status;
+};
+
+/* The subscriptions of one kind, sorted by `first`. */
+struct event_list {
+    struct vm_event **events;
+    uint64_t *reach; /* the highest end of events 0..n */
+    size_t count, capacity;
+    struct vcpu_range *merged; /* what the vcpus are asked for */
+    size_t merged_count;
+};
+
+struct event_table {
+    struct event_list lists[VM_EVENT_KINDS];
+    struct vm_event **waiting; /* added since the lists were made */
+    size_t waiting_count, waiting_capacity;
+    struct vm_event **matches; /* of the event being told */
+    size_t match_count, match_capacity;
+    uint64_t next_order;
+    bool firing, changed;
 };
 
 struct vm {
@@ -62,7 +82,15 @@ struct vm {
     int64_t wall_ns;      /* real time spent running, up to the last pause */
     _Atomic int64_t published_ns; /* virtual time for threads other than the running one */
     struct paced_clock paced_virtual, paced_virtual_rt, paced_host;
+    struct clock instructions; /* counting backends: its time is the retired count */
+
+    struct event_table events;
 };
+
+/* ---- events.c ---- */
+
+extern const struct vcpu_event_ops vm_vcpu_event_ops;
+void vm_events_fini(struct vm *vm);
 
 /* ---- waiter: run.c ---- */
 
@@ -88,5 +116,5 @@ void vm_time_fini(struct vm *vm);
 /* The machine starts or stops to run. */
 void vm_time_resume(struct vm *vm);
 void vm_time_pause(struct vm *vm);
-/* Counting backends: how many instructions may retire in all before the next virtual timer is due. */
+/* Counting backends: how many instructions may retire in all before the next timer, of virtual time or of the count, is due. */
 uint64_t vm_instruction_limit(const struct vm *vm);

@@ -419,12 +419,18 @@ static unsigned pick_op(struct decoder *d, const struct opcode *row, struct insn
     }
 }
 
-static int undefined(struct insn *i, bool *ends)
+/* What raises the exception of bytes that are no instruction: OP_ud or OP_too_long. */
+static int invalid(struct insn *i, enum op op, bool *ends)
 {
-    *i = (struct insn){ .handler = soft_labels[OP_ud], .op = OP_ud, .len = 1, .size = 4,
+    *i = (struct insn){ .handler = soft_labels[op], .op = (uint16_t)op, .len = 1, .size = 4,
                         .base = REG_NONE, .index = REG_NONE };
     *ends = true;
     return -1;
+}
+
+static int undefined(struct insn *i, bool *ends)
+{
+    return invalid(i, OP_ud, ends);
 }
 
 /* One-byte opcodes whose meaning hangs on a prefix: PAUSE, and XCHG with R8. */
@@ -449,7 +455,7 @@ int soft_decode(const uint8_t *code, unsigned avail, uint32_t mode, struct insn 
     take_prefixes(&d, mode);
     const struct opcode *row = d.short_of_bytes ? NULL : find_row(&d);
     if (d.short_of_bytes)
-        return cut ? 0 : undefined(i, ends);
+        return cut ? 0 : invalid(i, OP_too_long, ends);
     if (!row || (row->flags & OPF_NO64 && d.code64) || (row->flags & OPF_ONLY64 && !d.code64))
         return undefined(i, ends);
 
@@ -457,7 +463,7 @@ int soft_decode(const uint8_t *code, unsigned avail, uint32_t mode, struct insn 
     i->size = (uint8_t)operand_size(&d, row->size);
     enum variant variant = decode_operands(&d, row, i, &rip);
     if (d.short_of_bytes)
-        return cut ? 0 : undefined(i, ends);
+        return cut ? 0 : invalid(i, OP_too_long, ends);
     bool mem = i->flags & INSN_MEM;
     if ((row->flags & OPF_MEM && !mem) || (row->flags & OPF_REG && mem) ||
         (d.lock && (!mem || !(row->flags & OPF_LOCK))))

@@ -22,6 +22,13 @@ int op_ud(struct soft_cpu *c, const struct insn *i)
     return raise_exception(c, VEC_UD);
 }
 
+/* More than 15 bytes: #GP, not #UD (SDM vol. 3, 6.15, interrupt 13). */
+int op_too_long(struct soft_cpu *c, const struct insn *i)
+{
+    (void)i;
+    return raise_error(c, VEC_GP, 0);
+}
+
 int op_fetch_fault(struct soft_cpu *c, const struct insn *i)
 {
     (void)c;
@@ -259,8 +266,9 @@ int op_cmpxchg(struct soft_cpu *c, const struct insn *i)
         return st;
     flags_sub(c, acc, old, acc - old, i->size);
     bool equal = flag_zf(c);
-    /* The destination is written either way, as the manual has it. */
-    st |= rm_store_rmw(c, i, i->size, equal ? reg_get(c, i->reg, i->size) : old, va);
+    /* Memory is written either way, as the manual has it; a register keeps even its upper half. */
+    if (equal || i->flags & INSN_MEM)
+        st |= rm_store_rmw(c, i, i->size, equal ? reg_get(c, i->reg, i->size) : old, va);
     if (!equal)
         reg_set(c, RAX, i->size, old);
     return st;

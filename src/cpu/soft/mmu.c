@@ -247,7 +247,7 @@ static int fault_non_canonical(struct soft_cpu *c)
 static bool is_watched_page(const struct soft_cpu *c, uint64_t va)
 {
     return (c->debug_data && debug_watches_page(c, va)) ||
-           (c->watch.range_count && watch_covers_page(c, va));
+           (c->watch.data.count && watch_covers_page(c, va));
 }
 
 /* Translate and remember. 0 or X_FAULT. */
@@ -486,7 +486,7 @@ static int watched(struct soft_cpu *c, uint64_t va, unsigned size, bool write, i
 
 static bool watching(const struct soft_cpu *c)
 {
-    return c->debug_data || c->watch.range_count;
+    return c->debug_data || c->watch.data.count;
 }
 
 int mmu_load_slow(struct soft_cpu *c, uint64_t va, unsigned size, uint64_t *v, bool user)
@@ -494,7 +494,7 @@ int mmu_load_slow(struct soft_cpu *c, uint64_t va, unsigned size, uint64_t *v, b
     int st = load_any(c, va, size, v, user);
     if (LIKELY(!watching(c)) || st < 0)
         return st;
-    if (c->watch.range_count)
+    if (c->watch.data.count)
         watch_tell_access(c, va, size, false, v);
     return watched(c, va, size, false, st);
 }
@@ -507,7 +507,7 @@ int mmu_store_slow(struct soft_cpu *c, uint64_t va, unsigned size, uint64_t v, b
     int st = probe_any(c, va, size, user);
     if (st < 0)
         return st;
-    if (!c->watch.range_count || watch_tell_access(c, va, size, true, &v))
+    if (!c->watch.data.count || watch_tell_access(c, va, size, true, &v))
         st = store_any(c, va, size, v, user);
     return st < 0 ? st : watched(c, va, size, true, st);
 }

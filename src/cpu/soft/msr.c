@@ -16,6 +16,7 @@ enum {
     MSR_MTRR_FIX4K = 0x268, MSR_PAT = 0x277, MSR_MTRR_DEF_TYPE = 0x2ff,
     MSR_TSC_DEADLINE = 0x6e0, MSR_X2APIC = 0x800, MSR_X2APIC_LAST = 0x8ff,
 };
+#define MSR_AMD_DE_CFG     0xc0011029u /* kernels look whether it is there: #GP says no, without a word */
 #define MSR_EFER           0xc0000080u
 #define MSR_STAR           0xc0000081u
 #define MSR_LSTAR          0xc0000082u
@@ -133,6 +134,8 @@ bool msr_read(struct soft_cpu *c, uint32_t index, uint64_t *v)
     case MSR_MISC_FEATURES:
         *v = 0;
         return true;
+    case MSR_AMD_DE_CFG:
+        return false;
     default:
         log_guest("cpu", "read of unknown MSR %#x at %#llx: #GP", index,
                   (unsigned long long)c->r[REG_RIP]);

@@ -45,9 +45,9 @@
 
 #define COLD_OPS(X)                                                                                \
     /* general.c */                                                                                \
-    X(ud) X(fetch_fault) X(shift_m) X(rotate_carry) X(movzx) X(movsx) X(lea) X(xchg) X(bswap)      \
-    X(cmov) X(setcc) X(mov_load_moffs) X(mov_store_moffs) X(xlat) X(lahf) X(sahf) X(clc) X(stc)    \
-    X(cmc) X(cld) X(std) X(cbw) X(cwd) X(cmpxchg) X(cmpxchg8b) X(xadd) X(movbe_load)               \
+    X(ud) X(too_long) X(fetch_fault) X(shift_m) X(rotate_carry) X(movzx) X(movsx) X(lea) X(xchg)   \
+    X(bswap) X(cmov) X(setcc) X(mov_load_moffs) X(mov_store_moffs) X(xlat) X(lahf) X(sahf) X(clc)  \
+    X(stc) X(cmc) X(cld) X(std) X(cbw) X(cwd) X(cmpxchg) X(cmpxchg8b) X(xadd) X(movbe_load)        \
     X(movbe_store) X(salc)                                                                         \
     /* stack.c */                                                                                  \
     X(push) X(push_imm) X(pop) X(pusha) X(popa) X(pushf) X(popf) X(enter) X(leave) X(push_seg)     \

@@ -301,8 +301,9 @@ extern const void *const *soft_labels; /* by enum op */
 
 /* ---- decode.c ---- */
 
-/* Decode from `code` (`avail` bytes readable) in `mode`. Returns the instruction's length; 0: more than `avail` bytes are needed;
- * -1: not an instruction, *i is the one that raises #UD (length 1 for the count). *ends: it must be the last in its block. */
+/* Decode from `code` (`avail` bytes readable) in `mode`. Returns the instruction's length; 0: more than `avail` bytes
+ * are needed; -1: not an instruction, *i is what raises #UD, or #GP beyond 15 bytes (length 1 for the count).
+ * *ends: it must be the last in its block. */
 int soft_decode(const uint8_t *code, unsigned avail, uint32_t mode, struct insn *i, bool *ends);
 
 /* ---- block.c ---- */

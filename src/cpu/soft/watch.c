@@ -10,10 +10,12 @@
 static void lock(struct soft_cpu *c)
 {
     machine_lock_take(loop_lock(c->vcpu.machine->loop));
+    c->vcpu.machine->current_cpu = c->vcpu.port;
 }
 
 static void unlock(struct soft_cpu *c)
 {
+    c->vcpu.machine->current_cpu = NULL;
     machine_lock_release(loop_lock(c->vcpu.machine->loop));
 }
 
@@ -25,15 +27,25 @@ static void obey(struct soft_cpu *c, enum vcpu_verdict v)
     }
 }
 
+/* Remember which page offsets the addresses of a range have. */
+static void mark_offsets(struct soft_cpu *c, const struct vcpu_range *r)
+{
+    uint64_t n = r->last - r->first;
+    if (n > 0xfff)
+        n = 0xfff;
+    for (uint64_t k = 0; k <= n; k++)
+        c->point_offsets[(r->first + k) / 64 & 63] |= 1ULL << ((r->first + k) & 63);
+}
+
 void soft_watch(struct vcpu *v, const struct vcpu_watch *w)
 {
     struct soft_cpu *c = soft_of(v);
-    bool points = w->point_count || c->watch.point_count;
+    bool exec = w->exec.count || c->watch.exec.count;
     c->watch = *w;
     memset(c->point_offsets, 0, sizeof c->point_offsets);
-    for (size_t n = 0; n < w->point_count; n++)
-        c->point_offsets[w->points[n] / 64 & 63] |= 1ULL << (w->points[n] & 63);
-    if (points)
+    for (size_t n = 0; n < w->exec.count; n++)
+        mark_offsets(c, &w->exec.range[n]);
+    if (exec)
         code_flush_all(c);
     mmu_flush(c);
     soft_recheck(c);
@@ -41,22 +53,10 @@ void soft_watch(struct vcpu *v, const struct vcpu_watch *w)
 
 /* ---- execution ---- */
 
-static bool have_point(const struct soft_cpu *c, uint64_t va)
-{
-    size_t lo = 0, hi = c->watch.point_count;
-    while (lo < hi) {
-        size_t mid = (lo + hi) / 2;
-        if (c->watch.points[mid] < va)
-            lo = mid + 1;
-        else
-            hi = mid;
-    }
-    return lo < c->watch.point_count && c->watch.points[lo] == va;
-}
-
 bool watch_is_point(const struct soft_cpu *c, uint64_t va)
 {
-    return have_point(c, va) && !(c->told_at == soft_icount(c) && c->told_rip == va);
+    return vcpu_ranges_meet(&c->watch.exec, va, va) &&
+           !(c->told_at == soft_icount(c) && c->told_rip == va);
 }
 
 bool watch_tell_exec(struct soft_cpu *c)
@@ -74,27 +74,19 @@ bool watch_tell_exec(struct soft_cpu *c)
 
 bool watch_covers_page(const struct soft_cpu *c, uint64_t va)
 {
-    uint64_t first = va & ~0xfffULL, last = va | 0xfff;
-    for (size_t n = 0; n < c->watch.range_count; n++)
-        if (c->watch.ranges[n].first <= last && c->watch.ranges[n].last >= first)
-            return true;
-    return false;
+    return vcpu_ranges_meet(&c->watch.data, va & ~0xfffULL, va | 0xfff);
 }
 
 bool watch_tell_access(struct soft_cpu *c, uint64_t va, unsigned size, bool write, uint64_t *value)
 {
-    uint64_t last = va + size - 1;
-    for (size_t n = 0; n < c->watch.range_count; n++) {
-        if (c->watch.ranges[n].first > last || c->watch.ranges[n].last < va)
-            continue;
-        lock(c);
-        enum vcpu_verdict verdict = c->vcpu.event_ops->access(c->vcpu.event_opaque, &c->vcpu, va,
-                                                              size, write, value);
-        unlock(c);
-        obey(c, verdict);
-        return verdict != VCPU_DROP;
-    }
-    return true;
+    if (!vcpu_ranges_meet(&c->watch.data, va, va + size - 1))
+        return true;
+    lock(c);
+    enum vcpu_verdict v =
+        c->vcpu.event_ops->access(c->vcpu.event_opaque, &c->vcpu, va, size, write, value);
+    unlock(c);
+    obey(c, v);
+    return v != VCPU_DROP;
 }
 
 /* ---- the rest ---- */

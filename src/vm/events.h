@@ -1,0 +1,71 @@
+/* Events of a VM: who wants to hear of what its cpus do.
+ *
+ * One table serves hooks, the monitor and a debugger. A subscription says what it waits for (addresses, ranges, vectors), for
+ * which cpu or address space, and under which condition; all of that is decided in C. Several may wait for the same: they are
+ * called in the order of adding. A callback may add and remove subscriptions, its own included; what it adds is active from
+ * the next instruction. Machine lock for everything; while the VM runs, only its own thread (callbacks, device accesses) and
+ * whoever has paused it may call. */
+#pragma once
+
+#include "cpu/vcpu.h"
+#include "loop/clock.h"
+
+struct vm;
+
+enum vm_event_kind {
+    VM_EVENT_EXEC,      /* an instruction in [first, last] is about to be executed */
+    VM_EVENT_ACCESS,    /* data in [first, last] (linear) is accessed */
+    VM_EVENT_EXCEPTION, /* an exception whose vector is in [first, last] is about to be delivered */
+    VM_EVENT_MSR,       /* RDMSR or WRMSR of an index in [first, last] */
+    VM_EVENT_CPUID,     /* CPUID of a leaf in [first, last] */
+    VM_EVENT_KINDS,
+};
+
+/* What a callback is told. */
+struct vm_event_info {
+    struct vcpu *vcpu;
+    uint64_t address; /* rip; linear address; vector; index; leaf */
+    unsigned size;    /* of an access */
+    bool write;       /* of an access or an MSR */
+    uint32_t error;   /* of an exception */
+    uint32_t subleaf;
+    uint64_t *value;  /* of an access or an MSR: may be replaced */
+    uint32_t *regs;   /* of CPUID: eax, ebx, ecx, edx, may be replaced */
+};
+
+enum vm_condition_op { VM_COND_NONE, VM_COND_EQ, VM_COND_NE, VM_COND_LT, VM_COND_GT };
+
+struct vm_event {
+    enum vm_event_kind kind;
+    uint64_t first, last;
+    int cpu;              /* -1: any */
+    bool reads, writes;   /* ACCESS and MSR: which of them */
+    bool by_cr3;          /* only in the address space whose page tables are at cr3 (bits 12 and up) */
+    uint64_t cr3;
+    /* A register of struct kvm_regs compared, unsigned, after masking. */
+    enum vm_condition_op op;
+    size_t reg_offset;
+    uint64_t mask, operand;
+    uint64_t skip; /* matching events to let pass before the first call */
+    enum vcpu_verdict (*fire)(void *opaque, const struct vm_event_info *info);
+    void *opaque;
+    uint64_t matched; /* events that passed filter and condition */
+    /* the table's */
+    struct vm *vm;
+    uint64_t order;
+    bool removed;
+};
+
+/* The VM's backend must be able to tell of the kind; the error says which backend can. The struct is the caller's and must
+ * stay until it is removed. */
+bool vm_event_add(struct vm *vm, struct vm_event *e, struct error *err);
+
+/* Harmless twice. After it the struct may go, even when called from its own callback. */
+void vm_event_remove(struct vm_event *e);
+
+/* Can the VM's backend tell of it? */
+bool vm_event_supported(const struct vm *vm, enum vm_event_kind kind);
+const char *vm_event_kind_name(enum vm_event_kind kind);
+
+/* Timers of this clock wait for a count of retired instructions; NULL on backends that do not count. */
+struct clock *vm_instruction_clock(struct vm *vm);
