@@ -1,24 +1,30 @@
 """A kernel's boot to an init that powers off, beside QEMU with the same files."""
-from .measure import Sample, ratio, table
+from .measure import Sample, ratio, show, table
 
 APPEND = "console=ttyS0 perilune.test=poweroff"
 
 
 def run_case(setup, kernel, ours_extra, qemu_kernel):
-    """Ours and QEMU's in turn, so that a drift of the machine's speed hits both."""
+    """Runs of ours with their statistics, and of QEMU; in turn, so that a drift of the machine's
+    speed hits both."""
     initrd = setup.initrd()
     ours, stats, theirs = [], [], []
     for _ in range(setup.runs):
         result, data = setup.run_ours(["--kernel", kernel, "--initrd", initrd, "--append", APPEND,
                                        *ours_extra])
         result.time_of("PERILUNE: init")
-        ours.append(result.wall)
+        ours.append(result)
         stats.append(data)
         if setup.qemu and qemu_kernel:
             other = setup.run_qemu(["-kernel", qemu_kernel, "-initrd", initrd, "-append", APPEND])
             other.time_of("PERILUNE: init")
-            theirs.append(other.wall)
-    return Sample(ours), stats, Sample(theirs) if theirs else None
+            theirs.append(other)
+    return ours, stats, theirs
+
+
+def times(runs):
+    """Wall and processor seconds as Samples; None without runs."""
+    return (Sample(r.wall for r in runs), Sample(r.cpu for r in runs)) if runs else (None, None)
 
 
 def main(setup):
@@ -30,18 +36,24 @@ def main(setup):
     ]
     rows, data, by_pvh = [], {}, None
     for name, kernel, extra, qemu_kernel in cases:
-        ours, stats, theirs = run_case(setup, kernel, extra, qemu_kernel)
-        by_pvh = by_pvh or theirs
-        beside = theirs or by_pvh
+        runs, stats, others = run_case(setup, kernel, extra, qemu_kernel)
+        by_pvh = by_pvh or others
+        (wall, cpu), (other_wall, other_cpu) = times(runs), times(others or by_pvh)
         mips = Sample(s["mips"] for s in stats)
         count = stats[-1]["instructions"] / 1e6
-        rows.append([name, f"{count:.0f}", mips.show("{:.0f}"), ours.show(),
-                     beside.show() if beside else "–", ratio(ours, beside)])
-        data[name] = {"minstructions": count, "mips": mips.data(), "wall_s": ours.data(),
+        rows.append([name, f"{count:.0f}", mips.show("{:.0f}"),
+                     wall.show(), show(other_wall), ratio(wall, other_wall),
+                     f"{cpu.median:.2f}", f"{other_cpu.median:.2f}" if other_cpu else "–",
+                     ratio(cpu, other_cpu)])
+        data[name] = {"minstructions": count, "mips": mips.data(), "wall_s": wall.data(),
+                      "cpu_s": cpu.data(),
                       "unpack_s": stats[-1].get("boot", {}).get("unpack_ns", 0) / 1e9,
-                      "qemu_wall_s": beside.data() if beside else None}
-    table(["boot to power off", "M instr.", "MIPS", "wall s", "QEMU wall s", "ours/QEMU"], rows)
-    print("  QEMU unpacks no kernel itself: beside “host unpacks” stands its vmlinux by PVH. The"
-          f"\n  host took {data['bzImage, host unpacks']['unpack_s']:.2f} s to unpack. Wall is the"
-          " whole process; QEMU's holds SeaBIOS.\n  MIPS are those of the run, start apart.")
+                      "qemu_wall_s": other_wall.data() if other_wall else None,
+                      "qemu_cpu_s": other_cpu.data() if other_cpu else None}
+    table(["boot to power off", "M instr.", "MIPS", "wall s", "QEMU", "ratio", "cpu s", "QEMU",
+           "ratio"], rows)
+    print("  QEMU unpacks no kernel itself: beside “host unpacks” stands its vmlinux by PVH. The host"
+          f" took\n  {data['bzImage, host unpacks']['unpack_s']:.2f} s to unpack. wall: the whole"
+          " process, QEMU's with its SeaBIOS. cpu: processor time of the\n  same runs, which other load"
+          " disturbs less. MIPS: of the run by the wall, start apart.")
     return data

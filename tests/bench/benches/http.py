@@ -5,7 +5,7 @@ import threading
 import time
 import urllib.request
 
-from .measure import Failure, Sample, ratio, table
+from .measure import Failure, Sample, ratio, show, table
 
 SIZE = 64 << 20
 
@@ -73,7 +73,7 @@ def main(setup):
         server.shutdown()
     mine = [Sample(column) for column in zip(*ours)]
     other = [Sample(column) for column in zip(*theirs)] if theirs else [None, None]
-    rows = [[name, m.show("{:.1f}"), o.show("{:.1f}") if o else "–", ratio(m, o)]
+    rows = [[name, m.show("{:.1f}"), show(o, "{:.1f}"), ratio(m, o)]
             for name, m, o in zip(("by the host's clock", "by the guest's clock"), mine, other)]
     table(["64 MiB into /dev/null, MB/s", "ours", "QEMU", "ours/QEMU"], rows)
     print(f"  The server alone, read by this host: {host.show('{:.0f}')} MB/s.")

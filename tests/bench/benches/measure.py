@@ -3,6 +3,7 @@
 Nothing here judges a number: a run that does not do its work is a Failure, a slow one is not.
 """
 import os
+import resource
 import selectors
 import signal
 import statistics
@@ -15,11 +16,13 @@ class Failure(Exception):
 
 
 class Run:
-    """One run of a program: exit status, wall time in seconds, (time, line) of its output."""
+    """One run of a program: exit status, seconds by the wall and of processors, (time, line) of its
+    output."""
 
-    def __init__(self, status, wall, lines, first_byte):
+    def __init__(self, status, wall, cpu, lines, first_byte):
         self.status = status
         self.wall = wall
+        self.cpu = cpu
         self.lines = lines
         self.first_byte = first_byte
 
@@ -37,9 +40,15 @@ class Run:
         return "\n".join("    " + line for _, line in self.lines[-8:]) or "    (nothing)"
 
 
+def children_cpu():
+    """Processor seconds of all children that have ended."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
 def run(command, timeout, expect):
     """Run to the end and expect one of these statuses. Output lines are stamped as they come in."""
-    start = time.monotonic()
+    start, cpu_before = time.monotonic(), children_cpu()
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                stderr=subprocess.STDOUT, start_new_session=True)
     lines, rest, first_byte = [], b"", None
@@ -50,7 +59,7 @@ def run(command, timeout, expect):
                 left = start + timeout - time.monotonic()
                 if left <= 0 or not selector.select(left):
                     raise Failure(f"still running after {timeout} s: {' '.join(command)}\n"
-                                  + Run(None, timeout, lines, None).tail())
+                                  + Run(None, timeout, 0, lines, None).tail())
                 data = os.read(process.stdout.fileno(), 65536)
                 at = time.monotonic() - start
                 if not data:
@@ -66,7 +75,7 @@ def run(command, timeout, expect):
             process.wait()
         process.stdout.close()
     lines.append((wall, rest.decode("utf-8", "replace")))
-    result = Run(status, wall, lines, first_byte)
+    result = Run(status, wall, children_cpu() - cpu_before, lines, first_byte)
     if status not in expect:
         raise Failure(f"exit status {status}: {' '.join(command)}\n{result.tail()}")
     return result
@@ -94,8 +103,13 @@ class Sample:
                 "runs": len(self.values)}
 
 
+def show(sample, form="{:.2f}"):
+    """A Sample that may be missing."""
+    return sample.show(form) if sample else "–"
+
+
 def ratio(ours, theirs):
-    """How many times ours is of theirs, both Samples; empty without the other."""
+    """How many times ours is of theirs, both Samples; a dash without the other."""
     if theirs is None or theirs.median == 0:
         return "–"
     return f"{ours.median / theirs.median:.2f}"
