@@ -2,25 +2,25 @@
  * registers anything behind anybody's back. */
 #include "hw/types.h"
 
-#define HW_TYPES(TYPE) \
-    TYPE(a20_gate_type) \
-    TYPE(apic_type) \
-    TYPE(debug_exit_type) \
-    TYPE(e1000_type) \
+#define HW_TYPES(TYPE)        \
+    TYPE(a20_gate_type)       \
+    TYPE(apic_type)           \
+    TYPE(debug_exit_type)     \
+    TYPE(e1000_type)          \
     TYPE(i440fx_pcihost_type) \
-    TYPE(i440fx_type) \
-    TYPE(i8042_type) \
-    TYPE(i8254_type) \
-    TYPE(i8259_type) \
-    TYPE(ioapic_type) \
-    TYPE(ioport80_type) \
-    TYPE(irq_splitter_type) \
-    TYPE(isabus_bridge_type) \
-    TYPE(mc146818_type) \
-    TYPE(pcspk_type) \
-    TYPE(piix3_type) \
-    TYPE(piix4_pm_type) \
-    TYPE(port92_type) \
+    TYPE(i440fx_type)         \
+    TYPE(i8042_type)          \
+    TYPE(i8254_type)          \
+    TYPE(i8259_type)          \
+    TYPE(ioapic_type)         \
+    TYPE(ioport80_type)       \
+    TYPE(irq_splitter_type)   \
+    TYPE(isabus_bridge_type)  \
+    TYPE(mc146818_type)       \
+    TYPE(pcspk_type)          \
+    TYPE(piix3_type)          \
+    TYPE(piix4_pm_type)       \
+    TYPE(port92_type)         \
     TYPE(serial_16550a_type)
 
 #define DECLARE(type) extern const struct device_type type;

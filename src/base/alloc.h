@@ -19,10 +19,10 @@ __attribute__((format(printf, 1, 2))) char *alloc_printf(const char *fmt, ...);
 #define ALLOC(type) ((type *)alloc_zero(1, sizeof(type)))
 
 /* Make room for one more element in a growable array held as pointer, count and capacity. */
-#define ALLOC_GROW(array, count, capacity)                                                         \
-    do {                                                                                           \
-        if ((count) == (capacity)) {                                                               \
-            (capacity) = (capacity) ? (capacity)*2 : 8;                                            \
-            (array) = alloc_resize((array), (capacity), sizeof *(array));                          \
-        }                                                                                          \
+#define ALLOC_GROW(array, count, capacity)                                \
+    do {                                                                  \
+        if ((count) == (capacity)) {                                      \
+            (capacity) = (capacity) ? 2 * (capacity) : 8;                 \
+            (array) = alloc_resize((array), (capacity), sizeof *(array)); \
+        }                                                                 \
     } while (0)

@@ -1,8 +1,9 @@
 /* A failure of the host or of the configuration, as told to a person.
  *
- * A function that can fail for such a reason returns bool (or a pointer) and takes a `struct error *`
- * as its last parameter. The caller owns it; on success it is untouched. The text names what failed,
- * where, what was found and what would have been right. It is reported once, by who consumes it. */
+ * A function that can fail for such a reason returns bool (or a pointer) and takes a `struct error
+ * *` as its last parameter. The caller owns it; on success it is untouched. The text names what
+ * failed, where, what was found and what would have been right. It is reported once, by who
+ * consumes it. */
 #pragma once
 
 #include <stdarg.h>

@@ -15,13 +15,13 @@ void log_set_level(enum log_level level);
 /* Send messages to `path`, appended. False (and errno) when it cannot be opened. */
 bool log_set_file(const char *path);
 
-/* Something the host or the user should know. `who` names the part: "slirp", "kvm", a device path. */
+/* Something the host or the user should know. `who` names the part: "slirp", "kvm", a path. */
 __attribute__((format(printf, 3, 4))) void log_host(enum log_level level, const char *who,
                                                     const char *fmt, ...);
 
 /* The guest did something the hardware would not like. Printed (as a warning) the first time this
- * `who` meets this `fmt`; later ones are only counted, so a guest cannot flood the log. `fmt` must be
- * a string literal: its address is the identity of the message. */
+ * `who` meets this `fmt`; later ones are only counted, so a guest cannot flood the log. `fmt` must
+ * be a string literal: its address is the identity of the message. */
 __attribute__((format(printf, 2, 3))) void log_guest(const char *who, const char *fmt, ...);
 
 /* How many guest messages there were, those not printed included. */

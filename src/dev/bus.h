@@ -4,9 +4,9 @@
 #include "dev/device.h"
 
 struct bus {
-    const char *type; /* "System", "PCI", "ISA", "i2c-bus" */
-    char *name;       /* "main-system-bus", "pci.0", "isa.0" */
-    struct device *parent; /* that provides it; NULL for the main system bus */
+    const char *type;        /* "System", "PCI", "ISA", "i2c-bus" */
+    char *name;              /* "main-system-bus", "pci.0", "isa.0" */
+    struct device *parent;   /* that provides it; NULL for the main system bus */
     struct device **devices; /* in order of being put here */
     unsigned device_count, device_capacity;
     /* Called when a device is about to be realized here: may refuse (slot taken). NULL: all

@@ -20,8 +20,8 @@ struct cpu_pins {
     void (*smi)(struct cpu_port *p);
     void (*init)(struct cpu_port *p); /* INIT: wait for SIPI; the boot cpu restarts */
     void (*startup)(struct cpu_port *p, uint8_t vector); /* SIPI: start at vector << 12 */
-    void (*a20)(struct cpu_port *p, bool enabled);      /* the A20 gate */
-    uint64_t (*tsc)(struct cpu_port *p);                /* the time stamp counter now */
+    void (*a20)(struct cpu_port *p, bool enabled);       /* the A20 gate */
+    uint64_t (*tsc)(struct cpu_port *p);                 /* the time stamp counter now */
     /* The virtual time at which the TSC will reach `tsc`; not before now. */
     int64_t (*tsc_deadline_ns)(struct cpu_port *p, uint64_t tsc);
 };
@@ -36,9 +36,9 @@ struct intc_ops {
 /* Interface "local-apic": MSRs and CR8 of the cpu's own APIC. */
 #define INTERFACE_LOCAL_APIC "local-apic"
 struct local_apic_ops {
-    uint64_t (*get_base)(struct device *apic);               /* IA32_APIC_BASE, SDM vol. 3 10.4.4 */
-    bool (*set_base)(struct device *apic, uint64_t value);   /* false: #GP */
-    uint8_t (*get_tpr)(struct device *apic);                 /* CR8: TPR bits 7:4 */
+    uint64_t (*get_base)(struct device *apic);             /* IA32_APIC_BASE, SDM vol. 3 10.4.4 */
+    bool (*set_base)(struct device *apic, uint64_t value); /* false: #GP */
+    uint8_t (*get_tpr)(struct device *apic);               /* CR8: TPR bits 7:4 */
     void (*set_tpr)(struct device *apic, uint8_t cr8);
     /* 0x800-0x8ff, 0x6e0; false: #GP */
     bool (*read_msr)(struct device *apic, uint32_t msr, uint64_t *value);
@@ -50,7 +50,7 @@ struct cpu_port {
     uint32_t apic_id; /* initial APIC id */
     bool bootstrap;   /* starts by itself; others wait for SIPI */
     const struct cpu_pins *pins;
-    void *vcpu; /* the backend's */
+    void *vcpu;          /* the backend's */
     struct device *intc; /* answers acknowledge; NULL: INTR is never raised */
     const struct intc_ops *intc_ops;
     struct device *apic; /* NULL: none */

@@ -53,9 +53,9 @@ struct device_type {
 enum { DEVICE_CHAIN_MAX = 8 }; /* longest chain of parents */
 
 struct gpio_list {
-    char *name;        /* "" for the unnamed */
-    struct irq *in;    /* inputs: count of them, owned here */
-    struct irq **out;  /* outputs: what each drives, in the device's state; NULL for inputs */
+    char *name;       /* "" for the unnamed */
+    struct irq *in;   /* inputs: count of them, owned here */
+    struct irq **out; /* outputs: what each drives, in the device's state; NULL for inputs */
     unsigned count;
     bool of_realize; /* made by realize: goes with unrealize */
     struct gpio_list *next;
@@ -67,14 +67,14 @@ struct device {
     unsigned chain_len;
     struct machine *machine;
     char *label; /* type, and id if any: the name before there is a path */
-    char *id;   /* given by the user, unique in the machine; NULL: none */
-    char *path; /* "/machine/peripheral/ID" or "/machine/unattached/TYPE[N]"; set at realize */
+    char *id;    /* given by the user, unique in the machine; NULL: none */
+    char *path;  /* "/machine/peripheral/ID" or "/machine/unattached/TYPE[N]"; set at realize */
     struct bus *parent_bus; /* where it sits; NULL: on none */
     struct bus **buses;     /* that it provides, in order of creation */
     unsigned bus_count;
     struct gpio_list *gpios; /* in order of creation */
     bool realized;
-    char *text; /* of the last device_get_prop that had to make one up */
+    char *text;          /* of the last device_get_prop that had to make one up */
     struct device *next; /* all devices of the machine, in order of creation */
     void *handle;        /* for the script binding */
 };

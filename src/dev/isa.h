@@ -8,7 +8,7 @@ enum { ISA_IRQS = 16, ISA_PORTS_MAX = 8 };
 
 struct isa_bus {
     struct bus bus;
-    struct region *io; /* where ports are mapped */
+    struct region *io;          /* where ports are mapped */
     struct irq *irqs[ISA_IRQS]; /* inputs of the interrupt controller, set by wiring; NULL: none */
     struct irq lines[ISA_IRQS]; /* what devices drive; each goes on to `irqs`, wired at any time */
 };

@@ -16,12 +16,12 @@ enum { MACHINE_CPUS_MAX = 16 };
 
 /* What a device can ask for. It happens at the next safe point, between two instructions. */
 enum machine_request {
-    REQUEST_RESET,    /* the reset line: everything starts again */
-    REQUEST_POWEROFF, /* the guest switched itself off */
-    REQUEST_EXIT,     /* end the run with `code` as exit status: isa-debug-exit */
-    REQUEST_SUSPEND,  /* sleep state S3 */
+    REQUEST_RESET,        /* the reset line: everything starts again */
+    REQUEST_POWEROFF,     /* the guest switched itself off */
+    REQUEST_EXIT,         /* end the run with `code` as exit status: isa-debug-exit */
+    REQUEST_SUSPEND,      /* sleep state S3 */
     REQUEST_TRIPLE_FAULT, /* a cpu shut down */
-    REQUEST_PAUSE,    /* stop and let the user look: breakpoints, failing scripts */
+    REQUEST_PAUSE,        /* stop and let the user look: breakpoints, failing scripts */
 };
 
 struct machine_ops {
@@ -46,7 +46,7 @@ struct machine {
     struct loop *loop;
     struct type_registry *types;
     struct mem *mem;
-    struct region system; /* root of `memory`: "system" */
+    struct region system;   /* root of `memory`: "system" */
     struct region io_ports; /* root of `io`: "io", 64 KiB */
     struct address_space *memory, *io;
     struct clock virtual, virtual_rt, host; /* see loop/clock.h; loop_realtime() is the fourth */

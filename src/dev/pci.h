@@ -51,7 +51,7 @@ struct pci_device;
 struct pci_class {
     uint16_t vendor, device, subsystem_vendor, subsystem;
     uint8_t revision, prog_if;
-    uint16_t class_id; /* base class << 8 | sub-class */
+    uint16_t class_id;     /* base class << 8 | sub-class */
     uint8_t interrupt_pin; /* 0: none, 1: INTA ... */
     /* Called for writes to configuration space after the core has acted on them; may be NULL. */
     void (*config_written)(struct pci_device *d, unsigned offset, uint32_t value, unsigned size);

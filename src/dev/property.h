@@ -13,6 +13,7 @@
 
 struct device;
 
+/* clang-format off */
 enum prop_kind {       /* C type at `offset`          text form */
     PROP_BOOL,         /* bool                        true, false (also on, off, yes, no) */
     PROP_U8,           /* uint8_t                     decimal or 0x... */
@@ -32,6 +33,7 @@ enum prop_kind {       /* C type at `offset`          text form */
     PROP_NETDEV,       /* struct net_port *           a network backend's id */
     PROP_REGION,       /* struct region *             a memory region; listings show its name */
 };
+/* clang-format on */
 
 /* Backends live above this layer, so PROP_CHARDEV, PROP_NETDEV and PROP_REGION are set with
  * VALUE_OBJECT only (who reads the command line or a definition finds the object by its id), or
@@ -57,7 +59,7 @@ struct prop {
     enum prop_kind kind;
     size_t offset;
     const char *help;
-    const char *def; /* default in text form; NULL: zero, empty, no object */
+    const char *def;  /* default in text form; NULL: zero, empty, no object */
     int64_t min, max; /* for integers, when not both 0; unsigned for PROP_U64 and PROP_SIZE */
     const char *const *names; /* PROP_ENUM: NULL-terminated */
     bool live;                /* may be set while the device is realized */
@@ -69,10 +71,12 @@ struct prop {
 };
 
 /* A table ends with a row whose name is NULL. */
+/* clang-format off */
 #define PROP_END { .name = NULL }
 #define PROP(KIND, TYPE, FIELD, NAME, DEF, HELP, ...)                                              \
     { .name = NAME, .kind = KIND, .offset = offsetof(TYPE, FIELD), .def = DEF, .help = HELP,       \
       __VA_ARGS__ }
+/* clang-format on */
 
 /* The row called `name` in the device's type or its parents; NULL with an error that names the
  * nearest known property and the type. */

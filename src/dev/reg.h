@@ -36,8 +36,8 @@ struct reg_bank {
     const char *owner; /* for messages */
     const struct reg *table;
     size_t table_len;
-    uint32_t *values;  /* in the device's state: reg_bank_slots() of them */
-    uint16_t *by_word; /* offset / 4 → 1 + row, 0: no register */
+    uint32_t *values;     /* in the device's state: reg_bank_slots() of them */
+    uint16_t *by_word;    /* offset / 4 → 1 + row, 0: no register */
     uint16_t *first_slot; /* row → index of its first value */
     size_t words;
     void *opaque;

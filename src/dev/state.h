@@ -28,6 +28,7 @@ struct state_field {
     size_t count; /* array length, 1 for a scalar */
 };
 
+/* clang-format off */
 #define STATE_FIELD(KIND, TYPE, FIELD) { #FIELD, KIND, offsetof(TYPE, FIELD), 1 }
 #define STATE_BOOL(TYPE, FIELD)  STATE_FIELD(STATE_KIND_BOOL, TYPE, FIELD)
 #define STATE_U8(TYPE, FIELD)    STATE_FIELD(STATE_KIND_U8, TYPE, FIELD)
@@ -42,3 +43,4 @@ struct state_field {
 #define STATE_BYTES(TYPE, FIELD)                                                                   \
     { #FIELD, STATE_KIND_BYTES, offsetof(TYPE, FIELD), sizeof(((TYPE *)0)->FIELD) }
 #define STATE_END { NULL, STATE_KIND_END, 0, 0 }
+/* clang-format on */

@@ -1,16 +1,17 @@
 /* Clocks and the timers that wait on them. All times are signed 64-bit nanoseconds.
  *
- * A machine has four (see docs/loop.md): `virtual` stops with the machine and is what every guest-visible
- * time derives from; `host` is the time of day; `realtime` runs always; `virtual_rt` is real time that
- * stops with the machine. A clock does not tick by itself: its owner gives it a function that tells the
- * time and calls clock_run() when the deadline has come. Every function needs the machine lock. */
+ * A machine has four (see docs/loop.md): `virtual` stops with the machine and is what every
+ * guest-visible time derives from; `host` is the time of day; `realtime` runs always; `virtual_rt`
+ * is real time that stops with the machine. A clock does not tick by itself: its owner gives it a
+ * function that tells the time and calls clock_run() when the deadline has come. Every function
+ * needs the machine lock. */
 #pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#define CLOCK_NEVER  INT64_MAX
+#define CLOCK_NEVER   INT64_MAX
 #define NS_PER_SECOND 1000000000LL
 
 struct timer;
@@ -50,8 +51,8 @@ static inline int64_t clock_now(const struct clock *c)
 /* The earliest deadline, or CLOCK_NEVER. */
 int64_t clock_deadline(const struct clock *c);
 
-/* Fire every timer whose deadline is not after now, earliest first, ties in the order of setting; a timer
- * set by a fired one takes its turn in the same call if it is due. Returns how many fired. */
+/* Fire every timer whose deadline is not after now, earliest first, ties in the order of setting; a
+ * timer set by a fired one takes its turn in the same call if it is due. Returns how many fired. */
 unsigned clock_run(struct clock *c);
 
 /* The timer is embedded in its owner's state and starts unset. */

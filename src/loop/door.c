@@ -82,8 +82,8 @@ bool door_pending(const struct door *d)
 unsigned door_drain(struct door *d)
 {
     unsigned entered = 0;
-    /* What is posted while these enter waits for the next time. Entries stay in the queue until their
-     * turn, so that a source that goes away meanwhile takes its own along. */
+    /* What is posted while these enter waits for the next time. Entries stay in the queue until
+     * their turn, so that a source that goes away meanwhile takes its own along. */
     for (size_t n = d->queued; n > 0 && d->first; n--) {
         struct entry *e = d->first;
         d->first = e->next;

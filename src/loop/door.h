@@ -1,10 +1,11 @@
-/* The door: the one way by which the outside world (network, keyboard, sockets, host time) reaches a
- * machine.
+/* The door: the one way by which the outside world (network, keyboard, sockets, host time) reaches
+ * a machine.
  *
- * Who learns of something on the host posts it here, on whatever thread, with the machine lock held.
- * The thread that executes the guest lets it in between two instructions, at a known instruction count,
- * and that pair (count, bytes) is all that a recording has to hold. A machine whose vcpus do not run has
- * its door opened by the loop thread. Order of arrival is kept over all sources. */
+ * Who learns of something on the host posts it here, on whatever thread, with the machine lock
+ * held. The thread that executes the guest lets it in between two instructions, at a known
+ * instruction count, and that pair (count, bytes) is all that a recording has to hold. A machine
+ * whose vcpus do not run has its door opened by the loop thread. Order of arrival is kept over all
+ * sources. */
 #pragma once
 
 #include <stdbool.h>
@@ -24,7 +25,8 @@ struct door_source {
     void *opaque;
 };
 
-/* `knock` is called after a post to a door that was empty: whoever runs the guest comes and drains it. */
+/* `knock` is called after a post to a door that was empty: whoever runs the guest comes and drains
+ * it. */
 struct door *door_new(void (*knock)(void *opaque), void *opaque);
 
 /* Drops what has not entered. */

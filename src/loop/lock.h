@@ -1,7 +1,7 @@
 /* The machine lock: the one lock that guards devices, topology and Lua.
  *
- * Fair: waiters get it in the order in which they asked, so a vcpu that takes it for every port access
- * cannot starve the loop thread. Free, it costs two atomic operations. Not recursive. */
+ * Fair: waiters get it in the order in which they asked, so a vcpu that takes it for every port
+ * access cannot starve the loop thread. Free, it costs two atomic operations. Not recursive. */
 #pragma once
 
 #include <pthread.h>

@@ -1,9 +1,9 @@
 /* The event loop and the machine lock.
  *
- * One loop serves all machines of the process. libuv runs its callbacks inside its poll step, so the loop
- * thread waits outside of it, with poll() on the backend's descriptor and the lock released, and then runs
- * what is ready with the lock held: every libuv callback may touch devices and Lua. docs/loop.md is the
- * contract. */
+ * One loop serves all machines of the process. libuv runs its callbacks inside its poll step, so
+ * the loop thread waits outside of it, with poll() on the backend's descriptor and the lock
+ * released, and then runs what is ready with the lock held: every libuv callback may touch devices
+ * and Lua. docs/loop.md is the contract. */
 #pragma once
 
 #include "base/error.h"
@@ -24,8 +24,8 @@ uv_loop_t *loop_uv(struct loop *l);
 
 struct machine_lock *loop_lock(struct loop *l);
 
-/* Run on the loop thread, lock held: wait for events and run them until `done(opaque)` is true, which is
- * asked after every round. The lock is released while waiting. */
+/* Run on the loop thread, lock held: wait for events and run them until `done(opaque)` is true,
+ * which is asked after every round. The lock is released while waiting. */
 void loop_run(struct loop *l, bool (*done)(void *opaque), void *opaque);
 
 /* Run what is ready and return; never waits. Lock held. */
