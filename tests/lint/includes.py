@@ -1,7 +1,7 @@
 """The dependency rule of docs/architecture.md, read off every #include "..." of src and hw.
 
-    base <- loop <- mem <- dev <- {net, char} <- hw        dev <- cpu
-    {hw/types.h, net, char, cpu, boot} <- vm <- script <- main
+    base <- loop <- mem <- dev <- {net, char} <- hw        dev <- cpu        {cpu, boot} <- debug
+    {hw/types.h, net, char, cpu, boot, debug} <- vm <- script <- main
     boot stands on mem; soft and kvm never include each other
     only src/script includes Lua's headers
 """
@@ -28,7 +28,8 @@ BELOW = {
     "cpu/kvm": {"base", "loop", "mem", "dev", "cpu"},
     "boot": {"base", "loop", "mem"},
 }
-BELOW["vm"] = {"base", "loop", "mem", "dev", "net", "char", "cpu", "boot"}
+BELOW["debug"] = {"base", "loop", "mem", "dev", "cpu", "boot"}
+BELOW["vm"] = {"base", "loop", "mem", "dev", "net", "char", "cpu", "boot", "debug"}
 BELOW["script"] = BELOW["vm"] | {"vm"}
 BELOW["main"] = BELOW["script"] | {"script"}
 
