@@ -266,8 +266,9 @@ int op_cmpxchg(struct soft_cpu *c, const struct insn *i)
         return st;
     flags_sub(c, acc, old, acc - old, i->size);
     bool equal = flag_zf(c);
-    /* The destination is written either way, as the manual has it. */
-    st |= rm_store_rmw(c, i, i->size, equal ? reg_get(c, i->reg, i->size) : old, va);
+    /* Memory is written either way, as the manual has it; a register keeps even its upper half. */
+    if (equal || i->flags & INSN_MEM)
+        st |= rm_store_rmw(c, i, i->size, equal ? reg_get(c, i->reg, i->size) : old, va);
     if (!equal)
         reg_set(c, RAX, i->size, old);
     return st;
