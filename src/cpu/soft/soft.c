@@ -215,10 +215,16 @@ static void soft_vcpu_free(struct vcpu *v)
     free(c);
 }
 
+/* The loop subtracts counts as signed numbers: no limit is as far away as can be. */
+static uint64_t attainable(uint64_t limit)
+{
+    return limit < INT64_MAX ? limit : INT64_MAX;
+}
+
 static enum vcpu_stop soft_run(struct vcpu *v, uint64_t limit)
 {
     struct soft_cpu *c = soft_of(v);
-    c->limit = limit;
+    c->limit = attainable(limit);
     soft_recheck(c);
     return soft_exec(c);
 }
@@ -234,7 +240,7 @@ static void soft_kick(struct vcpu *v)
 static void soft_set_limit(struct vcpu *v, uint64_t limit)
 {
     struct soft_cpu *c = soft_of(v);
-    c->limit = limit;
+    c->limit = attainable(limit);
     soft_recheck(c);
 }
 
