@@ -58,7 +58,7 @@ class Test:
         """The command that boots Linux into the initramfs's test of that name."""
         return [self.program, "--machine", "pc", "--memory", "512M", "--kernel", kernel,
                 "--initrd", self.initrd, "--nographic",
-                "--append", f"console=ttyS0 perilune.test={test} {append}".strip(), *more]
+                "--append", f"console=ttyS0 panic=-1 perilune.test={test} {append}".strip(), *more]
 
     def run(self, command, timeout=BOOT_TIMEOUT, status=0, **how):
         """Run to the end. Returns standard output as bytes; fails for another exit status."""
@@ -144,7 +144,7 @@ class Terminal:
         return False
 
     def expect(self, text, timeout=BOOT_TIMEOUT):
-        """Wait for text; what comes after it is left for the next call. Returns what came before."""
+        """Wait for text; what follows it is left for the next call. Returns what came before."""
         text = text.encode()
         until = time.monotonic() + timeout
         while text not in self.output:
