@@ -1,8 +1,9 @@
 /* The seam between a machine and what executes its guest code.
  *
- * A backend (cpu/soft, cpu/kvm) is a table of functions. One accelerator object serves one machine and makes its
- * vcpus; a vcpu runs on a thread that calls `run` again and again, without the machine lock. State crosses the
- * seam in the structures of linux/kvm.h, so that both backends speak of the same things. */
+ * A backend (cpu/soft, cpu/kvm) is a table of functions. One accelerator object serves one machine
+ * and makes its vcpus; a vcpu runs on a thread that calls `run` again and again, without the
+ * machine lock. State crosses the seam in the structures of linux/kvm.h, so that both backends
+ * speak of the same things. */
 #pragma once
 
 #include "base/error.h"
@@ -18,13 +19,13 @@ struct accel;
 
 /* Why `run` came back. */
 enum vcpu_stop {
-    VCPU_STOP_LIMIT,    /* the instruction limit is reached (backends that count) */
-    VCPU_STOP_KICK,     /* kicked */
-    VCPU_STOP_HALT,     /* HLT: nothing to do until an interrupt */
+    VCPU_STOP_LIMIT,     /* the instruction limit is reached (backends that count) */
+    VCPU_STOP_KICK,      /* kicked */
+    VCPU_STOP_HALT,      /* HLT: nothing to do until an interrupt */
     VCPU_STOP_WAIT_SIPI, /* an application processor that has not been started */
-    VCPU_STOP_SHUTDOWN, /* triple fault */
-    VCPU_STOP_DEBUG,    /* a breakpoint or a finished step */
-    VCPU_STOP_ERROR,    /* the backend cannot go on; vcpu->failure says why */
+    VCPU_STOP_SHUTDOWN,  /* triple fault */
+    VCPU_STOP_DEBUG,     /* a breakpoint or a finished step */
+    VCPU_STOP_ERROR,     /* the backend cannot go on; vcpu->failure says why */
 };
 
 /* What is counted, for --stats and `info status`. */
@@ -54,12 +55,14 @@ enum vcpu_event {
 /* What a callback wants done. */
 enum vcpu_verdict {
     VCPU_GO,
-    VCPU_DROP, /* as if it had not happened: a write, an exception (the instruction is then retried) */
-    VCPU_STOP, /* run comes back with VCPU_STOP_DEBUG; an instruction not begun yet is not executed */
+    VCPU_DROP, /* as if it had not happened: a write, an exception (the instruction is then retried)
+                */
+    VCPU_STOP, /* run comes back with VCPU_STOP_DEBUG; an instruction not begun yet is not executed
+                */
 };
 
-/* Called on the vcpu's thread with the machine lock held and the state of all earlier instructions committed. Registers
- * may be read; they may be changed where it says "between instructions". */
+/* Called on the vcpu's thread with the machine lock held and the state of all earlier instructions
+ * committed. Registers may be read; they may be changed where it says "between instructions". */
 struct vcpu_event_ops {
     /* Between instructions. */
     enum vcpu_verdict (*exec)(void *opaque, struct vcpu *v, uint64_t rip);
@@ -126,20 +129,24 @@ struct vcpu_backend {
                              struct error *err);
     void (*vcpu_free)(struct vcpu *v);
 
-    /* Execute until something is up, at most until `limit` instructions have retired in all on backends that
-     * count. Without the machine lock; takes it for device accesses. */
+    /* Execute until something is up, at most until `limit` instructions have retired in all on
+     * backends that count. Without the machine lock; takes it for device accesses. */
     enum vcpu_stop (*run)(struct vcpu *v, uint64_t limit);
 
-    /* Make `run` return soon (or the next `run` return at once). From any thread, with or without the lock. */
+    /* Make `run` return soon (or the next `run` return at once). From any thread, with or without
+     * the lock. */
     void (*kick)(struct vcpu *v);
 
-    /* Shorten the limit of the `run` going on, from the vcpu's own thread (a device set a timer). */
+    /* Shorten the limit of the `run` going on, from the vcpu's own thread (a device set a timer).
+     */
     void (*set_limit)(struct vcpu *v, uint64_t limit);
 
-    /* Retired instructions at this point; exact when called on the vcpu's thread, even within an access. */
+    /* Retired instructions at this point; exact when called on the vcpu's thread, even within an
+     * access. */
     uint64_t (*instructions)(struct vcpu *v);
 
-    /* To the state after RESET (SDM vol. 3, table 9-1). The rest only while the vcpu does not run. */
+    /* To the state after RESET (SDM vol. 3, table 9-1). The rest only while the vcpu does not run.
+     */
     void (*reset)(struct vcpu *v);
     bool (*get_regs)(struct vcpu *v, struct kvm_regs *regs, struct error *err);
     bool (*set_regs)(struct vcpu *v, const struct kvm_regs *regs, struct error *err);
@@ -155,8 +162,8 @@ struct vcpu_backend {
 
     /* The events that it can tell of (enum vcpu_event); the rest is refused by who asks. */
     unsigned events;
-    /* Change what is watched, from the vcpu's own thread or while it does not run. Takes effect at the next instruction. NULL
-     * when `events` is 0. */
+    /* Change what is watched, from the vcpu's own thread or while it does not run. Takes effect at
+     * the next instruction. NULL when `events` is 0. */
     void (*watch)(struct vcpu *v, const struct vcpu_watch *w);
 };
 

@@ -1,5 +1,5 @@
 /* Character backends as Lua sees them. */
-#include "script/binding.h"
+#include "script/script_hook.h"
 
 #include "base/alloc.h"
 
@@ -58,6 +58,27 @@ static struct chardev *make_backend(lua_State *L, struct script_vm *svm, const c
     return NULL;
 }
 
+struct output {
+    const uint8_t *data;
+    size_t len;
+};
+
+static int push_output(lua_State *L, void *opaque)
+{
+    struct output *o = opaque;
+    lua_pushlstring(L, (const char *)o->data, o->len);
+    return 1;
+}
+
+static void saw_output(void *opaque, const uint8_t *data, size_t len)
+{
+    struct script_chardev *s = opaque;
+    struct output o = { data, len };
+    if (s->output.universe)
+        hook_call(&s->output, push_output, NULL, &o, NULL);
+    script_serial_output(s, data, len);
+}
+
 /* chardev { type, id, path, size, escapes, signals } */
 int l_machine_chardev(lua_State *L)
 {
@@ -77,6 +98,8 @@ int l_machine_chardev(lua_State *L)
         return script_raise(L, &err);
     struct script_chardev *s = ALLOC(struct script_chardev);
     s->c = c;
+    c->output_tap = saw_output;
+    c->output_tap_opaque = s;
     *svm->chardevs_tail = s;
     svm->chardevs_tail = &s->next;
     binding_push(L, svm, META_CHARDEV, s);
@@ -121,35 +144,14 @@ static int l_chardev_read(lua_State *L)
     return 2;
 }
 
-struct output {
-    const uint8_t *data;
-    size_t len;
-};
-
-static int push_output(lua_State *L, void *opaque)
-{
-    struct output *o = opaque;
-    lua_pushlstring(L, (const char *)o->data, o->len);
-    return 1;
-}
-
-static void saw_output(void *opaque, const uint8_t *data, size_t len)
-{
-    struct output o = { data, len };
-    hook_call(opaque, push_output, NULL, &o, NULL);
-}
-
 /* on_output(f): f(text) for everything that the guest writes; nil ends that. */
 static int l_chardev_on_output(lua_State *L)
 {
     struct script_chardev *s = check_chardev(L);
-    s->c->output_tap = NULL;
     hook_fini(&s->output);
     if (lua_isnoneornil(L, 2))
         return 0;
     hook_init(&s->output, L, 2, s->c->id, HOOK_PAUSE, &binding_vm(L, 1, META_CHARDEV)->target);
-    s->c->output_tap = saw_output;
-    s->c->output_tap_opaque = &s->output;
     return 0;
 }
 

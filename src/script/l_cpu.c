@@ -81,7 +81,7 @@ static struct vcpu *check_still_cpu(lua_State *L)
 {
     struct vcpu *v = check_cpu(L);
     struct script_vm *svm = binding_vm(L, 1, META_CPU);
-    if (vm_state(svm->vm) == VM_RUNNING && v->machine->current_cpu != v->port)
+    if (!vm_cpus_are_still(svm->vm))
         luaL_error(L, "cpu %d is running: pause the machine first", (int)v->port->index);
     return v;
 }

@@ -1,5 +1,5 @@
 /* Virtual machines as Lua sees them: running them and looking at them. */
-#include "script/binding.h"
+#include "script/script_hook.h"
 
 #include "base/bits.h"
 #include "mem/mem.h"
@@ -144,9 +144,7 @@ static int l_vm_reset(lua_State *L)
 
 static int push_vm(lua_State *L, void *opaque)
 {
-    lua_rawgetp(L, LUA_REGISTRYINDEX, opaque);
-    lua_getfield(L, -1, "vm");
-    lua_remove(L, -2);
+    script_push_vm(L, opaque);
     return 1;
 }
 
@@ -422,6 +420,11 @@ static const luaL_Reg methods[] = {
     { "stop", l_vm_stop },
     { "reset", l_vm_reset },
     { "close", l_vm_close },
+    { "on", l_vm_on },
+    { "at", l_vm_at },
+    { "every", l_vm_every },
+    { "hooks", l_vm_hooks },
+    { "supports", l_vm_supports },
     { "on_reset", l_vm_on_reset },
     { "load_boot", l_vm_load_boot },
     { "load_raw", l_vm_load_raw },

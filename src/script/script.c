@@ -1,5 +1,5 @@
 /* The universe with all bindings, and the command line that runs in it. */
-#include "script/binding.h"
+#include "script/script_hook.h"
 
 #include "base/alloc.h"
 
@@ -91,6 +91,7 @@ static int open_bindings(lua_State *L)
     l_net_open(L);
     l_chardev_open(L);
     l_clock_open(L);
+    l_hook_open(L);
     set_paths(L, config->lua_dirs);
     set_core_fields(L, config->lua_dirs);
     lua_settop(L, 0);

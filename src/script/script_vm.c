@@ -1,5 +1,5 @@
 /* A script's machine: making it, how hooks stop it, and taking it apart in the right order. */
-#include "script/binding.h"
+#include "script/script_hook.h"
 
 #include "base/alloc.h"
 
@@ -99,6 +99,7 @@ void script_vm_close(struct script_vm *svm)
     if (!svm->vm || svm->closing)
         return; /* somebody else closed it while the lock was free */
     svm->closing = true;
+    script_hooks_remove_all(svm);
     free_pcaps(svm);
     vm_free(svm->vm);
     svm->vm = NULL;

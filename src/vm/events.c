@@ -38,7 +38,8 @@ static int by_first(const void *a, const void *b)
     return x->order < y->order ? -1 : x->order > y->order;
 }
 
-/* Merge the ranges of a sorted list; `reach[n]` is the highest end of entries 0..n, for searching. */
+/* Merge the ranges of a sorted list; `reach[n]` is the highest end of entries 0..n, for searching.
+ */
 static void merge(struct event_list *l)
 {
     l->merged_count = 0;
@@ -229,19 +230,19 @@ static enum vcpu_verdict on_exception(void *opaque, struct vcpu *v, int vector, 
 static enum vcpu_verdict on_msr(void *opaque, struct vcpu *v, uint32_t index, bool write,
                                 uint64_t *value)
 {
-    return tell(opaque, VM_EVENT_MSR,
-                &(struct vm_event_info){
-                    .vcpu = v, .address = index, .write = write, .value = value },
-                index);
+    return tell(
+        opaque, VM_EVENT_MSR,
+        &(struct vm_event_info){ .vcpu = v, .address = index, .write = write, .value = value },
+        index);
 }
 
 static enum vcpu_verdict on_cpuid(void *opaque, struct vcpu *v, uint32_t leaf, uint32_t subleaf,
                                   uint32_t regs[4])
 {
-    return tell(opaque, VM_EVENT_CPUID,
-                &(struct vm_event_info){
-                    .vcpu = v, .address = leaf, .subleaf = subleaf, .regs = regs },
-                leaf);
+    return tell(
+        opaque, VM_EVENT_CPUID,
+        &(struct vm_event_info){ .vcpu = v, .address = leaf, .subleaf = subleaf, .regs = regs },
+        leaf);
 }
 
 const struct vcpu_event_ops vm_vcpu_event_ops = {

@@ -1,10 +1,11 @@
 /* Events of a VM: who wants to hear of what its cpus do.
  *
- * One table serves hooks, the monitor and a debugger. A subscription says what it waits for (addresses, ranges, vectors), for
- * which cpu or address space, and under which condition; all of that is decided in C. Several may wait for the same: they are
- * called in the order of adding. A callback may add and remove subscriptions, its own included; what it adds is active from
- * the next instruction. Machine lock for everything; while the VM runs, only its own thread (callbacks, device accesses) and
- * whoever has paused it may call. */
+ * One table serves hooks, the monitor and a debugger. A subscription says what it waits for
+ * (addresses, ranges, vectors), for which cpu or address space, and under which condition; all of
+ * that is decided in C. Several may wait for the same: they are called in the order of adding. A
+ * callback may add and remove subscriptions, its own included; what it adds is active from the next
+ * instruction. Machine lock for everything; while the VM runs, only its own thread (callbacks,
+ * device accesses) and whoever has paused it may call. */
 #pragma once
 
 #include "cpu/vcpu.h"
@@ -29,8 +30,8 @@ struct vm_event_info {
     bool write;       /* of an access or an MSR */
     uint32_t error;   /* of an exception */
     uint32_t subleaf;
-    uint64_t *value;  /* of an access or an MSR: may be replaced */
-    uint32_t *regs;   /* of CPUID: eax, ebx, ecx, edx, may be replaced */
+    uint64_t *value; /* of an access or an MSR: may be replaced */
+    uint32_t *regs;  /* of CPUID: eax, ebx, ecx, edx, may be replaced */
 };
 
 enum vm_condition_op { VM_COND_NONE, VM_COND_EQ, VM_COND_NE, VM_COND_LT, VM_COND_GT };
@@ -38,9 +39,9 @@ enum vm_condition_op { VM_COND_NONE, VM_COND_EQ, VM_COND_NE, VM_COND_LT, VM_COND
 struct vm_event {
     enum vm_event_kind kind;
     uint64_t first, last;
-    int cpu;              /* -1: any */
-    bool reads, writes;   /* ACCESS and MSR: which of them */
-    bool by_cr3;          /* only in the address space whose page tables are at cr3 (bits 12 and up) */
+    int cpu;            /* -1: any */
+    bool reads, writes; /* ACCESS and MSR: which of them */
+    bool by_cr3; /* only in the address space whose page tables are at cr3 (bits 12 and up) */
     uint64_t cr3;
     /* A register of struct kvm_regs compared, unsigned, after masking. */
     enum vm_condition_op op;
@@ -56,8 +57,8 @@ struct vm_event {
     bool removed;
 };
 
-/* The VM's backend must be able to tell of the kind; the error says which backend can. The struct is the caller's and must
- * stay until it is removed. */
+/* The VM's backend must be able to tell of the kind; the error says which backend can. The struct
+ * is the caller's and must stay until it is removed. */
 bool vm_event_add(struct vm *vm, struct vm_event *e, struct error *err);
 
 /* Harmless twice. After it the struct may go, even when called from its own callback. */
@@ -67,5 +68,6 @@ void vm_event_remove(struct vm_event *e);
 bool vm_event_supported(const struct vm *vm, enum vm_event_kind kind);
 const char *vm_event_kind_name(enum vm_event_kind kind);
 
-/* Timers of this clock wait for a count of retired instructions; NULL on backends that do not count. */
+/* Timers of this clock wait for a count of retired instructions; NULL on backends that do not
+ * count. */
 struct clock *vm_instruction_clock(struct vm *vm);

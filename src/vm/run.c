@@ -1,8 +1,8 @@
 /* Run control: the thread that executes guest code, and how it is started, paused and ended.
  *
- * One thread per VM takes turns: with the machine lock it lets in what waits at the door, fires due timers and does
- * what has been asked for (reset, pause, end); without the lock it executes guest code up to the next timer. docs/loop.md
- * is the contract. */
+ * One thread per VM takes turns: with the machine lock it lets in what waits at the door, fires due
+ * timers and does what has been asked for (reset, pause, end); without the lock it executes guest
+ * code up to the next timer. docs/loop.md is the contract. */
 #include "vm/vm_internal.h"
 
 #include "base/log.h"
@@ -62,6 +62,11 @@ bool vm_on_runner(const struct vm *vm)
     return vm->thread_started && pthread_equal(pthread_self(), vm->thread);
 }
 
+bool vm_cpus_are_still(const struct vm *vm)
+{
+    return vm->parked || vm_on_runner(vm);
+}
+
 void vm_set_state(struct vm *vm, enum vm_state state)
 {
     if (state == vm->state)
@@ -113,7 +118,8 @@ static void do_requests(struct vm *vm)
     }
 }
 
-/* Every cpu waits: sleep until the next timer is due or something comes in, or skip to the timer. */
+/* Every cpu waits: sleep until the next timer is due or something comes in, or skip to the timer.
+ */
 static void idle(struct vm *vm)
 {
     struct clock *c = &vm->machine.virtual;
@@ -153,7 +159,7 @@ static void after_stop(struct vm *vm, struct vcpu *v, enum vcpu_stop stop)
         vm_end(vm, "cpu-error", VM_EXIT_HOST);
         break;
     case VCPU_STOP_DEBUG:
-        vm_pause(vm, "debug");
+        vm_pause(vm, "hook");
         break;
     case VCPU_STOP_LIMIT:
     case VCPU_STOP_KICK:
@@ -209,7 +215,8 @@ bool vm_start_thread(struct vm *vm, struct error *err)
 {
     if (vm->thread_started || !vm->vcpu_count)
         return true;
-    /* It begins by waiting for the lock that we hold, so it cannot be asked who it is before we know. */
+    /* It begins by waiting for the lock that we hold, so it cannot be asked who it is before we
+     * know. */
     int e = pthread_create(&vm->thread, NULL, runner_main, vm);
     if (e)
         return error_set_host(err, e, "vm: cannot create the thread that executes \"%s\"",

@@ -1,8 +1,9 @@
 /* The clocks of a VM.
  *
- * On backends that count instructions virtual time is (retired instructions) x (cost of one) + (idle time), and its
- * timers are fired by the thread that executes, at exact counts. On others it is real time less the pauses, and its
- * timers are fired by the loop. docs/loop.md tells who may ask for it where. */
+ * On backends that count instructions virtual time is (retired instructions) x (cost of one) +
+ * (idle time), and its timers are fired by the thread that executes, at exact counts. On others it
+ * is real time less the pauses, and its timers are fired by the loop. docs/loop.md tells who may
+ * ask for it where. */
 #include "vm/vm_internal.h"
 
 static uint64_t retired(const struct vm *vm)

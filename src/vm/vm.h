@@ -1,7 +1,8 @@
 /* A virtual machine: owns the machine, its cpus and its network, and runs it.
  *
- * Several VMs may live in one process, on one loop. Everything needs the machine lock. Guest code runs on a thread
- * of the VM's own (one per vcpu under KVM); whoever calls vm_run() on the loop thread serves the loop meanwhile. */
+ * Several VMs may live in one process, on one loop. Everything needs the machine lock. Guest code
+ * runs on a thread of the VM's own (one per vcpu under KVM); whoever calls vm_run() on the loop
+ * thread serves the loop meanwhile. */
 #pragma once
 
 #include "cpu/vcpu.h"
@@ -21,7 +22,8 @@ enum vm_state {
 /* What HLT does when nothing is due. */
 enum vm_idle {
     VM_IDLE_SLEEP, /* wait in real time for the next timer or for input */
-    VM_IDLE_WARP,  /* skip to the next timer at once; while a link leads outside, wait as SLEEP does */
+    VM_IDLE_WARP,  /* skip to the next timer at once; while a link leads outside, wait as SLEEP does
+                    */
 };
 
 struct vm_config {
@@ -29,9 +31,9 @@ struct vm_config {
     const char *accel; /* "soft" or "kvm" */
     enum vm_idle idle;
     uint64_t ns_per_instruction; /* cost of one instruction on counting backends; 0 means 1 */
-    int64_t epoch_ns; /* time of day at start; the caller decides (fixed under warp) */
-    bool no_reboot;   /* a reset or a triple fault ends the run */
-    bool no_shutdown; /* power-off pauses instead of ending */
+    int64_t epoch_ns;            /* time of day at start; the caller decides (fixed under warp) */
+    bool no_reboot;              /* a reset or a triple fault ends the run */
+    bool no_shutdown;            /* power-off pauses instead of ending */
 };
 
 /* Exit statuses, as the process returns them. */
@@ -55,13 +57,14 @@ const struct vcpu_backend *vm_backend(const struct vm *vm);
 struct cpu_port *vm_add_cpu(struct vm *vm, const char *model, struct error *err);
 struct vcpu *vm_vcpu(struct vm *vm, unsigned index); /* NULL: no such */
 
-/* What to do at every reset after devices and cpus are reset: load the kernel again, set entry registers. Called with the lock
- * held on the thread that resets; false ends the VM with VM_EXIT_HOST. */
+/* What to do at every reset after devices and cpus are reset: load the kernel again, set entry
+ * registers. Called with the lock held on the thread that resets; false ends the VM with
+ * VM_EXIT_HOST. */
 void vm_set_boot(struct vm *vm, bool (*boot)(void *opaque, struct vm *vm, struct error *err),
                  void *opaque);
 
-/* Called by vm_free when devices and cpus are gone and the memory system is still there: the place to free what whoever
- * built the machine owns, such as RAM regions. Lock held. */
+/* Called by vm_free when devices and cpus are gone and the memory system is still there: the place
+ * to free what whoever built the machine owns, such as RAM regions. Lock held. */
 void vm_set_teardown(struct vm *vm, void (*teardown)(void *opaque), void *opaque);
 
 /* Reset everything and become paused. Needed once before the first resume. */
@@ -69,22 +72,29 @@ bool vm_reset(struct vm *vm, struct error *err);
 
 bool vm_resume(struct vm *vm, struct error *err);
 
-/* Ask to pause, with a word why ("user", "breakpoint"). From the loop thread, returns when no vcpu executes guest code any
- * more (the lock is released meanwhile); from a vcpu's own thread, takes effect after the instruction. */
+/* Ask to pause, with a word why ("user", "breakpoint"). From the loop thread, returns when no vcpu
+ * executes guest code any more (the lock is released meanwhile); from a vcpu's own thread, takes
+ * effect after the instruction. */
 void vm_pause(struct vm *vm, const char *reason);
 
 /* End the run: the state becomes VM_ENDED. As vm_pause for when it takes effect. */
 void vm_end(struct vm *vm, const char *reason, int status);
 
-/* On the loop thread: serve the loop until the VM is no longer running. Resumes it if it is paused. */
+/* On the loop thread: serve the loop until the VM is no longer running. Resumes it if it is paused.
+ */
 bool vm_run(struct vm *vm, struct error *err);
 
-/* For machines without a cpu: let `ns` of virtual time pass, letting in what waits at the door first and firing
- * timers in order, each at its own time. */
+/* For machines without a cpu: let `ns` of virtual time pass, letting in what waits at the door
+ * first and firing timers in order, each at its own time. */
 void vm_advance(struct vm *vm, int64_t ns);
 
+/* May the state of cpus be looked at: nothing executes, or the caller is what the executing thread
+ * has called. */
+bool vm_cpus_are_still(const struct vm *vm);
+
 enum vm_state vm_state(const struct vm *vm);
-const char *vm_exit_reason(const struct vm *vm); /* "poweroff", "debug-exit", "triple-fault", "reset", "quit", ...; "" */
+const char *vm_exit_reason(
+    const struct vm *vm); /* "poweroff", "debug-exit", "triple-fault", "reset", "quit", ...; "" */
 int vm_exit_status(const struct vm *vm);
 const char *vm_pause_reason(const struct vm *vm);
 

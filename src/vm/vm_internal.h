@@ -1,4 +1,5 @@
-/* The inside of a VM, shared by vm.c (what it is), run.c (how it executes) and time.c (how its clocks go). */
+/* The inside of a VM, shared by vm.c (what it is), run.c (how it executes) and time.c (how its
+ * clocks go). */
 #pragma once
 
 #include "vm/events.h"
@@ -13,8 +14,8 @@ struct waiter {
     bool woken;
 };
 
-/* A clock that goes with real time while it goes: its timers are fired by the loop, through one timer of the loop's
- * own clock that is set for the earliest. */
+/* A clock that goes with real time while it goes: its timers are fired by the loop, through one
+ * timer of the loop's own clock that is set for the earliest. */
 struct paced_clock {
     struct clock *clock;
     struct loop *loop;
@@ -72,14 +73,15 @@ struct vm {
     /* The thread that executes guest code. */
     pthread_t thread;
     bool thread_started, quit;
-    bool parked; /* it does not execute guest code, nor will it before the state changes; machine lock */
+    bool parked; /* it does not execute guest code, nor will it before the state changes; machine
+                    lock */
     struct waiter runner, parking; /* wakes the thread; told when it parks */
 
     /* Time. */
-    int64_t skipped_ns;   /* counting backends: virtual time that passed idling */
-    int64_t run_base_ns;  /* others: virtual time at the last resume */
-    int64_t run_start_ns; /* real time of the last resume, while running */
-    int64_t wall_ns;      /* real time spent running, up to the last pause */
+    int64_t skipped_ns;           /* counting backends: virtual time that passed idling */
+    int64_t run_base_ns;          /* others: virtual time at the last resume */
+    int64_t run_start_ns;         /* real time of the last resume, while running */
+    int64_t wall_ns;              /* real time spent running, up to the last pause */
     _Atomic int64_t published_ns; /* virtual time for threads other than the running one */
     struct paced_clock paced_virtual, paced_virtual_rt, paced_host;
     struct clock instructions; /* counting backends: its time is the retired count */
@@ -116,5 +118,6 @@ void vm_time_fini(struct vm *vm);
 /* The machine starts or stops to run. */
 void vm_time_resume(struct vm *vm);
 void vm_time_pause(struct vm *vm);
-/* Counting backends: how many instructions may retire in all before the next timer, of virtual time or of the count, is due. */
+/* Counting backends: how many instructions may retire in all before the next timer, of virtual time
+ * or of the count, is due. */
 uint64_t vm_instruction_limit(const struct vm *vm);

@@ -1,7 +1,9 @@
-/* Debug registers: breakpoints on execution, data and ports, and single-stepping (SDM vol. 3 chapter 17.2).
+/* Debug registers: breakpoints on execution, data and ports, and single-stepping (SDM vol. 3
+ * chapter 17.2).
  *
- * Nothing here costs a guest that does not use them. Pages with a watched address never match in the TLB's fast path,
- * and while a breakpoint on execution is armed the loop executes instruction by instruction. */
+ * Nothing here costs a guest that does not use them. Pages with a watched address never match in
+ * the TLB's fast path, and while a breakpoint on execution is armed the loop executes instruction
+ * by instruction. */
 #include "cpu/soft/soft_cpu.h"
 
 enum { DR7_GD = 1 << 13, DR_EXECUTE = 0, DR_WRITE = 1, DR_IO = 2, DR_READ_WRITE = 3 };

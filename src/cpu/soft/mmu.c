@@ -302,6 +302,29 @@ static int resolve(struct soft_cpu *c, uint64_t va, int access, bool user, struc
     return 0;
 }
 
+/* The memory that instructions are fetched from: taps tell of data only. NULL: not memory. */
+static const struct flat_range *fetch_range(struct soft_cpu *c, uint64_t gpa)
+{
+    const struct flat_range *r = range_at(c, gpa);
+    while (r && !r->host)
+        r = r->beneath ? flatview_lookup(r->beneath, gpa) : NULL;
+    return r;
+}
+
+/* The page at `gpa_page` as one piece of host memory: *ram gets its RAM address. NULL: it is not. */
+static const uint8_t *fetch_page(struct soft_cpu *c, uint64_t gpa_page, uint64_t *ram)
+{
+    const struct flat_range *first = fetch_range(c, gpa_page),
+                            *last = fetch_range(c, gpa_page + 0xfff);
+    if (!first || !last)
+        return NULL;
+    const uint8_t *host = first->host + (gpa_page - first->start);
+    if (last->host + (gpa_page + 0xfff - last->start) != host + 0xfff)
+        return NULL;
+    *ram = first->ram_addr + (gpa_page - first->start);
+    return host;
+}
+
 const uint8_t *mmu_fetch(struct soft_cpu *c, uint64_t va, uint64_t *ram_addr)
 {
     if (!long_mode(c))
@@ -318,16 +341,15 @@ const uint8_t *mmu_fetch(struct soft_cpu *c, uint64_t va, uint64_t *ram_addr)
         raise_page_fault(c, va, w.error);
         return NULL;
     }
-    const struct flat_range *r = range_at(c, w.gpa);
-    uint64_t gpa_page = w.gpa - off;
-    if (!r || !r->host || r->start > gpa_page || r->last < gpa_page + 0xfff) {
+    uint64_t ram_page;
+    const uint8_t *host = fetch_page(c, w.gpa - off, &ram_page);
+    if (!host) {
         log_guest("cpu", "instruction fetch at %#llx from physical %#llx, which is not memory",
                   (unsigned long long)va, (unsigned long long)w.gpa);
         raise_exception(c, VEC_UD);
         return NULL;
     }
-    *e = (struct fetch_entry){ page, r->host + (gpa_page - r->start),
-                               r->ram_addr + (gpa_page - r->start) };
+    *e = (struct fetch_entry){ page, host, ram_page };
     *ram_addr = e->ram_page + off;
     return e->host + off;
 }

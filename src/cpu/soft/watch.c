@@ -1,8 +1,9 @@
 /* Telling hooks, the monitor and a debugger what the cpu does.
  *
- * Nothing here costs a cpu that nobody watches. An instruction whose page offset is that of some point is decoded with
- * the handler `point`, which looks closer; pages with a watched range carry TLB_WATCH and miss the fast path; the other
- * events come from instructions that are slow anyway. Callbacks run under the machine lock. */
+ * Nothing here costs a cpu that nobody watches. An instruction whose page offset is that of some
+ * point is decoded with the handler `point`, which looks closer; pages with a watched range carry
+ * TLB_WATCH and miss the fast path; the other events come from instructions that are slow anyway.
+ * Callbacks run under the machine lock. */
 #include "cpu/soft/soft_cpu.h"
 
 #include "loop/loop.h"

@@ -1,0 +1,441 @@
+/* Hooks on what goes by: physical memory, ports, IRQ lines, packets, serial text, states of the
+ * machine. */
+#define _GNU_SOURCE /* memmem */
+#include "script/script_hook.h"
+
+#include "base/alloc.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- memory and ports: taps ---- */
+
+struct access_call {
+    struct script_hook *h;
+    uint64_t offset, *value;
+    unsigned size;
+    bool write, pass;
+};
+
+static void take_access(lua_State *L, void *opaque)
+{
+    struct access_call *call = opaque;
+    if (hook_says_stop(L))
+        vm_pause(call->h->svm->vm, "hook");
+    else if (lua_isboolean(L, 1) && !lua_toboolean(L, 1))
+        call->pass = false;
+    else if (lua_isinteger(L, 1))
+        *call->value = (uint64_t)lua_tointeger(L, 1);
+}
+
+/* f(offset, value, size) */
+static int push_memory(lua_State *L, void *opaque)
+{
+    struct access_call *call = opaque;
+    lua_pushinteger(L, (lua_Integer)call->offset);
+    lua_pushinteger(L, (lua_Integer)*call->value);
+    lua_pushinteger(L, call->size);
+    return 3;
+}
+
+/* f(port, value, size, direction) */
+static int push_port(lua_State *L, void *opaque)
+{
+    struct access_call *call = opaque;
+    lua_pushinteger(L, (lua_Integer)(call->h->access.tap.addr + call->offset));
+    lua_pushinteger(L, (lua_Integer)*call->value);
+    lua_pushinteger(L, call->size);
+    lua_pushstring(L, call->write ? "out" : "in");
+    return 4;
+}
+
+static bool tell_access(struct script_hook *h, uint64_t offset, unsigned size, uint64_t *value,
+                        bool write)
+{
+    struct access_call call = { h, offset, value, size, write, true };
+    script_hook_call(h, h->kind == &hook_pio ? push_port : push_memory, take_access, &call);
+    return call.pass;
+}
+
+/* After the read: the value is what the function may replace. A hook of phase "before" that gives
+ * one keeps the access from what lies beneath. */
+static bool tap_read(void *opaque, uint64_t offset, unsigned size, uint64_t *value)
+{
+    struct script_hook *h = opaque;
+    if (!h->access.ops.before)
+        return tell_access(h, offset, size, value, false);
+    uint64_t before = *value = 0;
+    struct access_call call = { h, offset, value, size, false, true };
+    script_hook_call(h, h->kind == &hook_pio ? push_port : push_memory, take_access, &call);
+    return call.pass && *value == before;
+}
+
+static bool tap_write(void *opaque, uint64_t offset, unsigned size, uint64_t *value)
+{
+    return tell_access(opaque, offset, size, value, true);
+}
+
+static void lay_tap(lua_State *L, struct script_hook *h, int filter, struct region *container,
+                    uint64_t first, uint64_t last, bool reads, bool writes)
+{
+    static const char *const phases[] = { "after", "before", NULL };
+    lua_getfield(L, filter, "phase");
+    int before = luaL_checkoption(L, -1, "after", phases);
+    lua_pop(L, 1);
+    if (last - first == UINT64_MAX || last >= region_size(container))
+        luaL_error(L, "vm:on: the range ends beyond the address space");
+    h->access.ops = (struct tap_ops){ .read = reads ? tap_read : NULL,
+                                      .write = writes ? tap_write : NULL,
+                                      .before = before };
+    region_init_tap(&h->access.tap, container, h->hook.name, first, last - first + 1,
+                    &h->access.ops, h);
+}
+
+static void install_memory(lua_State *L, struct script_hook *h, int filter)
+{
+    static const lua_Integer one = 1;
+    uint64_t first, last;
+    if (!filter_range(L, filter, "at", &first, &last))
+        luaL_error(L, "vm:on(\"%s\"): the filter needs \"at\" (physical) or \"gva\"",
+                   h->kind->event);
+    lua_Integer size = filter_integer(L, filter, "size", &one);
+    if (size < 1 || (uint64_t)size - 1 > UINT64_MAX - first)
+        luaL_error(L, "vm:on: \"size\" must be at least 1 and stay in the address space");
+    if (first == last)
+        last += (uint64_t)size - 1;
+    bool write = h->kind == &hook_write;
+    lay_tap(L, h, filter, &vm_machine(h->svm->vm)->system, first, last, !write, write);
+}
+
+static void install_pio(lua_State *L, struct script_hook *h, int filter)
+{
+    static const char *const directions[] = { "both", "in", "out", NULL };
+    uint64_t first, last;
+    if (!filter_range(L, filter, "port", &first, &last))
+        luaL_error(L, "vm:on(\"pio\"): the filter needs \"port\": a number or { first, last }");
+    lua_getfield(L, filter, "dir");
+    int dir = luaL_checkoption(L, -1, "both", directions);
+    lua_pop(L, 1);
+    lay_tap(L, h, filter, &vm_machine(h->svm->vm)->io_ports, first, last, dir != 2, dir != 1);
+}
+
+static void remove_tap(struct script_hook *h)
+{
+    region_fini(&h->access.tap);
+}
+
+static const char *const memory_keys[] = { "at", "size", "phase", NULL };
+static const char *const pio_keys[] = { "port", "dir", "phase", NULL };
+const struct hook_kind hook_read = { "read", memory_keys, install_memory, remove_tap };
+const struct hook_kind hook_write = { "write", memory_keys, install_memory, remove_tap };
+const struct hook_kind hook_pio = { "pio", pio_keys, install_pio, remove_tap };
+
+/* ---- chains: several hooks where the core knows one listener ---- */
+
+static void chain_add(struct script_hook **head, struct script_hook *h)
+{
+    while (*head)
+        head = &(*head)->chain;
+    *head = h;
+}
+
+static void chain_remove(struct script_hook **head, struct script_hook *h)
+{
+    while (*head && *head != h)
+        head = &(*head)->chain;
+    if (*head)
+        *head = h->chain;
+}
+
+/* ---- IRQ lines ---- */
+
+struct irq_call {
+    struct script_hook *h;
+    bool level, pass;
+};
+
+static int push_irq(lua_State *L, void *opaque)
+{
+    struct irq_call *call = opaque;
+    binding_push(L, call->h->svm, META_IRQ, call->h->irq);
+    lua_pushboolean(L, call->level);
+    return 2;
+}
+
+static void take_irq(lua_State *L, void *opaque)
+{
+    struct irq_call *call = opaque;
+    if (hook_says_stop(L))
+        vm_pause(call->h->svm->vm, "hook");
+    else if (lua_isboolean(L, 1) && !lua_toboolean(L, 1))
+        call->pass = false;
+}
+
+static bool on_irq(void *opaque, struct irq *irq, bool level)
+{
+    bool pass = true;
+    for (struct script_hook *h = opaque, *next; h && pass; h = next) {
+        next = h->chain; /* the hook may remove itself */
+        struct irq_call call = { h, level, true };
+        script_hook_call(h, push_irq, take_irq, &call);
+        pass = call.pass;
+    }
+    return pass;
+}
+
+static void install_irq(lua_State *L, struct script_hook *h, int filter)
+{
+    lua_getfield(L, filter, "line");
+    struct irq *irq = binding_ptr(L, -1, META_IRQ);
+    lua_pop(L, 1);
+    if (irq->tap && irq->tap != on_irq)
+        luaL_error(L, "vm:on(\"irq\"): something else watches this line");
+    h->irq = irq;
+    struct script_hook *head = irq->tap_opaque;
+    chain_add(&head, h);
+    irq->tap_opaque = head;
+    irq->tap = on_irq;
+}
+
+static void remove_irq(struct script_hook *h)
+{
+    struct script_hook *head = h->irq->tap_opaque;
+    chain_remove(&head, h);
+    h->irq->tap_opaque = head;
+    if (!head)
+        h->irq->tap = NULL;
+}
+
+static const char *const irq_keys[] = { "line", NULL };
+const struct hook_kind hook_irq = { "irq", irq_keys, install_irq, remove_irq };
+
+/* ---- packets ---- */
+
+struct packet_call {
+    struct script_hook *h;
+    unsigned from;
+    uint8_t *frame;
+    size_t *len, capacity;
+    enum net_verdict verdict;
+};
+
+static int push_packet(lua_State *L, void *opaque)
+{
+    struct packet_call *call = opaque;
+    lua_pushlstring(L, (const char *)call->frame, *call->len);
+    lua_pushstring(L, net_link_port(call->h->packet.link, call->from)->id);
+    return 2;
+}
+
+static void take_packet(lua_State *L, void *opaque)
+{
+    struct packet_call *call = opaque;
+    if (lua_isboolean(L, 1) && !lua_toboolean(L, 1)) {
+        call->verdict = NET_DROP;
+    } else if (hook_says_stop(L)) {
+        vm_pause(call->h->svm->vm, "hook");
+    } else if (lua_type(L, 1) == LUA_TSTRING) {
+        size_t len;
+        const char *bytes = lua_tolstring(L, 1, &len);
+        if (len > call->capacity)
+            luaL_error(L, "a frame of %d bytes does not fit in %d", (int)len, (int)call->capacity);
+        memcpy(call->frame, bytes, len);
+        *call->len = len;
+    }
+}
+
+static enum net_verdict on_packet(void *opaque, unsigned from, uint8_t *frame, size_t *len,
+                                  size_t capacity)
+{
+    struct script_hook *h = opaque;
+    if (h->packet.from >= 0 && (unsigned)h->packet.from != from)
+        return NET_PASS;
+    struct packet_call call = { h, from, frame, len, capacity, NET_PASS };
+    script_hook_call(h, push_packet, take_packet, &call);
+    return call.verdict;
+}
+
+static void link_gone(void *opaque)
+{
+    struct script_hook *h = opaque;
+    h->packet.link = NULL;
+}
+
+static void install_packet(lua_State *L, struct script_hook *h, int filter)
+{
+    lua_getfield(L, filter, "link");
+    struct net_link *link = binding_ptr(L, -1, META_LINK);
+    const char *from = table_string(L, filter, "from");
+    int end = -1;
+    for (int n = 0; from && n < 2; n++)
+        if (!strcmp(net_link_port(link, (unsigned)n)->id, from))
+            end = n;
+    if (from && end < 0)
+        luaL_error(L,
+                   "vm:on(\"packet\"): link \"%s\" has no port \"%s\"; its ports are \"%s\" and "
+                   "\"%s\"",
+                   net_link_name(link), from, net_link_port(link, 0)->id,
+                   net_link_port(link, 1)->id);
+    lua_pop(L, 2);
+    h->packet.link = link;
+    h->packet.from = end;
+    h->packet.tap = (struct net_tap){ .frame = on_packet, .opaque = h, .gone = link_gone };
+    net_link_add_tap(link, &h->packet.tap);
+}
+
+static void remove_packet(struct script_hook *h)
+{
+    if (h->packet.link)
+        net_link_remove_tap(h->packet.link, &h->packet.tap);
+}
+
+static const char *const packet_keys[] = { "link", "from", NULL };
+const struct hook_kind hook_packet = { "packet", packet_keys, install_packet, remove_packet };
+
+/* ---- serial text ---- */
+
+struct text_call {
+    const char *bytes;
+    size_t len;
+};
+
+static int push_text(lua_State *L, void *opaque)
+{
+    struct text_call *call = opaque;
+    lua_pushlstring(L, call->bytes, call->len);
+    return 1;
+}
+
+static void drop_front(struct script_hook *h, size_t n)
+{
+    memmove(h->serial.window, h->serial.window + n, h->serial.used - n);
+    h->serial.used -= n;
+}
+
+/* Everything that can be told of what the window holds. */
+static void look_at_window(struct script_hook *h)
+{
+    while (h->installed) {
+        char *window = h->serial.window, *found;
+        size_t end;
+        if (h->serial.text) {
+            found = memmem(window, h->serial.used, h->serial.text, h->serial.text_len);
+            if (!found)
+                return;
+            end = (size_t)(found - window) + h->serial.text_len;
+        } else {
+            found = memchr(window, '\n', h->serial.used);
+            if (!found)
+                return;
+            end = (size_t)(found - window) + 1;
+        }
+        /* Take it out first: the function may make the guest write more. */
+        char told[sizeof h->serial.window];
+        size_t len = h->serial.text ? end : end - 1;
+        if (!h->serial.text && len && window[len - 1] == '\r')
+            len--;
+        memcpy(told, window, len);
+        drop_front(h, end);
+        script_hook_call(h, push_text, NULL, &(struct text_call){ told, len });
+    }
+}
+
+void script_serial_output(struct script_chardev *c, const uint8_t *data, size_t len)
+{
+    for (struct script_hook *h = c->hooks, *next; h; h = next) {
+        next = h->chain;
+        for (size_t n = 0; n < len && h->installed; n++) {
+            if (h->serial.used == sizeof h->serial.window)
+                drop_front(h, sizeof h->serial.window / 2);
+            h->serial.window[h->serial.used++] = (char)data[n];
+            if (h->serial.text || data[n] == '\n')
+                look_at_window(h);
+        }
+    }
+}
+
+static void install_serial(lua_State *L, struct script_hook *h, int filter)
+{
+    size_t len = 0;
+    const char *id = table_string(L, filter, "chardev");
+    id = id ? id : "serial0";
+    struct script_chardev *c = script_find_chardev(h->svm, id);
+    if (!c)
+        luaL_error(L, "vm:on(\"serial\"): there is no chardev \"%s\"", id);
+    const char *text = table_string(L, filter, "text");
+    if (text)
+        text = lua_tolstring(L, -1, &len);
+    if (text && (!len || len > sizeof h->serial.window / 4))
+        luaL_error(L, "vm:on(\"serial\"): \"text\" has from 1 to 1024 bytes");
+    lua_pop(L, 2);
+    h->serial.chardev = c;
+    h->serial.text = text ? alloc_zero(1, len + 1) : NULL;
+    if (text)
+        memcpy(h->serial.text, text, len);
+    h->serial.text_len = len;
+    chain_add(&c->hooks, h);
+}
+
+static void remove_serial(struct script_hook *h)
+{
+    chain_remove(&h->serial.chardev->hooks, h);
+    free(h->serial.text);
+    h->serial.text = NULL;
+}
+
+static const char *const serial_keys[] = { "chardev", "text", NULL };
+const struct hook_kind hook_serial = { "serial", serial_keys, install_serial, remove_serial };
+
+/* ---- states of the machine ---- */
+
+struct state_call {
+    struct script_vm *svm;
+    const char *state, *reason;
+};
+
+static int push_state(lua_State *L, void *opaque)
+{
+    struct state_call *call = opaque;
+    script_push_vm(L, call->svm);
+    lua_pushstring(L, call->state);
+    lua_pushstring(L, call->reason);
+    return 3;
+}
+
+static void on_state(void *opaque, struct vm *vm)
+{
+    struct script_vm *svm = opaque;
+    static const char *const names[] = { [VM_CREATED] = "created",
+                                         [VM_PAUSED] = "pause",
+                                         [VM_RUNNING] = "resume",
+                                         [VM_ENDED] = "exit" };
+    struct state_call call = { svm, names[vm_state(vm)],
+                               vm_state(vm) == VM_ENDED ? vm_exit_reason(vm)
+                                                        : vm_pause_reason(vm) };
+    for (struct script_hook *h = svm->state_hooks, *next; h; h = next) {
+        next = h->chain;
+        if (!h->state || !strcmp(h->state, call.state))
+            script_hook_call(h, push_state, NULL, &call);
+    }
+}
+
+static void install_state(lua_State *L, struct script_hook *h, int filter)
+{
+    static const char *const names[] = { "pause", "resume", "exit", NULL };
+    lua_getfield(L, filter, "state");
+    if (!lua_isnil(L, -1))
+        h->state = alloc_string(names[luaL_checkoption(L, -1, NULL, names)]);
+    lua_pop(L, 1);
+    chain_add(&h->svm->state_hooks, h);
+    vm_set_observer(h->svm->vm, on_state, h->svm);
+}
+
+static void remove_state(struct script_hook *h)
+{
+    chain_remove(&h->svm->state_hooks, h);
+    free(h->state);
+    h->state = NULL;
+}
+
+static const char *const state_keys[] = { "state", NULL };
+const struct hook_kind hook_state = { "state", state_keys, install_state, remove_state };

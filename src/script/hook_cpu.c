@@ -1,0 +1,293 @@
+/* Hooks on what cpus do: execution, linear accesses, exceptions, MSRs, CPUID. */
+#include "script/script_hook.h"
+
+#include <stddef.h>
+#include <string.h>
+
+/* ---- what callbacks are given and say ---- */
+
+struct cpu_call {
+    struct script_hook *h;
+    const struct vm_event_info *info;
+    enum vcpu_verdict verdict;
+};
+
+static void push_cpu(lua_State *L, struct cpu_call *call)
+{
+    binding_push(L, call->h->svm, META_CPU, call->info->vcpu);
+}
+
+static enum vcpu_verdict run(void *opaque, const struct vm_event_info *info, hook_push_fn push,
+                             hook_take_fn take)
+{
+    struct cpu_call call = { opaque, info, VCPU_GO };
+    script_hook_call(opaque, push, take, &call);
+    return call.verdict;
+}
+
+static void take_stop(lua_State *L, void *opaque)
+{
+    struct cpu_call *call = opaque;
+    if (hook_says_stop(L))
+        call->verdict = VCPU_STOP;
+}
+
+/* An integer replaces the value, false drops a write (or what a read or an exception would do). */
+static void take_value(lua_State *L, void *opaque)
+{
+    struct cpu_call *call = opaque;
+    if (hook_says_stop(L))
+        call->verdict = VCPU_STOP;
+    else if (lua_isboolean(L, 1) && !lua_toboolean(L, 1))
+        call->verdict = VCPU_DROP;
+    else if (lua_isinteger(L, 1) && call->info->value)
+        *call->info->value = (uint64_t)lua_tointeger(L, 1);
+}
+
+/* ---- filters ---- */
+
+/* The general registers by name, as conditions know them. */
+static const struct {
+    const char *name;
+    size_t offset;
+} registers[] = {
+#define REG(r)                           \
+    {                                    \
+#r, offsetof(struct kvm_regs, r) \
+    }
+    REG(rax), REG(rbx), REG(rcx), REG(rdx), REG(rsi), REG(rdi), REG(rbp), REG(rsp), REG(r8),
+    REG(r9),  REG(r10), REG(r11), REG(r12), REG(r13), REG(r14), REG(r15), REG(rip), REG(rflags),
+};
+
+static size_t check_register(lua_State *L, const char *name)
+{
+    const char *names[ARRAY_LEN(registers) + 1];
+    for (size_t n = 0; n < ARRAY_LEN(registers); n++) {
+        names[n] = registers[n].name;
+        if (!strcmp(name, names[n]))
+            return registers[n].offset;
+    }
+    names[ARRAY_LEN(registers)] = NULL;
+    const char *near = nearest_name(name, names);
+    luaL_error(L, "vm:on: \"when\": there is no register \"%s\"%s%s%s", name,
+               near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+    return 0;
+}
+
+/* when = { reg = "rdi", eq = 5 }, or ne, lt, gt, with an optional mask */
+static void read_condition(lua_State *L, struct vm_event *e, int filter)
+{
+    static const struct {
+        const char *name;
+        enum vm_condition_op op;
+    } ops[] = {
+        { "eq", VM_COND_EQ }, { "ne", VM_COND_NE }, { "lt", VM_COND_LT }, { "gt", VM_COND_GT }
+    };
+    static const char *const keys[] = { "reg", "eq", "ne", "lt", "gt", "mask", NULL };
+    static const lua_Integer all = -1;
+    if (lua_getfield(L, filter, "when") == LUA_TNIL) {
+        lua_pop(L, 1);
+        return;
+    }
+    int when = lua_gettop(L);
+    check_keys(L, when, "vm:on: \"when\"", keys);
+    const char *reg = table_string(L, when, "reg");
+    if (!reg)
+        luaL_error(L, "vm:on: \"when\" needs \"reg\"");
+    e->reg_offset = check_register(L, reg);
+    e->mask = (uint64_t)filter_integer(L, when, "mask", &all);
+    for (size_t n = 0; n < ARRAY_LEN(ops); n++) {
+        if (lua_getfield(L, when, ops[n].name) != LUA_TNIL) {
+            e->op = ops[n].op;
+            e->operand = (uint64_t)luaL_checkinteger(L, -1);
+        }
+        lua_pop(L, 1);
+    }
+    if (e->op == VM_COND_NONE)
+        luaL_error(L, "vm:on: \"when\" needs one of eq, ne, lt, gt");
+    lua_settop(L, when - 1);
+}
+
+static void install(lua_State *L, struct script_hook *h, int filter, enum vm_event_kind kind,
+                    enum vcpu_verdict (*fire)(void *, const struct vm_event_info *))
+{
+    static const lua_Integer any_cpu = -1, none = 0;
+    struct vm_event *e = &h->event;
+    e->kind = kind;
+    e->fire = fire;
+    e->opaque = h;
+    e->cpu = (int)filter_integer(L, filter, "cpu", &any_cpu);
+    e->skip = (uint64_t)filter_integer(L, filter, "skip", &none);
+    lua_getfield(L, filter, "cr3");
+    e->by_cr3 = !lua_isnil(L, -1);
+    e->cr3 = (uint64_t)luaL_optinteger(L, -1, 0);
+    lua_pop(L, 1);
+    read_condition(L, e, filter);
+    struct error err = { 0 };
+    if (!vm_event_add(h->svm->vm, e, &err))
+        script_raise(L, &err);
+}
+
+static void uninstall(struct script_hook *h)
+{
+    vm_event_remove(&h->event);
+}
+
+#define CPU_KEYS "cpu", "skip", "cr3", "when"
+
+/* ---- exec ---- */
+
+static int push_exec(lua_State *L, void *opaque)
+{
+    push_cpu(L, opaque);
+    return 1;
+}
+
+static enum vcpu_verdict fire_exec(void *opaque, const struct vm_event_info *info)
+{
+    return run(opaque, info, push_exec, take_stop);
+}
+
+static void install_exec(lua_State *L, struct script_hook *h, int filter)
+{
+    if (!filter_range(L, filter, "at", &h->event.first, &h->event.last))
+        luaL_error(L, "vm:on(\"exec\"): the filter needs \"at\": an address or { first, last }");
+    install(L, h, filter, VM_EVENT_EXEC, fire_exec);
+}
+
+static const char *const exec_keys[] = { "at", CPU_KEYS, NULL };
+const struct hook_kind hook_exec = { "exec", exec_keys, install_exec, uninstall };
+
+/* ---- linear accesses ---- */
+
+static int push_access(lua_State *L, void *opaque)
+{
+    struct cpu_call *call = opaque;
+    const struct vm_event_info *info = call->info;
+    lua_pushinteger(L, (lua_Integer)(info->address - call->h->event.first));
+    lua_pushinteger(L, (lua_Integer)*info->value);
+    lua_pushinteger(L, info->size);
+    push_cpu(L, call);
+    return 4;
+}
+
+static enum vcpu_verdict fire_access(void *opaque, const struct vm_event_info *info)
+{
+    return run(opaque, info, push_access, take_value);
+}
+
+static void install_access(lua_State *L, struct script_hook *h, int filter)
+{
+    static const lua_Integer one = 1;
+    if (!filter_range(L, filter, "gva", &h->event.first, &h->event.last))
+        luaL_error(L, "vm:on: the filter needs \"gva\"");
+    lua_Integer size = filter_integer(L, filter, "size", &one);
+    if (h->event.first == h->event.last && size > 0)
+        h->event.last += (uint64_t)size - 1;
+    h->event.writes = h->kind == &hook_gva_write;
+    h->event.reads = !h->event.writes;
+    install(L, h, filter, VM_EVENT_ACCESS, fire_access);
+}
+
+static const char *const access_keys[] = { "gva", "size", CPU_KEYS, NULL };
+const struct hook_kind hook_gva_read = { "read", access_keys, install_access, uninstall };
+const struct hook_kind hook_gva_write = { "write", access_keys, install_access, uninstall };
+
+/* ---- exceptions ---- */
+
+static int push_exception(lua_State *L, void *opaque)
+{
+    struct cpu_call *call = opaque;
+    push_cpu(L, call);
+    lua_pushinteger(L, (lua_Integer)call->info->address);
+    lua_pushinteger(L, call->info->error);
+    return 3;
+}
+
+static enum vcpu_verdict fire_exception(void *opaque, const struct vm_event_info *info)
+{
+    return run(opaque, info, push_exception, take_value);
+}
+
+static void install_exception(lua_State *L, struct script_hook *h, int filter)
+{
+    if (!filter_range(L, filter, "vector", &h->event.first, &h->event.last)) {
+        h->event.first = 0;
+        h->event.last = 31;
+    }
+    install(L, h, filter, VM_EVENT_EXCEPTION, fire_exception);
+}
+
+static const char *const exception_keys[] = { "vector", CPU_KEYS, NULL };
+const struct hook_kind hook_exception = { "exception", exception_keys, install_exception,
+                                          uninstall };
+
+/* ---- MSRs ---- */
+
+static int push_msr(lua_State *L, void *opaque)
+{
+    struct cpu_call *call = opaque;
+    push_cpu(L, call);
+    lua_pushinteger(L, (lua_Integer)call->info->address);
+    lua_pushinteger(L, (lua_Integer)*call->info->value);
+    lua_pushstring(L, call->info->write ? "write" : "read");
+    return 4;
+}
+
+static enum vcpu_verdict fire_msr(void *opaque, const struct vm_event_info *info)
+{
+    return run(opaque, info, push_msr, take_value);
+}
+
+static void install_msr(lua_State *L, struct script_hook *h, int filter)
+{
+    if (!filter_range(L, filter, "index", &h->event.first, &h->event.last)) {
+        h->event.first = 0;
+        h->event.last = UINT32_MAX;
+    }
+    h->event.reads = h->event.writes = true;
+    install(L, h, filter, VM_EVENT_MSR, fire_msr);
+}
+
+static const char *const msr_keys[] = { "index", CPU_KEYS, NULL };
+const struct hook_kind hook_msr = { "msr", msr_keys, install_msr, uninstall };
+
+/* ---- CPUID ---- */
+
+static int push_cpuid(lua_State *L, void *opaque)
+{
+    struct cpu_call *call = opaque;
+    push_cpu(L, call);
+    lua_pushinteger(L, (lua_Integer)call->info->address);
+    lua_pushinteger(L, call->info->subleaf);
+    for (unsigned n = 0; n < 4; n++)
+        lua_pushinteger(L, call->info->regs[n]);
+    return 7;
+}
+
+/* Up to four integers replace eax, ebx, ecx, edx; nil leaves one as it is. */
+static void take_cpuid(lua_State *L, void *opaque)
+{
+    struct cpu_call *call = opaque;
+    take_stop(L, opaque);
+    for (int n = 0; n < 4 && call->verdict == VCPU_GO; n++)
+        if (lua_isinteger(L, n + 1))
+            call->info->regs[n] = (uint32_t)lua_tointeger(L, n + 1);
+}
+
+static enum vcpu_verdict fire_cpuid(void *opaque, const struct vm_event_info *info)
+{
+    return run(opaque, info, push_cpuid, take_cpuid);
+}
+
+static void install_cpuid(lua_State *L, struct script_hook *h, int filter)
+{
+    if (!filter_range(L, filter, "leaf", &h->event.first, &h->event.last)) {
+        h->event.first = 0;
+        h->event.last = UINT32_MAX;
+    }
+    install(L, h, filter, VM_EVENT_CPUID, fire_cpuid);
+}
+
+static const char *const cpuid_keys[] = { "leaf", CPU_KEYS, NULL };
+const struct hook_kind hook_cpuid = { "cpuid", cpuid_keys, install_cpuid, uninstall };

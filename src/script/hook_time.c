@@ -1,0 +1,154 @@
+/* Hooks on time: counts of instructions, and the machine's clocks. */
+#include "script/script_hook.h"
+
+#include <string.h>
+
+struct time_call {
+    struct script_hook *h;
+};
+
+static int push_cpu0(lua_State *L, void *opaque)
+{
+    struct time_call *call = opaque;
+    binding_push(L, call->h->svm, META_CPU, vm_vcpu(call->h->svm->vm, 0));
+    return 1;
+}
+
+static int push_machine(lua_State *L, void *opaque)
+{
+    struct time_call *call = opaque;
+    script_push_vm(L, call->h->svm);
+    return 1;
+}
+
+static void take_stop(lua_State *L, void *opaque)
+{
+    struct time_call *call = opaque;
+    if (hook_says_stop(L))
+        vm_pause(call->h->svm->vm, "hook");
+}
+
+/* The next time is set first, so that the function may remove the hook. A period that the clock has
+ * overtaken is caught up with once. */
+static void fire(struct script_hook *h, hook_push_fn push)
+{
+    struct timer *t = &h->time.timer;
+    if (h->time.period) {
+        int64_t now = clock_now(t->clock);
+        timer_set(t, now > INT64_MAX - h->time.period ? CLOCK_NEVER : now + h->time.period);
+    }
+    struct time_call call = { h };
+    script_hook_call(h, push, take_stop, &call);
+    if (!h->time.period)
+        script_hook_remove(h);
+}
+
+static void fire_insn(void *opaque)
+{
+    fire(opaque, push_cpu0);
+}
+
+static void fire_timer(void *opaque)
+{
+    fire(opaque, push_machine);
+}
+
+static void cancel(struct script_hook *h)
+{
+    timer_cancel(&h->time.timer);
+}
+
+/* { at = count } once, when so many instructions have retired in all; { after = n } from now; {
+ * every = n } again and again. */
+static void install_insn(lua_State *L, struct script_hook *h, int filter)
+{
+    static const lua_Integer none = 0;
+    struct clock *c = vm_instruction_clock(h->svm->vm);
+    if (!c)
+        luaL_error(L, "vm:on(\"insn\"): accel \"%s\" does not count instructions; \"soft\" does",
+                   vm_backend(h->svm->vm)->name);
+    lua_Integer at = filter_integer(L, filter, "at", &none),
+                after = filter_integer(L, filter, "after", &none),
+                every = filter_integer(L, filter, "every", &none);
+    if ((at != 0) + (after != 0) + (every != 0) != 1 || at < 0 || after < 0 || every < 0)
+        luaL_error(L, "vm:on(\"insn\"): give one of at, after, every, as a positive count");
+    int64_t now = clock_now(c), step = after + every;
+    if (at && at < now)
+        luaL_error(L, "vm:on(\"insn\"): %I instructions have retired already", (lua_Integer)now);
+    timer_init(&h->time.timer, c, fire_insn, h);
+    h->time.period = every;
+    timer_set(&h->time.timer, at ? at : step > INT64_MAX - now ? CLOCK_NEVER : now + step);
+}
+
+static const char *const insn_keys[] = { "at", "after", "every", NULL };
+const struct hook_kind hook_insn = { "insn", insn_keys, install_insn, cancel };
+
+/* ---- vm:at(), vm:every() ---- */
+
+static const char *const no_keys[] = { NULL };
+static const struct hook_kind hook_timer = { "timer", no_keys, NULL, cancel };
+
+/* Nanoseconds: an integer, or text such as "30s", "1.5ms", "20us", "100ns". */
+static int64_t check_duration(lua_State *L, int index)
+{
+    static const struct {
+        const char *unit;
+        double ns;
+    } units[] = { { "ns", 1 }, { "us", 1e3 }, { "ms", 1e6 }, { "s", 1e9 }, { "min", 60e9 } };
+    if (lua_type(L, index) != LUA_TSTRING) {
+        lua_Integer ns = luaL_checkinteger(L, index);
+        luaL_argcheck(L, ns >= 0, index, "time does not go back");
+        return ns;
+    }
+    const char *text = lua_tostring(L, index);
+    size_t digits = strspn(text, "0123456789.");
+    lua_pushlstring(L, text, digits);
+    int isnum;
+    double n = lua_tonumberx(L, -1, &isnum);
+    lua_pop(L, 1);
+    for (size_t u = 0; isnum && u < ARRAY_LEN(units); u++)
+        if (!strcmp(text + digits, units[u].unit) && n * units[u].ns < 9.2e18)
+            return (int64_t)(n * units[u].ns);
+    luaL_error(L, "\"%s\" is not a time; write nanoseconds, or a number with ns, us, ms, s or min",
+               text);
+    return 0;
+}
+
+static struct clock *check_clock(lua_State *L, struct script_vm *svm, int index)
+{
+    static const char *const names[] = { "virtual", "virtual_rt", "host", "realtime", NULL };
+    struct machine *m = vm_machine(svm->vm);
+    struct clock *const clocks[] = { &m->virtual, &m->virtual_rt, &m->host,
+                                     loop_realtime(m->loop) };
+    return clocks[luaL_checkoption(L, index, "virtual", names)];
+}
+
+static int add_timer(lua_State *L, bool periodic)
+{
+    struct script_vm *svm = binding_vm(L, 1, META_VM);
+    int64_t t = check_duration(L, 2);
+    luaL_checktype(L, 3, LUA_TFUNCTION);
+    struct clock *c = check_clock(L, svm, 4);
+    if (periodic && t < 1)
+        luaL_argerror(L, 2, "a period must be at least 1 ns");
+    struct script_hook *h = script_hook_new(L, svm, &hook_timer, 3);
+    hook_init(&h->hook, L, 3, "timer", HOOK_PAUSE, &svm->target);
+    timer_init(&h->time.timer, c, fire_timer, h);
+    h->time.period = periodic ? t : 0;
+    int64_t now = clock_now(c);
+    timer_set(&h->time.timer, periodic ? t > INT64_MAX - now ? CLOCK_NEVER : now + t : t);
+    script_hook_installed(h);
+    return 1;
+}
+
+/* at(time, f [, clock]) → hook: f(vm) once, at an absolute time of the clock. */
+int l_vm_at(lua_State *L)
+{
+    return add_timer(L, false);
+}
+
+/* every(period, f [, clock]) → hook */
+int l_vm_every(lua_State *L)
+{
+    return add_timer(L, true);
+}

@@ -1,0 +1,407 @@
+/* vm:on() and hook objects. */
+#include "script/script_hook.h"
+
+#include "base/alloc.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* All kinds, in the order in which help lists them. "read" and "write" become those of linear
+ * addresses when the filter says gva. */
+static const struct hook_kind *const kinds[] = {
+    &hook_exec,      &hook_insn, &hook_read,  &hook_write,  &hook_pio,    &hook_irq,
+    &hook_exception, &hook_msr,  &hook_cpuid, &hook_packet, &hook_serial, &hook_state,
+};
+
+/* ---- filters ---- */
+
+lua_Integer filter_integer(lua_State *L, int filter, const char *key, const lua_Integer *fallback)
+{
+    lua_Integer v;
+    int isnum;
+    if (lua_getfield(L, filter, key) == LUA_TNIL) {
+        if (!fallback)
+            luaL_error(L, "vm:on: the filter needs \"%s\"", key);
+        v = *fallback;
+    } else {
+        v = lua_tointegerx(L, -1, &isnum);
+        if (!isnum)
+            luaL_error(L, "vm:on: \"%s\" must be an integer, not a %s", key, luaL_typename(L, -1));
+    }
+    lua_pop(L, 1);
+    return v;
+}
+
+bool filter_range(lua_State *L, int filter, const char *key, uint64_t *first, uint64_t *last)
+{
+    int isnum = 1, isnum2 = 1;
+    if (lua_getfield(L, filter, key) == LUA_TNIL) {
+        lua_pop(L, 1);
+        return false;
+    }
+    if (lua_istable(L, -1)) {
+        lua_rawgeti(L, -1, 1);
+        lua_rawgeti(L, -2, 2);
+        *first = (uint64_t)lua_tointegerx(L, -2, &isnum);
+        *last = (uint64_t)lua_tointegerx(L, -1, &isnum2);
+        lua_pop(L, 2);
+    } else {
+        *first = *last = (uint64_t)lua_tointegerx(L, -1, &isnum);
+    }
+    if (!isnum || !isnum2)
+        luaL_error(L, "vm:on: \"%s\" must be an integer or { first, last }", key);
+    if (*first > *last)
+        luaL_error(L, "vm:on: \"%s\" must not end before it begins", key);
+    lua_pop(L, 1);
+    return true;
+}
+
+static void check_filter(lua_State *L, const struct hook_kind *kind, int filter)
+{
+    const char *known[32];
+    size_t n = 0;
+    for (const char *const *k = kind->keys; *k; k++)
+        known[n++] = *k;
+    known[n++] = "on_error";
+    known[n++] = "name";
+    known[n] = NULL;
+    check_keys(L, filter, lua_pushfstring(L, "vm:on(\"%s\")", kind->event), known);
+    lua_pop(L, 1);
+}
+
+bool hook_says_stop(lua_State *L)
+{
+    return lua_type(L, 1) == LUA_TSTRING && !strcmp(lua_tostring(L, 1), "stop");
+}
+
+/* ---- life ---- */
+
+/* registry[svm].hooks = { [userdata] = true } keeps installed hooks alive. */
+static void set_anchor(lua_State *L, struct script_hook *h, int index)
+{
+    index = lua_absindex(L, index);
+    lua_rawgetp(L, LUA_REGISTRYINDEX, h->svm);
+    if (lua_getfield(L, -1, "hooks") != LUA_TTABLE) {
+        lua_pop(L, 1);
+        lua_newtable(L);
+        lua_pushvalue(L, -1);
+        lua_setfield(L, -3, "hooks");
+    }
+    lua_pushvalue(L, index);
+    lua_rawsetp(L, -2, h);
+    lua_pop(L, 2);
+}
+
+/* Without a stack of one's own at hand: assigning nil allocates nothing. */
+static void drop_anchor(struct script_hook *h)
+{
+    lua_State *L = h->svm->script->universe->factory;
+    if (!lua_checkstack(L, 4))
+        return; /* it stays until the machine goes */
+    lua_rawgetp(L, LUA_REGISTRYINDEX, h->svm);
+    if (lua_istable(L, -1) && lua_getfield(L, -1, "hooks") == LUA_TTABLE) {
+        lua_pushnil(L);
+        lua_rawsetp(L, -2, h);
+        lua_pop(L, 1);
+    }
+    lua_pop(L, 1);
+}
+
+struct script_hook *script_hook_new(lua_State *L, struct script_vm *svm,
+                                    const struct hook_kind *kind, int fn)
+{
+    luaL_checktype(L, fn, LUA_TFUNCTION);
+    struct script_hook *h = lua_newuserdatauv(L, sizeof *h, 1);
+    memset(h, 0, sizeof *h);
+    h->self = (struct binding_object){ svm, h };
+    h->svm = svm;
+    h->kind = kind;
+    luaL_setmetatable(L, META_HOOK);
+    lua_rawgetp(L, LUA_REGISTRYINDEX, svm);
+    lua_getfield(L, -1, "vm");
+    lua_setiuservalue(L, -3, 1);
+    lua_pop(L, 1);
+    set_anchor(L, h, -1);
+    return h;
+}
+
+void script_hook_installed(struct script_hook *h)
+{
+    struct script_hook **tail = &h->svm->hooks;
+    while (*tail)
+        tail = &(*tail)->next;
+    h->at = tail;
+    *tail = h;
+    h->installed = true;
+}
+
+static void forget_function(struct script_hook *h)
+{
+    h->hits = h->hook.hits;
+    h->errors = h->hook.errors;
+    h->cost_ns = h->hook.cost_ns;
+    hook_fini(&h->hook);
+}
+
+void script_hook_remove(struct script_hook *h)
+{
+    if (!h->installed)
+        return;
+    h->installed = false;
+    *h->at = h->next;
+    if (h->next)
+        h->next->at = h->at;
+    h->kind->uninstall(h);
+    if (h->calling == 0) {
+        forget_function(h);
+        drop_anchor(h);
+    }
+}
+
+void script_hooks_remove_all(struct script_vm *svm)
+{
+    while (svm->hooks)
+        script_hook_remove(svm->hooks);
+}
+
+bool script_hook_call(struct script_hook *h, hook_push_fn push, hook_take_fn take, void *opaque)
+{
+    struct script_vm *svm = h->svm;
+    if (svm->in_hook || svm->closing)
+        return false;
+    svm->in_hook = true;
+    h->calling++;
+    bool ok = hook_call(&h->hook, push, take, opaque, NULL);
+    h->calling--;
+    svm->in_hook = false;
+    if (!h->installed && h->calling == 0) {
+        forget_function(h);
+        drop_anchor(h);
+    }
+    return ok;
+}
+
+void script_push_vm(lua_State *L, struct script_vm *svm)
+{
+    lua_rawgetp(L, LUA_REGISTRYINDEX, svm);
+    lua_getfield(L, -1, "vm");
+    lua_remove(L, -2);
+}
+
+/* ---- vm:on() ---- */
+
+static const struct hook_kind *find_kind(lua_State *L, const char *event, int filter)
+{
+    const char *names[ARRAY_LEN(kinds) + 1];
+    for (size_t n = 0; n < ARRAY_LEN(kinds); n++) {
+        names[n] = kinds[n]->event;
+        if (strcmp(names[n], event))
+            continue;
+        bool linear = false;
+        if ((kinds[n] == &hook_read || kinds[n] == &hook_write) && lua_istable(L, filter)) {
+            linear = lua_getfield(L, filter, "gva") != LUA_TNIL;
+            lua_pop(L, 1);
+        }
+        if (linear)
+            return kinds[n] == &hook_read ? &hook_gva_read : &hook_gva_write;
+        return kinds[n];
+    }
+    names[ARRAY_LEN(kinds)] = NULL;
+    const char *near = nearest_name(event, names);
+    struct error err = { 0 };
+    error_set(&err, "vm:on: there is no event \"%s\"%s%s%s", event, near ? "; did you mean \"" : "",
+              near ? near : "", near ? "\"?" : "");
+    script_raise(L, &err);
+    return NULL;
+}
+
+static enum hook_policy check_policy(lua_State *L, int filter)
+{
+    static const char *const names[] = { "pause", "disable", "abort", NULL };
+    lua_getfield(L, filter, "on_error");
+    int policy = luaL_checkoption(L, -1, "pause", names);
+    lua_pop(L, 1);
+    return (enum hook_policy)policy;
+}
+
+static int run_install(lua_State *L)
+{
+    struct script_hook *h = lua_touserdata(L, 1);
+    h->kind->install(L, h, 2);
+    return 0;
+}
+
+/* Install, or leave nothing behind and raise with the caller's place. */
+static void install(lua_State *L, struct script_hook *h, int filter)
+{
+    lua_pushcfunction(L, run_install);
+    lua_pushlightuserdata(L, h);
+    lua_pushvalue(L, filter);
+    if (lua_pcall(L, 2, 0, 0) == LUA_OK)
+        return;
+    hook_fini(&h->hook);
+    drop_anchor(h);
+    if (lua_type(L, -1) == LUA_TSTRING) {
+        luaL_where(L, 1);
+        lua_insert(L, -2);
+        lua_concat(L, 2);
+    }
+    lua_error(L);
+}
+
+/* on(event, filter, f) → hook */
+int l_vm_on(lua_State *L)
+{
+    struct script_vm *svm = binding_vm(L, 1, META_VM);
+    const char *event = luaL_checkstring(L, 2);
+    const struct hook_kind *kind = find_kind(L, event, 3);
+    check_filter(L, kind, 3);
+    luaL_checktype(L, 4, LUA_TFUNCTION);
+    enum hook_policy policy = check_policy(L, 3);
+    const char *name = table_string(L, 3, "name");
+    name = name ? name : lua_pushfstring(L, "hook on %s", event);
+    struct script_hook *h = script_hook_new(L, svm, kind, 4);
+    int index = lua_gettop(L);
+    hook_init(&h->hook, L, 4, name, policy, &svm->target);
+    install(L, h, 3);
+    script_hook_installed(h);
+    lua_pushvalue(L, index);
+    return 1;
+}
+
+/* hooks() → { hook, ... } in order of adding */
+int l_vm_hooks(lua_State *L)
+{
+    struct script_vm *svm = binding_vm(L, 1, META_VM);
+    lua_newtable(L);
+    lua_rawgetp(L, LUA_REGISTRYINDEX, svm);
+    if (lua_getfield(L, -1, "hooks") != LUA_TTABLE)
+        lua_newtable(L);
+    lua_Integer n = 0;
+    for (struct script_hook *h = svm->hooks; h; h = h->next) {
+        lua_rawgetp(L, -1, h);
+        lua_rawseti(L, -4, ++n);
+    }
+    lua_pop(L, 2);
+    return 1;
+}
+
+/* supports("hook.exec") → true or false, for hook.NAME of every event. */
+int l_vm_supports(lua_State *L)
+{
+    static const struct {
+        const char *name;
+        int event; /* -1: a matter of counting instructions; -2: always */
+    } features[] = {
+        { "hook.exec", VM_EVENT_EXEC },
+        { "hook.insn", -1 },
+        { "hook.read", -2 },
+        { "hook.write", -2 },
+        { "hook.read.gva", VM_EVENT_ACCESS },
+        { "hook.write.gva", VM_EVENT_ACCESS },
+        { "hook.pio", -2 },
+        { "hook.irq", -2 },
+        { "hook.exception", VM_EVENT_EXCEPTION },
+        { "hook.msr", VM_EVENT_MSR },
+        { "hook.cpuid", VM_EVENT_CPUID },
+        { "hook.packet", -2 },
+        { "hook.serial", -2 },
+        { "hook.timer", -2 },
+        { "hook.state", -2 },
+        { "deterministic", -1 },
+    };
+    struct script_vm *svm = binding_vm(L, 1, META_VM);
+    const char *name = luaL_checkstring(L, 2);
+    const char *names[ARRAY_LEN(features) + 1];
+    for (size_t n = 0; n < ARRAY_LEN(features); n++) {
+        names[n] = features[n].name;
+        if (strcmp(names[n], name))
+            continue;
+        int e = features[n].event;
+        lua_pushboolean(L, e == -2   ? true
+                           : e == -1 ? vm_backend(svm->vm)->counts_instructions
+                                     : vm_event_supported(svm->vm, (enum vm_event_kind)e));
+        return 1;
+    }
+    names[ARRAY_LEN(features)] = NULL;
+    const char *near = nearest_name(name, names);
+    return luaL_error(L, "vm:supports: there is no feature \"%s\"%s%s%s", name,
+                      near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+}
+
+/* ---- the object ---- */
+
+static struct script_hook *check_hook(lua_State *L)
+{
+    return binding_ptr(L, 1, META_HOOK);
+}
+
+static int l_hook_remove(lua_State *L)
+{
+    script_hook_remove(check_hook(L));
+    return 0;
+}
+
+static int get_hits(lua_State *L)
+{
+    struct script_hook *h = check_hook(L);
+    lua_pushinteger(L, (lua_Integer)(h->hook.universe ? h->hook.hits : h->hits));
+    return 1;
+}
+
+static int get_errors(lua_State *L)
+{
+    struct script_hook *h = check_hook(L);
+    lua_pushinteger(L, (lua_Integer)(h->hook.universe ? h->hook.errors : h->errors));
+    return 1;
+}
+
+static int get_cost(lua_State *L)
+{
+    struct script_hook *h = check_hook(L);
+    lua_pushinteger(L, h->hook.universe ? h->hook.cost_ns : h->cost_ns);
+    return 1;
+}
+
+static int get_event(lua_State *L)
+{
+    lua_pushstring(L, check_hook(L)->kind->event);
+    return 1;
+}
+
+static int get_installed(lua_State *L)
+{
+    lua_pushboolean(L, check_hook(L)->installed);
+    return 1;
+}
+
+static int hook_tostring(lua_State *L)
+{
+    struct script_hook *h = check_hook(L);
+    lua_pushfstring(L, "hook on %s, %I hits%s", h->kind->event,
+                    (lua_Integer)(h->hook.universe ? h->hook.hits : h->hits),
+                    !h->installed      ? ", removed"
+                    : h->hook.disabled ? ", disabled after an error"
+                                       : "");
+    return 1;
+}
+
+static const luaL_Reg methods[] = { { "remove", l_hook_remove }, { NULL, NULL } };
+
+static const luaL_Reg getters[] = {
+    { "event", get_event },  { "hits", get_hits },           { "errors", get_errors },
+    { "cost_ns", get_cost }, { "installed", get_installed }, { NULL, NULL },
+};
+
+static const struct binding_type hook_type = {
+    .meta = META_HOOK,
+    .label = "hook",
+    .methods = methods,
+    .getters = getters,
+    .tostring = hook_tostring,
+};
+
+void l_hook_open(lua_State *L)
+{
+    binding_type_new(L, &hook_type);
+}
