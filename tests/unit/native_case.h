@@ -137,6 +137,7 @@ static unsigned size_of(const struct insn_case *t)
         return t->rex & 8 ? 8 : 4;
     case S_D64:
         return t->osize == 4 ? 8 : t->osize;
+    case S_F64:
     case S_M:
         return 8;
     default:

@@ -433,6 +433,37 @@ static void test_endless_faults(void **state)
     }
 }
 
+PROGRAM(prefixed, "    .byte 0x66\n"
+                  "    call 1f\n"
+                  "    .byte 0x66\n"
+                  "    jmp 2f\n"
+                  "    hlt\n"
+                  "1:  mov (%rsp), %rax\n"
+                  "    .byte 0x66\n"
+                  "    ret\n"
+                  "2:  mov %rsp, %rdi\n"
+                  "    lea 3f(%rip), %rsi\n"
+                  "    .byte 0x66\n"
+                  "    call *%rsi\n"
+                  "3:  mov (%rsp), %rbx\n"
+                  "    hlt");
+
+/* Near branches of 64-bit mode take no notice of an operand-size prefix (SDM vol. 2, appendix A:
+ * "f64"). */
+static void test_branch_prefix(void **state)
+{
+    (void)state;
+    START(prefixed);
+    assert_int_equal(guest_run(&guest, UINT64_MAX), VCPU_STOP_HALT);
+    struct kvm_regs r = guest_regs(&guest);
+    uint64_t end = CODE + (uint64_t)(prefixed_end - prefixed);
+    assert_int_equal(r.rip, end);
+    assert_int_equal(r.rax, CODE + 6);
+    assert_int_equal(r.rdi, STACK);
+    assert_int_equal(r.rsp, STACK - 8);
+    assert_int_equal(r.rbx, end - 5);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -451,6 +482,7 @@ int main(void)
         TEST(test_kick),
         TEST(test_triple_fault),
         TEST(test_endless_faults),
+        TEST(test_branch_prefix),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -44,12 +44,17 @@ static void take_prefixes(struct decoder *d, uint32_t mode)
         if (d->short_of_bytes)
             return;
         switch (b) {
-        case 0x26: case 0x2e: case 0x36: case 0x3e:
-            /* CS, DS, ES, SS overrides mean nothing in 64-bit mode, and do not undo an FS or GS before. */
+        case 0x26:
+        case 0x2e:
+        case 0x36:
+        case 0x3e:
+            /* CS, DS, ES, SS overrides mean nothing in 64-bit mode, and do not undo an FS or GS
+             * before. */
             if (!d->code64)
                 d->seg = (b >> 3) & 3;
             break;
-        case 0x64: case 0x65:
+        case 0x64:
+        case 0x65:
             d->seg = b - 0x64 + SEG_FS;
             break;
         case 0x66:
@@ -104,7 +109,9 @@ static void take_modrm(struct decoder *d)
 static void memory_16(struct decoder *d, struct insn *i, unsigned mod, unsigned rm)
 {
     static const uint8_t bases[8] = { RBX, RBX, RBP, RBP, RSI, RDI, RBP, RBX };
-    static const uint8_t indices[8] = { RSI, RDI, RSI, RDI, REG_NONE, REG_NONE, REG_NONE, REG_NONE };
+    static const uint8_t indices[8] = {
+        RSI, RDI, RSI, RDI, REG_NONE, REG_NONE, REG_NONE, REG_NONE
+    };
     i->base = bases[rm];
     i->index = indices[rm];
     if (mod == 0 && rm == 6) {
@@ -183,6 +190,8 @@ static unsigned operand_size(const struct decoder *d, unsigned size)
         return d->rex & 8 ? 8 : 4;
     case S_D64:
         return d->code64 && d->osize == 4 ? 8 : d->osize;
+    case S_F64:
+        return d->code64 ? 8 : d->osize;
     case S_M:
         return d->code64 ? 8 : 4;
     default:
@@ -237,7 +246,8 @@ static unsigned log2_size(unsigned size)
     return size == 8 ? 3 : size >> 1;
 }
 
-/* Operands by form: fills registers, memory and immediates, and says which of the ALU_FORMS it is. */
+/* Operands by form: fills registers, memory and immediates, and says which of the ALU_FORMS it is.
+ */
 static enum variant decode_operands(struct decoder *d, const struct opcode *row, struct insn *i,
                                     bool *rip)
 {
@@ -245,8 +255,7 @@ static enum variant decode_operands(struct decoder *d, const struct opcode *row,
     unsigned imm_size = size == 8 ? 4 : size;
     bool mem = false;
     unsigned e = 0, g = 0;
-    bool has_e = form <= F_E || form == F_GEI || form == F_GEIB || form == F_EGUB ||
-                 form >= F_RAW;
+    bool has_e = form <= F_E || form == F_GEI || form == F_GEIB || form == F_EGUB || form >= F_RAW;
     if (form == F_NONE)
         has_e = false;
     if (has_e) {
@@ -259,13 +268,16 @@ static enum variant decode_operands(struct decoder *d, const struct opcode *row,
     }
     unsigned o = (d->opcode & 7) | (d->rex & 1) << 3;
     switch (form) {
-    case F_EG: case F_EGUB:
+    case F_EG:
+    case F_EGUB:
         i->rm = reg_number(d, e, size);
         i->reg = reg_number(d, g, size);
         if (form == F_EGUB)
             i->imm = (uint8_t)take(d, 1);
         return mem ? V_MR : V_RR;
-    case F_GE: case F_GEI: case F_GEIB:
+    case F_GE:
+    case F_GEI:
+    case F_GEIB:
         /* Registers change places, so that the destination is rm; with memory it stays in reg. */
         i->rm = reg_number(d, g, size);
         i->reg = reg_number(d, mem ? g : e, size);
@@ -274,7 +286,12 @@ static enum variant decode_operands(struct decoder *d, const struct opcode *row,
         else if (form == F_GEIB)
             i->imm = (int8_t)take(d, 1);
         return mem ? V_RM : V_RR;
-    case F_EI: case F_EIB: case F_EUB: case F_E1: case F_ECL: case F_E:
+    case F_EI:
+    case F_EIB:
+    case F_EUB:
+    case F_E1:
+    case F_ECL:
+    case F_E:
         i->rm = reg_number(d, e, size);
         i->reg = (uint8_t)(d->modrm >> 3 & 7);
         i->imm = form == F_EI    ? take_signed(d, imm_size)
@@ -300,7 +317,8 @@ static enum variant decode_operands(struct decoder *d, const struct opcode *row,
     case F_I:
         i->imm = take_signed(d, imm_size);
         return V_RI;
-    case F_IB: case F_JB:
+    case F_IB:
+    case F_JB:
         i->imm = (int8_t)take(d, 1);
         return V_RI;
     case F_UB:
@@ -324,7 +342,8 @@ static enum variant decode_operands(struct decoder *d, const struct opcode *row,
         i->imm = (int64_t)take(d, imm_size);
         i->imm |= (int64_t)take(d, 2) << 32;
         return V_RI;
-    case F_RAW: case F_RAWUB:
+    case F_RAW:
+    case F_RAWUB:
         i->rm = (uint8_t)e;
         i->reg = (uint8_t)g;
         if (!mem) /* MASKMOVQ and MASKMOVDQU have memory all the same: at rDI */
@@ -338,7 +357,8 @@ static enum variant decode_operands(struct decoder *d, const struct opcode *row,
     }
 }
 
-/* MOVZX and MOVSX: the source size decides how `reg` is numbered; 16-bit destinations are not specialised. */
+/* MOVZX and MOVSX: the source size decides how `reg` is numbered; 16-bit destinations are not
+ * specialised. */
 static unsigned pick_movx(const struct decoder *d, const struct opcode *row, struct insn *i,
                           unsigned src, bool mem)
 {
@@ -422,8 +442,12 @@ static unsigned pick_op(struct decoder *d, const struct opcode *row, struct insn
 /* What raises the exception of bytes that are no instruction: OP_ud or OP_too_long. */
 static int invalid(struct insn *i, enum op op, bool *ends)
 {
-    *i = (struct insn){ .handler = soft_labels[op], .op = (uint16_t)op, .len = 1, .size = 4,
-                        .base = REG_NONE, .index = REG_NONE };
+    *i = (struct insn){ .handler = soft_labels[op],
+                        .op = (uint16_t)op,
+                        .len = 1,
+                        .size = 4,
+                        .base = REG_NONE,
+                        .index = REG_NONE };
     *ends = true;
     return -1;
 }
@@ -449,7 +473,10 @@ static unsigned special_nop(const struct decoder *d, struct insn *i)
 int soft_decode(const uint8_t *code, unsigned avail, uint32_t mode, struct insn *i, bool *ends)
 {
     bool cut = avail < INSN_BYTES_MAX;
-    struct decoder d = { .p = code, .start = code, .seg = -1, .code64 = mode & MODE_CODE64,
+    struct decoder d = { .p = code,
+                         .start = code,
+                         .seg = -1,
+                         .code64 = mode & MODE_CODE64,
                          .end = code + (cut ? avail : INSN_BYTES_MAX) };
     *i = (struct insn){ .base = REG_NONE, .index = REG_NONE };
     take_prefixes(&d, mode);

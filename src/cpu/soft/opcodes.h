@@ -1,13 +1,15 @@
 /* The operations the software CPU knows, and the table that says which bytes mean which.
  *
- * An operation is a handler. HOT_OPS are specialised by operand form and size and live inside the loop of
- * exec.c, as functions h_NAME inlined there; COLD_OPS are functions op_NAME of the instruction families, called
- * from it. The opcode table (opcodes.c, and sse_opcodes.c for the SIMD maps) is the single source of what bytes mean: the
- * decoder, the coverage count and the documentation are made from it. */
+ * An operation is a handler. HOT_OPS are specialised by operand form and size and live inside the
+ * loop of exec.c, as functions h_NAME inlined there; COLD_OPS are functions op_NAME of the
+ * instruction families, called from it. The opcode table (opcodes.c, and sse_opcodes.c for the SIMD
+ * maps) is the single source of what bytes mean: the decoder, the coverage count and the
+ * documentation are made from it. */
 #pragma once
 
 #include "cpu/soft/soft_cpu.h"
 
+/* clang-format off */
 #define FOR_SIZES(X, n) X(n##_1) X(n##_2) X(n##_4) X(n##_8)
 
 /* Register-register, register from memory, memory from register, register-immediate, memory-immediate. */
@@ -72,10 +74,13 @@
     X(x87) X(fwait) X(fxsave) X(fxrstor) X(ldmxcsr) X(stmxcsr)                                     \
     /* sse.c */                                                                                    \
     X(sse)
+/* clang-format on */
 
 enum op {
 #define X(name) OP_##name,
-    HOT_OPS(X) OP_HOT_COUNT, OP_BEFORE_COLD = OP_HOT_COUNT - 1, COLD_OPS(X) OP_COUNT
+    HOT_OPS(X) OP_HOT_COUNT,
+    OP_BEFORE_COLD = OP_HOT_COUNT - 1,
+    COLD_OPS(X) OP_COUNT
 #undef X
 };
 
@@ -113,7 +118,8 @@ enum opcode_form {
     F_JB,    /* 8-bit branch displacement */
     F_MOFFS, /* accumulator and a full-size address: imm */
     F_AP,    /* far pointer: imm = offset | selector << 32 */
-    F_RAW,   /* ModRM, reg and rm left as they are encoded (with REX): SIMD, segment and control registers */
+    F_RAW,   /* ModRM, reg and rm left as they are encoded (with REX): SIMD, segment and control
+                registers */
     F_RAWUB, /* the same and an 8-bit immediate */
 };
 
@@ -125,19 +131,21 @@ enum opcode_size {
     S_D,   /* 32 */
     S_Q,   /* 64 */
     S_Y,   /* 32, or 64 with REX.W */
-    S_D64, /* as S_V, but 64 instead of 32 in 64-bit mode: stack and branches */
+    S_D64, /* as S_V, but 64 instead of 32 in 64-bit mode: the stack */
+    S_F64, /* as S_V, but always 64 in 64-bit mode, whatever the prefix: near branches */
     S_M,   /* machine: 64 in 64-bit mode, else 32 */
 };
 
 /* How the operation is picked from `op`. */
 enum opcode_pick {
-    P_ONE,  /* it is `op` */
-    P_ALU,  /* ALU_FORMS by form and size */
+    P_ONE,   /* it is `op` */
+    P_ALU,   /* ALU_FORMS by form and size */
     P_UNARY, /* UNARY_FORMS by form and size */
     P_SHIFT, /* SHIFT_FORMS for registers, `other` for memory */
-    P_CC,   /* `op` + condition; the condition is in the opcode's low four bits */
-    P_CCIMM, /* `op` is for registers, `other` otherwise; the condition goes to imm (hot sizes 4 and 8 follow each other) */
-    P_64,   /* `op` in 64-bit operand size in 64-bit mode, else `other` */
+    P_CC,    /* `op` + condition; the condition is in the opcode's low four bits */
+    P_CCIMM, /* `op` is for registers, `other` otherwise; the condition goes to imm (hot sizes 4 and
+                8 follow each other) */
+    P_64,    /* `op` in 64-bit operand size in 64-bit mode, else `other` */
     P_REG64, /* `op` for a register in 64-bit mode without operand-size prefix, else `other` */
     P_MOVX1, /* MOVZX/MOVSX from 8 bits: see decode.c */
     P_MOVX2, /* from 16 bits */
@@ -147,14 +155,14 @@ enum opcode_pick {
 };
 
 enum {
-    OPF_NO64 = 1,    /* #UD in 64-bit mode */
-    OPF_ONLY64 = 2,  /* #UD outside of it */
-    OPF_LOCK = 4,    /* LOCK is allowed with a memory destination */
-    OPF_END = 8,     /* ends the block */
-    OPF_MEM = 16,    /* #UD with a register operand */
-    OPF_REG = 32,    /* #UD with a memory operand */
-    OPF_GROUP = 64,  /* `group` has 8 rows by ModRM.reg */
-    OPF_ESCAPE = 128, /* SIMD: looked up by mandatory prefix in sse_opcodes.c */
+    OPF_NO64 = 1,          /* #UD in 64-bit mode */
+    OPF_ONLY64 = 2,        /* #UD outside of it */
+    OPF_LOCK = 4,          /* LOCK is allowed with a memory destination */
+    OPF_END = 8,           /* ends the block */
+    OPF_MEM = 16,          /* #UD with a register operand */
+    OPF_REG = 32,          /* #UD with a memory operand */
+    OPF_GROUP = 64,        /* `group` has 8 rows by ModRM.reg */
+    OPF_ESCAPE = 128,      /* SIMD: looked up by mandatory prefix in sse_opcodes.c */
     OPF_NOMODRM_MEM = 256, /* ModRM always names registers: MOV CR, MOV DR */
 };
 
@@ -164,7 +172,8 @@ struct opcode {
     uint8_t form, size, pick;
     uint16_t flags;
     uint16_t other;
-    uint16_t arg; /* of ops that serve several rows: the shift kind, a segment, a SIMD function: insn_arg() */
+    uint16_t arg; /* of ops that serve several rows: the shift kind, a segment, a SIMD function:
+                     insn_arg() */
     const struct opcode *group;
 };
 
