@@ -31,7 +31,7 @@ struct script_line {
 
 struct script_chardev {
     struct chardev *c;
-    struct hook output; /* sees what the guest writes */
+    struct hook output;        /* sees what the guest writes */
     struct script_hook *hooks; /* on its text: see script_hook.h */
     struct script_chardev *next;
 };
@@ -64,7 +64,7 @@ struct script_vm {
     struct script_chardev *chardevs, **chardevs_tail;
     struct script_pcap *pcaps;
     struct script_hook *hooks, *state_hooks; /* see script_hook.h */
-    bool in_hook; /* one of them is running: what it does fires none */
+    bool in_hook;                            /* one of them is running: what it does fires none */
 };
 
 struct script {

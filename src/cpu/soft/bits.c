@@ -21,8 +21,8 @@ static uint64_t change_bit(uint64_t v, unsigned bit, enum bit_op op)
 static int bit_insn(struct soft_cpu *c, const struct insn *i, enum bit_op op)
 {
     bool by_imm = insn_arg(i);
-    int64_t offset = by_imm ? (uint8_t)i->imm
-                            : (int64_t)sign_extend(reg_get(c, i->reg, i->size), i->size);
+    int64_t offset =
+        by_imm ? (uint8_t)i->imm : (int64_t)sign_extend(reg_get(c, i->reg, i->size), i->size);
     unsigned bits = 8u * i->size, bit = (unsigned)offset & (bits - 1);
     uint64_t v, va = 0;
     int st = 0;
@@ -141,8 +141,8 @@ int op_lzcnt(struct soft_cpu *c, const struct insn *i)
 static int double_shift(struct soft_cpu *c, const struct insn *i, bool left)
 {
     unsigned bits = 8u * i->size;
-    unsigned count = (insn_arg(i) ? (unsigned)c->r[RCX] : (unsigned)(uint8_t)i->imm) &
-                     (i->size == 8 ? 63 : 31);
+    unsigned count =
+        (insn_arg(i) ? (unsigned)c->r[RCX] : (unsigned)(uint8_t)i->imm) & (i->size == 8 ? 63 : 31);
     uint64_t a, va = 0, b = reg_get(c, i->reg, i->size), r;
     int st = rm_load_rmw(c, i, i->size, &a, &va);
     if (st < 0)

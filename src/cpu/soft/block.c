@@ -1,10 +1,11 @@
 /* The cache of decoded blocks.
  *
- * Blocks are found by (RAM address, mode) through a table with one entry per RAM page that holds code, and live in an
- * arena that is emptied as a whole when it is full. A page's blocks are dropped together when bytes that they were
- * decoded from change: which 64-byte lines those are, a mask tells, so that data beside code costs nothing. Links
- * between blocks stay within a page and so never outlive it. Instructions that cross a page, or that are fetched
- * from a device, are decoded each time into a scratch block. The cache is invisible to the guest. */
+ * Blocks are found by (RAM address, mode) through a table with one entry per RAM page that holds
+ * code, and live in an arena that is emptied as a whole when it is full. A page's blocks are
+ * dropped together when bytes that they were decoded from change: which 64-byte lines those are, a
+ * mask tells, so that data beside code costs nothing. Links between blocks stay within a page and
+ * so never outlive it. Instructions that cross a page, or that are fetched from a device, are
+ * decoded each time into a scratch block. The cache is invisible to the guest. */
 #include "cpu/soft/opcodes.h"
 
 #include "base/alloc.h"
@@ -115,7 +116,8 @@ bool code_written(struct soft_cpu *c, uint64_t ram_addr, uint64_t len)
     }
     if (any) {
         c->jump_generation++;
-        soft_recheck(c); /* the block being executed may be one of those: leave it after this instruction */
+        soft_recheck(
+            c); /* the block being executed may be one of those: leave it after this instruction */
     }
     return any;
 }
@@ -196,7 +198,8 @@ static bool decode_block(struct soft_cpu *c, const uint8_t *code, unsigned avail
     return b->count > 0;
 }
 
-/* One instruction that crosses into the next page, or that comes from a device: gather its bytes by hand. */
+/* One instruction that crosses into the next page, or that comes from a device: gather its bytes by
+ * hand. */
 static struct block *decode_split(struct soft_cpu *c, struct block *b)
 {
     uint8_t bytes[15];
@@ -268,8 +271,7 @@ struct block *block_at_rip(struct soft_cpu *c)
         raise_error(c, VEC_GP, 0);
         return NULL;
     }
-    struct jump_cache_entry *e =
-        &c->jump_cache[(va ^ va >> 12) & (JUMP_CACHE_SIZE - 1)];
+    struct jump_cache_entry *e = &c->jump_cache[(va ^ va >> 12) & (JUMP_CACHE_SIZE - 1)];
     if (LIKELY(e->rip == va && e->generation == c->jump_generation && e->mode == c->mode))
         return e->block;
 
@@ -277,9 +279,9 @@ struct block *block_at_rip(struct soft_cpu *c)
     const uint8_t *host = mmu_fetch(c, va, &ram_addr);
     if (!host)
         return NULL;
-    struct code_page *page =
-        ram_addr >> RAM_PAGE_BITS < c->code->page_count ? c->code->pages[ram_addr >> RAM_PAGE_BITS]
-                                                        : NULL;
+    struct code_page *page = ram_addr >> RAM_PAGE_BITS < c->code->page_count
+                                 ? c->code->pages[ram_addr >> RAM_PAGE_BITS]
+                                 : NULL;
     struct block *b = page ? find(page, c->mode, ram_addr & (RAM_PAGE_SIZE - 1)) : NULL;
     if (!b)
         b = decode_new(c, host, ram_addr);

@@ -1,5 +1,5 @@
-/* Branches that the loop does not write out: every one outside of 64-bit mode, far transfers, loops, software
- * interrupts, system calls. */
+/* Branches that the loop does not write out: every one outside of 64-bit mode, far transfers,
+ * loops, software interrupts, system calls. */
 #include "cpu/soft/operand.h"
 
 static uint64_t next_of(const struct soft_cpu *c, const struct insn *i)
@@ -161,8 +161,7 @@ static int load_far(struct soft_cpu *c, const struct insn *i, uint16_t *sel, uin
 {
     uint64_t va, s;
     int st = ea(c, i, i->size + 2u, false, &va);
-    if (st || (st = load(c, va, i->size, offset)) < 0 ||
-        (st = load(c, va + i->size, 2, &s)) < 0)
+    if (st || (st = load(c, va, i->size, offset)) < 0 || (st = load(c, va + i->size, 2, &s)) < 0)
         return st;
     *sel = (uint16_t)s;
     return 0;

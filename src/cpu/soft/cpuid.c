@@ -1,10 +1,12 @@
 /* What the guest is told it runs on: `--cpu base`.
  *
- * GenuineIntel family 6 model 0x1c stepping 10 is a processor that kernels know to need no speculation
- * mitigations; the hypervisor leaf says KVM with no features, so that x2APIC is used and kvmclock is not. Leaves 15h
- * and 16h give the clock rates, which spares calibration. Nothing of the host shows through. SDM vol. 2, CPUID. */
+ * GenuineIntel family 6 model 0x1c stepping 10 is a processor that kernels know to need no
+ * speculation mitigations; the hypervisor leaf says KVM with no features, so that x2APIC is used
+ * and kvmclock is not. Leaves 15h and 16h give the clock rates, which spares calibration. Nothing
+ * of the host shows through. SDM vol. 2, CPUID. */
 #include "cpu/soft/soft_cpu.h"
 
+/* clang-format off */
 enum {
     /* leaf 1, EDX */
     D_FPU = 1 << 0, D_DE = 1 << 2, D_PSE = 1 << 3, D_TSC = 1 << 4, D_MSR = 1 << 5, D_PAE = 1 << 6,
@@ -18,14 +20,15 @@ enum {
     XC_LAHF = 1 << 0, XD_SYSCALL = 1 << 11, XD_NX = 1 << 20, XD_1GB = 1 << 26, XD_RDTSCP = 1 << 27,
     XD_LM = 1 << 29,
 };
+/* clang-format on */
 
 #define C_HYPERVISOR (1u << 31)
 
 static const uint32_t leaf1_edx = D_FPU | D_DE | D_PSE | D_TSC | D_MSR | D_PAE | D_MCE | D_CX8 |
                                   D_SEP | D_MTRR | D_PGE | D_MCA | D_CMOV | D_PAT | D_PSE36 |
                                   D_CLFSH | D_MMX | D_FXSR | D_SSE | D_SSE2;
-static const uint32_t leaf1_ecx = C_SSE3 | C_SSSE3 | C_CX16 | C_SSE41 | C_SSE42 | C_POPCNT |
-                                  C_HYPERVISOR;
+static const uint32_t leaf1_ecx =
+    C_SSE3 | C_SSSE3 | C_CX16 | C_SSE41 | C_SSE42 | C_POPCNT | C_HYPERVISOR;
 
 static void text(uint32_t out[4], const char *s)
 {
@@ -42,7 +45,8 @@ static void leaf_1(struct soft_cpu *c, uint32_t out[4])
 {
     uint64_t base = apic_base(c);
     out[0] = 0x000106ca; /* family 6, model 0x1c, stepping 10 */
-    out[1] = c->vcpu.port->apic_id << 24 | 1 << 16 | 8 << 8; /* one logical cpu, CLFLUSH of 64 bytes */
+    out[1] =
+        c->vcpu.port->apic_id << 24 | 1 << 16 | 8 << 8; /* one logical cpu, CLFLUSH of 64 bytes */
     out[2] = leaf1_ecx;
     out[3] = leaf1_edx;
     if (base & 1 << 11) {

@@ -1,8 +1,10 @@
-/* The loop: blocks, one after the other, each a row of handlers that jump to the next by computed goto.
+/* The loop: blocks, one after the other, each a row of handlers that jump to the next by computed
+ * goto.
  *
- * Between blocks c->icount and c->rip are exact; within one, the instruction pointer of the handler that runs says how far it
- * is. Whatever wants attention (a limit reached, an interrupt, a kick) lowers c->stop_at, which is compared once per block;
- * a block that would cross the limit is cut short, so events happen at exact counts. */
+ * Between blocks c->icount and c->rip are exact; within one, the instruction pointer of the handler
+ * that runs says how far it is. Whatever wants attention (a limit reached, an interrupt, a kick)
+ * lowers c->stop_at, which is compared once per block; a block that would cross the limit is cut
+ * short, so events happen at exact counts. */
 #include "cpu/soft/hot.h"
 
 #include "base/log.h"
@@ -29,7 +31,8 @@ static bool take_fault(struct soft_cpu *c)
         return true;
     }
     c->stats.exceptions++;
-    /* Delivery counts as one, so that a handler that faults at its first instruction cannot stop time. */
+    /* Delivery counts as one, so that a handler that faults at its first instruction cannot stop
+     * time. */
     c->icount++;
     return deliver_exception(c);
 }
@@ -192,7 +195,7 @@ enum vcpu_stop soft_exec(struct soft_cpu *c)
         HOT_OPS(X)
 #undef X
 #define X(name) [OP_##name] = &&L_cold,
-        COLD_OPS(X)
+            COLD_OPS(X)
 #undef X
     };
     if (!c) {
@@ -208,10 +211,28 @@ enum vcpu_stop soft_exec(struct soft_cpu *c)
     int st;
 
 /* Execute block `b`, whose first instruction is at c->rip. */
-#define RUN_BLOCK()                                                                                    do {                                                                                                   c->block = b;                                                                                      c->r[REG_RIP] = c->rip;                                                                            i = b->insns;                                                                                      goto *i->handler;                                                                              } while (0)
+#define RUN_BLOCK()             \
+    do {                        \
+        c->block = b;           \
+        c->r[REG_RIP] = c->rip; \
+        i = b->insns;           \
+        goto * i->handler;      \
+    } while (0)
 
 /* The block has been executed to its end; `to` is next, which `field` may already know. */
-#define CHAIN(field, to)                                                                               do {                                                                                                   c->icount += b->count;                                                                             c->rip = (to);                                                                                     found = b->field;                                                                                  if (LIKELY(found && budget_now(c) >= found->count)) {                                                  b = found;                                                                                         RUN_BLOCK();                                                                                   }                                                                                                  link = &b->field;                                                                                  generation = c->jump_generation;                                                                   goto next_block;                                                                               } while (0)
+#define CHAIN(field, to)                                      \
+    do {                                                      \
+        c->icount += b->count;                                \
+        c->rip = (to);                                        \
+        found = b->field;                                     \
+        if (LIKELY(found && budget_now(c) >= found->count)) { \
+            b = found;                                        \
+            RUN_BLOCK();                                      \
+        }                                                     \
+        link = &b->field;                                     \
+        generation = c->jump_generation;                      \
+        goto next_block;                                      \
+    } while (0)
 
 next_block:
     c->block = NULL;
@@ -237,7 +258,12 @@ next_block:
     b = found->count > budget ? block_truncated(c, found, (unsigned)budget) : found;
     RUN_BLOCK();
 
-#define X(name)                                                                                        L_##name : st = h_##name(c, i);                                                                    if (UNLIKELY(st))                                                                                      goto leave;                                                                                    i++;                                                                                               goto *i->handler;
+#define X(name)                     \
+    L_##name : st = h_##name(c, i); \
+    if (UNLIKELY(st))               \
+        goto leave;                 \
+    i++;                            \
+    goto * i->handler;
     HOT_PLAIN_OPS(X)
 #undef X
 
@@ -247,9 +273,12 @@ L_cold:
     if (UNLIKELY(st))
         goto leave;
     i++;
-    goto *i->handler;
+    goto * i->handler;
 
-#define JCC(name, cc)                                                                                  L_##name : if (condition(c, cc)) CHAIN(taken, next_rip(c, i) + (uint64_t)i->imm);                  else CHAIN(fallthrough, next_rip(c, i));
+#define JCC(name, cc)                                                                 \
+    L_##name : if (condition(c, cc)) CHAIN(taken, next_rip(c, i) + (uint64_t)i->imm); \
+    else CHAIN(fallthrough, next_rip(c, i));
+    /* clang-format off */
     JCC(j_o, 0)
     JCC(j_no, 1)
     JCC(j_b, 2)
@@ -266,6 +295,7 @@ L_cold:
     JCC(j_nl, 13)
     JCC(j_le, 14)
     JCC(j_nle, 15)
+    /* clang-format on */
 
 L_jmp_rel:
     CHAIN(taken, next_rip(c, i) + (uint64_t)i->imm);

@@ -1,10 +1,10 @@
 /* Lazy arithmetic flags.
  *
  * After an operation three words are kept and the six flags are derived when asked for:
- *   f_res   the result, sign-extended to 64 bits:   ZF is f_res == 0; SF is its sign; PF the parity of its low byte
- *   f_aux   the carry out of every bit, shifted so that the operand's top bit is at 63:
- *           CF is bit 63; OF is bit 63 xor bit 62 (carry out of the top bit xor carry into it)
- *   f_misc  bit 4: AF; bits 8-15 flip the parity byte; bit 16 flips SF (only flags that were loaded, by POPF and
+ *   f_res   the result, sign-extended to 64 bits:   ZF is f_res == 0; SF is its sign; PF the parity
+ * of its low byte f_aux   the carry out of every bit, shifted so that the operand's top bit is at
+ * 63: CF is bit 63; OF is bit 63 xor bit 62 (carry out of the top bit xor carry into it) f_misc bit
+ * 4: AF; bits 8-15 flip the parity byte; bit 16 flips SF (only flags that were loaded, by POPF and
  *           the like, need the flips, to tell combinations that no result has, such as ZF with SF)
  * Where the manual leaves a flag undefined, the definition is what falls out of these functions. */
 #pragma once

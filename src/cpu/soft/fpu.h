@@ -1,5 +1,5 @@
-/* What the x87, MMX and SSE files of the software CPU share: the register stack, the checks before an instruction, and
- * operands wider than 8 bytes. Private to this folder. */
+/* What the x87, MMX and SSE files of the software CPU share: the register stack, the checks before
+ * an instruction, and operands wider than 8 bytes. Private to this folder. */
 #pragma once
 
 #include "cpu/soft/operand.h"
@@ -11,26 +11,42 @@ struct f80 {
 };
 _Static_assert(sizeof(struct f80) == sizeof((struct x87 *)0)->r[0], "the registers hold such");
 
-/* Status word; the exception flags are in the same places as their masks in the control word and, but for
- * SF, as in MXCSR: SDM vol. 1 8.1.3. */
+/* Status word; the exception flags are in the same places as their masks in the control word and,
+ * but for SF, as in MXCSR: SDM vol. 1 8.1.3. */
 enum {
-    FSW_IE = 0x01, FSW_DE = 0x02, FSW_ZE = 0x04, FSW_OE = 0x08, FSW_UE = 0x10, FSW_PE = 0x20,
+    FSW_IE = 0x01,
+    FSW_DE = 0x02,
+    FSW_ZE = 0x04,
+    FSW_OE = 0x08,
+    FSW_UE = 0x10,
+    FSW_PE = 0x20,
     FSW_EXCEPTIONS = 0x3f,
     FSW_SF = 0x40, /* stack fault */
     FSW_ES = 0x80, /* an exception is pending */
-    FSW_C0 = 0x100, FSW_C1 = 0x200, FSW_C2 = 0x400, FSW_C3 = 0x4000,
+    FSW_C0 = 0x100,
+    FSW_C1 = 0x200,
+    FSW_C2 = 0x400,
+    FSW_C3 = 0x4000,
     FSW_CONDITION = FSW_C0 | FSW_C1 | FSW_C2 | FSW_C3,
-    FSW_TOP_SHIFT = 11, FSW_TOP = 7 << FSW_TOP_SHIFT,
+    FSW_TOP_SHIFT = 11,
+    FSW_TOP = 7 << FSW_TOP_SHIFT,
     FSW_B = 0x8000, /* ES once more */
 };
 
 enum {
-    FCW_RESET = 0x0040, FCW_INIT = 0x037f,
+    FCW_RESET = 0x0040,
+    FCW_INIT = 0x037f,
     FCW_ALWAYS = 0x0040, /* a reserved bit that reads as 1 */
     FCW_VALID = 0x1f7f,
-    MXCSR_RESET = 0x1f80, MXCSR_VALID = 0xffff,
-    MXCSR_FLAGS = 0x3f, MXCSR_DAZ = 0x40, MXCSR_MASKS = 0x1f80, MXCSR_MASK_SHIFT = 7,
-    MXCSR_UM = 0x800, MXCSR_RC = 0x6000, MXCSR_FTZ = 0x8000,
+    MXCSR_RESET = 0x1f80,
+    MXCSR_VALID = 0xffff,
+    MXCSR_FLAGS = 0x3f,
+    MXCSR_DAZ = 0x40,
+    MXCSR_MASKS = 0x1f80,
+    MXCSR_MASK_SHIFT = 7,
+    MXCSR_UM = 0x800,
+    MXCSR_RC = 0x6000,
+    MXCSR_FTZ = 0x8000,
 };
 
 static inline unsigned fpu_top(const struct soft_cpu *c)
@@ -56,7 +72,8 @@ static inline void fpu_set_cw(struct soft_cpu *c, uint16_t cw)
     fpu_update_es(c);
 }
 
-/* What every x87 and MMX instruction that waits does first: #MF for an exception pending from an earlier one. */
+/* What every x87 and MMX instruction that waits does first: #MF for an exception pending from an
+ * earlier one. */
 int fpu_wait(struct soft_cpu *c);
 
 /* #UD and #NM as CR0 and CR4 say: 0 or X_FAULT. The MMX check includes fpu_wait. */
@@ -76,7 +93,7 @@ static inline void fpu_set_mmx(struct soft_cpu *c, unsigned n, uint64_t v)
     c->fpu.r[n].se = 0xffff;
 }
 
-/* Bytes at a linear address in pieces of at most 8. Stores are probed as a whole first, so that a fault leaves nothing written.
- * `len` is at most 4096. 0, X_BREAK or X_FAULT. */
+/* Bytes at a linear address in pieces of at most 8. Stores are probed as a whole first, so that a
+ * fault leaves nothing written. `len` is at most 4096. 0, X_BREAK or X_FAULT. */
 int fpu_load_bytes(struct soft_cpu *c, uint64_t va, void *to, unsigned len);
 int fpu_store_bytes(struct soft_cpu *c, uint64_t va, const void *from, unsigned len);

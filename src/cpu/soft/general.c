@@ -1,4 +1,5 @@
-/* General instructions that are not hot: moves, exchanges, flags, and the forms hot.h leaves out. */
+/* General instructions that are not hot: moves, exchanges, flags, and the forms hot.h leaves out.
+ */
 #include "cpu/soft/hot.h"
 
 #include "base/log.h"
@@ -14,10 +15,11 @@ int op_ud(struct soft_cpu *c, const struct insn *i)
         memcpy(b, p, 0x1000 - (va & 0xfff) < sizeof b ? 0x1000 - (va & 0xfff) : sizeof b);
         /* UD2 and UD1 are how kernels say BUG and WARN: not worth a word */
         if (b[0] != 0x0f || (b[1] != 0x0b && b[1] != 0xb9))
-            log_guest("cpu",
-                      "invalid or unimplemented instruction %02x %02x %02x %02x %02x %02x %02x %02x "
-                      "at %#llx: #UD",
-                      b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7], (unsigned long long)va);
+            log_guest(
+                "cpu",
+                "invalid or unimplemented instruction %02x %02x %02x %02x %02x %02x %02x %02x "
+                "at %#llx: #UD",
+                b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7], (unsigned long long)va);
     }
     return raise_exception(c, VEC_UD);
 }

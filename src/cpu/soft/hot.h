@@ -1,6 +1,7 @@
 /* The hot operations: functions h_NAME that exec.c inlines into its loop, one per entry of HOT_OPS.
  *
- * Each form is a constant-folded instance of a general function. Everything else is in the instruction families. */
+ * Each form is a constant-folded instance of a general function. Everything else is in the
+ * instruction families. */
 #pragma once
 
 #include "cpu/soft/opcodes.h"
@@ -10,7 +11,18 @@
 
 /* ---- ADD OR ADC SBB AND SUB XOR CMP TEST MOV ---- */
 
-enum alu { ALU_add, ALU_or, ALU_adc, ALU_sbb, ALU_and, ALU_sub, ALU_xor, ALU_cmp, ALU_test, ALU_mov };
+enum alu {
+    ALU_add,
+    ALU_or,
+    ALU_adc,
+    ALU_sbb,
+    ALU_and,
+    ALU_sub,
+    ALU_xor,
+    ALU_cmp,
+    ALU_test,
+    ALU_mov
+};
 
 static ALWAYS_INLINE uint64_t alu_compute(struct soft_cpu *c, enum alu op, uint64_t a, uint64_t b,
                                           unsigned size)
@@ -105,26 +117,26 @@ static ALWAYS_INLINE int alu_to_mem(struct soft_cpu *c, const struct insn *i, en
     return store(c, va, size, r) | st;
 }
 
-#define ALU_HANDLERS(op, size)                                                                     \
-    HANDLER h_##op##_rr_##size(struct soft_cpu *c, const struct insn *i)                           \
-    {                                                                                              \
-        return alu_to_reg(c, ALU_##op, i->rm, reg_get(c, i->reg, size), size);                     \
-    }                                                                                              \
-    HANDLER h_##op##_rm_##size(struct soft_cpu *c, const struct insn *i)                           \
-    {                                                                                              \
-        return alu_from_mem(c, i, ALU_##op, size);                                                 \
-    }                                                                                              \
-    HANDLER h_##op##_mr_##size(struct soft_cpu *c, const struct insn *i)                           \
-    {                                                                                              \
-        return alu_to_mem(c, i, ALU_##op, reg_get(c, i->reg, size), size);                         \
-    }                                                                                              \
-    HANDLER h_##op##_ri_##size(struct soft_cpu *c, const struct insn *i)                           \
-    {                                                                                              \
-        return alu_to_reg(c, ALU_##op, i->rm, (uint64_t)i->imm, size);                             \
-    }                                                                                              \
-    HANDLER h_##op##_mi_##size(struct soft_cpu *c, const struct insn *i)                           \
-    {                                                                                              \
-        return alu_to_mem(c, i, ALU_##op, (uint64_t)i->imm, size);                                 \
+#define ALU_HANDLERS(op, size)                                                 \
+    HANDLER h_##op##_rr_##size(struct soft_cpu *c, const struct insn *i)       \
+    {                                                                          \
+        return alu_to_reg(c, ALU_##op, i->rm, reg_get(c, i->reg, size), size); \
+    }                                                                          \
+    HANDLER h_##op##_rm_##size(struct soft_cpu *c, const struct insn *i)       \
+    {                                                                          \
+        return alu_from_mem(c, i, ALU_##op, size);                             \
+    }                                                                          \
+    HANDLER h_##op##_mr_##size(struct soft_cpu *c, const struct insn *i)       \
+    {                                                                          \
+        return alu_to_mem(c, i, ALU_##op, reg_get(c, i->reg, size), size);     \
+    }                                                                          \
+    HANDLER h_##op##_ri_##size(struct soft_cpu *c, const struct insn *i)       \
+    {                                                                          \
+        return alu_to_reg(c, ALU_##op, i->rm, (uint64_t)i->imm, size);         \
+    }                                                                          \
+    HANDLER h_##op##_mi_##size(struct soft_cpu *c, const struct insn *i)       \
+    {                                                                          \
+        return alu_to_mem(c, i, ALU_##op, (uint64_t)i->imm, size);             \
     }
 
 #define FOUR_SIZES(M, op) M(op, 1) M(op, 2) M(op, 4) M(op, 8)
@@ -183,19 +195,19 @@ static ALWAYS_INLINE int unary_mem(struct soft_cpu *c, const struct insn *i, enu
     return store(c, va, size, r) | st;
 }
 
-#define UNARY_HANDLERS(op, size)                                                                   \
-    HANDLER h_##op##_r_##size(struct soft_cpu *c, const struct insn *i)                            \
-    {                                                                                              \
-        uint64_t r = unary_compute(c, UNARY_##op, reg_get(c, i->rm, size), size);                  \
-        reg_set(c, i->rm, size, r);                                                                \
-        return 0;                                                                                  \
-    }                                                                                              \
-    HANDLER h_##op##_m_##size(struct soft_cpu *c, const struct insn *i)                            \
-    {                                                                                              \
-        return unary_mem(c, i, UNARY_##op, size);                                                  \
+#define UNARY_HANDLERS(op, size)                                                  \
+    HANDLER h_##op##_r_##size(struct soft_cpu *c, const struct insn *i)           \
+    {                                                                             \
+        uint64_t r = unary_compute(c, UNARY_##op, reg_get(c, i->rm, size), size); \
+        reg_set(c, i->rm, size, r);                                               \
+        return 0;                                                                 \
+    }                                                                             \
+    HANDLER h_##op##_m_##size(struct soft_cpu *c, const struct insn *i)           \
+    {                                                                             \
+        return unary_mem(c, i, UNARY_##op, size);                                 \
     }
 
-FOUR_SIZES(UNARY_HANDLERS, not)
+FOUR_SIZES(UNARY_HANDLERS, not )
 FOUR_SIZES(UNARY_HANDLERS, neg)
 FOUR_SIZES(UNARY_HANDLERS, inc)
 FOUR_SIZES(UNARY_HANDLERS, dec)
@@ -242,20 +254,20 @@ static ALWAYS_INLINE uint64_t shift_compute(struct soft_cpu *c, unsigned kind, u
     }
 }
 
-#define SHIFT_ONE(op, kind, size)                                                                  \
-    HANDLER h_##op##_ri_##size(struct soft_cpu *c, const struct insn *i)                           \
-    {                                                                                              \
-        uint64_t a = reg_get(c, i->rm, size);                                                      \
-        reg_set(c, i->rm, size, shift_compute(c, kind, a, (unsigned)i->imm, size));                \
-        return 0;                                                                                  \
-    }                                                                                              \
-    HANDLER h_##op##_rc_##size(struct soft_cpu *c, const struct insn *i)                           \
-    {                                                                                              \
-        uint64_t a = reg_get(c, i->rm, size);                                                      \
-        reg_set(c, i->rm, size, shift_compute(c, kind, a, (unsigned)c->r[RCX], size));             \
-        return 0;                                                                                  \
+#define SHIFT_ONE(op, kind, size)                                                      \
+    HANDLER h_##op##_ri_##size(struct soft_cpu *c, const struct insn *i)               \
+    {                                                                                  \
+        uint64_t a = reg_get(c, i->rm, size);                                          \
+        reg_set(c, i->rm, size, shift_compute(c, kind, a, (unsigned)i->imm, size));    \
+        return 0;                                                                      \
+    }                                                                                  \
+    HANDLER h_##op##_rc_##size(struct soft_cpu *c, const struct insn *i)               \
+    {                                                                                  \
+        uint64_t a = reg_get(c, i->rm, size);                                          \
+        reg_set(c, i->rm, size, shift_compute(c, kind, a, (unsigned)c->r[RCX], size)); \
+        return 0;                                                                      \
     }
-#define SHIFT_HANDLERS(op, kind)                                                                   \
+#define SHIFT_HANDLERS(op, kind) \
     SHIFT_ONE(op, kind, 1) SHIFT_ONE(op, kind, 2) SHIFT_ONE(op, kind, 4) SHIFT_ONE(op, kind, 8)
 
 SHIFT_HANDLERS(shl, SHIFT_SHL)
@@ -266,36 +278,36 @@ SHIFT_HANDLERS(ror, SHIFT_ROR)
 
 /* ---- moves that widen, LEA, CMOV, SETcc ---- */
 
-#define MOVZX_HANDLERS(src)                                                                        \
-    HANDLER h_movzx_r##src(struct soft_cpu *c, const struct insn *i)                               \
-    {                                                                                              \
-        c->r[i->rm] = reg_get(c, i->reg, src);                                                     \
-        return 0;                                                                                  \
-    }                                                                                              \
-    HANDLER h_movzx_m##src(struct soft_cpu *c, const struct insn *i)                               \
-    {                                                                                              \
-        uint64_t v;                                                                                \
-        int st = mem_load(c, i, src, &v);                                                          \
-        if (LIKELY(st >= 0))                                                                       \
-            c->r[i->rm] = v;                                                                       \
-        return st;                                                                                 \
+#define MOVZX_HANDLERS(src)                                          \
+    HANDLER h_movzx_r##src(struct soft_cpu *c, const struct insn *i) \
+    {                                                                \
+        c->r[i->rm] = reg_get(c, i->reg, src);                       \
+        return 0;                                                    \
+    }                                                                \
+    HANDLER h_movzx_m##src(struct soft_cpu *c, const struct insn *i) \
+    {                                                                \
+        uint64_t v;                                                  \
+        int st = mem_load(c, i, src, &v);                            \
+        if (LIKELY(st >= 0))                                         \
+            c->r[i->rm] = v;                                         \
+        return st;                                                   \
     }
 MOVZX_HANDLERS(1)
 MOVZX_HANDLERS(2)
 
-#define MOVSX_HANDLERS(src, dst)                                                                   \
-    HANDLER h_movsx_r##src##_##dst(struct soft_cpu *c, const struct insn *i)                       \
-    {                                                                                              \
-        reg_set(c, i->rm, dst, sign_extend(reg_get(c, i->reg, src), src));                         \
-        return 0;                                                                                  \
-    }                                                                                              \
-    HANDLER h_movsx_m##src##_##dst(struct soft_cpu *c, const struct insn *i)                       \
-    {                                                                                              \
-        uint64_t v;                                                                                \
-        int st = mem_load(c, i, src, &v);                                                          \
-        if (LIKELY(st >= 0))                                                                       \
-            reg_set(c, i->rm, dst, sign_extend(v, src));                                           \
-        return st;                                                                                 \
+#define MOVSX_HANDLERS(src, dst)                                             \
+    HANDLER h_movsx_r##src##_##dst(struct soft_cpu *c, const struct insn *i) \
+    {                                                                        \
+        reg_set(c, i->rm, dst, sign_extend(reg_get(c, i->reg, src), src));   \
+        return 0;                                                            \
+    }                                                                        \
+    HANDLER h_movsx_m##src##_##dst(struct soft_cpu *c, const struct insn *i) \
+    {                                                                        \
+        uint64_t v;                                                          \
+        int st = mem_load(c, i, src, &v);                                    \
+        if (LIKELY(st >= 0))                                                 \
+            reg_set(c, i->rm, dst, sign_extend(v, src));                     \
+        return st;                                                           \
     }
 MOVSX_HANDLERS(1, 4)
 MOVSX_HANDLERS(2, 4)
@@ -330,21 +342,21 @@ HANDLER h_lea_4(struct soft_cpu *c, const struct insn *i)
 }
 
 /* A 32-bit CMOV clears the upper half whether or not it moves; the memory form always reads. */
-#define CMOV_HANDLERS(size)                                                                        \
-    HANDLER h_cmov_rr_##size(struct soft_cpu *c, const struct insn *i)                             \
-    {                                                                                              \
-        uint64_t v = reg_get(c, i->reg, size), old = reg_get(c, i->rm, size);                      \
-        reg_set(c, i->rm, size, condition(c, (unsigned)i->imm) ? v : old);                         \
-        return 0;                                                                                  \
-    }                                                                                              \
-    HANDLER h_cmov_rm_##size(struct soft_cpu *c, const struct insn *i)                             \
-    {                                                                                              \
-        uint64_t v;                                                                                \
-        int st = mem_load(c, i, size, &v);                                                         \
-        if (LIKELY(st >= 0))                                                                       \
-            reg_set(c, i->reg, size,                                                               \
-                    condition(c, (unsigned)i->imm) ? v : reg_get(c, i->reg, size));                \
-        return st;                                                                                 \
+#define CMOV_HANDLERS(size)                                                         \
+    HANDLER h_cmov_rr_##size(struct soft_cpu *c, const struct insn *i)              \
+    {                                                                               \
+        uint64_t v = reg_get(c, i->reg, size), old = reg_get(c, i->rm, size);       \
+        reg_set(c, i->rm, size, condition(c, (unsigned)i->imm) ? v : old);          \
+        return 0;                                                                   \
+    }                                                                               \
+    HANDLER h_cmov_rm_##size(struct soft_cpu *c, const struct insn *i)              \
+    {                                                                               \
+        uint64_t v;                                                                 \
+        int st = mem_load(c, i, size, &v);                                          \
+        if (LIKELY(st >= 0))                                                        \
+            reg_set(c, i->reg, size,                                                \
+                    condition(c, (unsigned)i->imm) ? v : reg_get(c, i->reg, size)); \
+        return st;                                                                  \
     }
 CMOV_HANDLERS(4)
 CMOV_HANDLERS(8)
@@ -379,21 +391,21 @@ static ALWAYS_INLINE uint64_t imul_compute(struct soft_cpu *c, uint64_t a, uint6
     return (uint64_t)r;
 }
 
-#define IMUL_HANDLERS(size)                                                                        \
-    HANDLER h_imul_rr_##size(struct soft_cpu *c, const struct insn *i)                             \
-    {                                                                                              \
-        uint64_t r = imul_compute(c, reg_get(c, i->rm, size), reg_get(c, i->reg, size), size);     \
-        reg_set(c, i->rm, size, r);                                                                \
-        return 0;                                                                                  \
-    }                                                                                              \
-    HANDLER h_imul_rm_##size(struct soft_cpu *c, const struct insn *i)                             \
-    {                                                                                              \
-        uint64_t b;                                                                                \
-        int st = mem_load(c, i, size, &b);                                                         \
-        if (UNLIKELY(st < 0))                                                                      \
-            return st;                                                                             \
-        reg_set(c, i->reg, size, imul_compute(c, reg_get(c, i->reg, size), b, size));              \
-        return st;                                                                                 \
+#define IMUL_HANDLERS(size)                                                                    \
+    HANDLER h_imul_rr_##size(struct soft_cpu *c, const struct insn *i)                         \
+    {                                                                                          \
+        uint64_t r = imul_compute(c, reg_get(c, i->rm, size), reg_get(c, i->reg, size), size); \
+        reg_set(c, i->rm, size, r);                                                            \
+        return 0;                                                                              \
+    }                                                                                          \
+    HANDLER h_imul_rm_##size(struct soft_cpu *c, const struct insn *i)                         \
+    {                                                                                          \
+        uint64_t b;                                                                            \
+        int st = mem_load(c, i, size, &b);                                                     \
+        if (UNLIKELY(st < 0))                                                                  \
+            return st;                                                                         \
+        reg_set(c, i->reg, size, imul_compute(c, reg_get(c, i->reg, size), b, size));          \
+        return st;                                                                             \
     }
 IMUL_HANDLERS(4)
 IMUL_HANDLERS(8)

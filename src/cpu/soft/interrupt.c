@@ -1,7 +1,8 @@
 /* Exceptions and interrupts: raising, delivery through the IDT, double and triple faults.
  *
- * SDM vol. 3 chapter 6. A handler raises by storing into c->exc and returning X_FAULT; the loop delivers when
- * c->rip is the faulting instruction. Delivery is all or nothing: state changes after the last store that can fault. */
+ * SDM vol. 3 chapter 6. A handler raises by storing into c->exc and returning X_FAULT; the loop
+ * delivers when c->rip is the faulting instruction. Delivery is all or nothing: state changes after
+ * the last store that can fault. */
 #include "cpu/soft/operand.h"
 
 #include "base/log.h"
@@ -71,7 +72,9 @@ static int read_idt(struct soft_cpu *c, int vector, enum int_kind kind, struct i
         return raise_error(c, VEC_NP, error);
     *g = (struct idt_gate){ .sel = (uint16_t)(lo >> 16),
                             .offset = (lo & 0xffff) | (lo >> 32 & 0xffff0000) | hi << 32,
-                            .size = long_mode(c) ? 8 : wide ? 4 : 2,
+                            .size = long_mode(c) ? 8
+                                    : wide       ? 4
+                                                 : 2,
                             .ist = long_mode(c) ? lo >> 32 & 7 : 0,
                             .interrupt = !(type & 1) };
     uint32_t ext = kind == INT_SOFTWARE ? 0 : 1;
@@ -116,8 +119,8 @@ static int find_stack(struct soft_cpu *c, const struct idt_gate *g, unsigned pl,
         }
         s->switched = pl < c->cpl;
         if (s->switched)
-            s->ss = (struct segment){ .sel = (uint16_t)pl,
-                                      .attr = (uint16_t)(pl << ATTR_DPL_SHIFT) };
+            s->ss =
+                (struct segment){ .sel = (uint16_t)pl, .attr = (uint16_t)(pl << ATTR_DPL_SHIFT) };
         s->sp &= ~15ULL;
         return is_canonical(s->sp) ? 0 : raise_error(c, VEC_SS, 0);
     }
@@ -191,7 +194,8 @@ static int deliver_protected(struct soft_cpu *c, int vector, enum int_kind kind,
         frame[n++] = c->seg[SEG_SS].sel;
         frame[n++] = c->r[RSP];
     }
-    /* RF in the image makes the return from a fault not trip over the same instruction breakpoint again. */
+    /* RF in the image makes the return from a fault not trip over the same instruction breakpoint
+     * again. */
     uint64_t flags = eflags_get(c);
     if (kind == INT_EXCEPTION && vector != VEC_DB && vector != VEC_BP && vector != VEC_OF)
         flags |= FLAG_RF;
@@ -257,7 +261,8 @@ static bool contributory(int vector)
     return vector == VEC_DE || (vector >= VEC_TS && vector <= VEC_GP);
 }
 
-/* Does `second`, raised while `first` was being delivered, make a double fault? SDM vol. 3 table 6-5. */
+/* Does `second`, raised while `first` was being delivered, make a double fault? SDM vol. 3 table
+ * 6-5. */
 static bool makes_double_fault(int first, int second)
 {
     return (contributory(first) && contributory(second)) ||

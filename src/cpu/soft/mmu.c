@@ -1,26 +1,34 @@
 /* Addresses: page walks, the TLB, and every access that the fast path cannot do.
  *
- * SDM vol. 3 chapter 4. A TLB entry serves one virtual page for one privilege (user or supervisor) and holds a tag
- * per kind of access; A and D bits are set before a tag is. Pages that are not plain memory get entries too,
- * marked TLB_IO, that lead to the physical address. */
+ * SDM vol. 3 chapter 4. A TLB entry serves one virtual page for one privilege (user or supervisor)
+ * and holds a tag per kind of access; A and D bits are set before a tag is. Pages that are not
+ * plain memory get entries too, marked TLB_IO, that lead to the physical address. */
 #include "cpu/soft/operand.h"
 
 #include "base/log.h"
 #include "loop/loop.h"
 
-
 enum {
-    PTE_P = 1 << 0, PTE_W = 1 << 1, PTE_U = 1 << 2, PTE_A = 1 << 5, PTE_D = 1 << 6, PTE_PS = 1 << 7,
-    PF_P = 1, PF_W = 2, PF_U = 4, PF_RSVD = 8, PF_I = 16,
+    PTE_P = 1 << 0,
+    PTE_W = 1 << 1,
+    PTE_U = 1 << 2,
+    PTE_A = 1 << 5,
+    PTE_D = 1 << 6,
+    PTE_PS = 1 << 7,
+    PF_P = 1,
+    PF_W = 2,
+    PF_U = 4,
+    PF_RSVD = 8,
+    PF_I = 16,
 };
-#define PTE_NX      (1ULL << 63)
-#define PHYS_BITS   40
-#define ADDR_MASK   (bits_mask(PHYS_BITS) & ~0xfffULL)
-#define RSVD_BITS   (bits_mask(52) & ~bits_mask(PHYS_BITS))
+#define PTE_NX    (1ULL << 63)
+#define PHYS_BITS 40
+#define ADDR_MASK (bits_mask(PHYS_BITS) & ~0xfffULL)
+#define RSVD_BITS (bits_mask(52) & ~bits_mask(PHYS_BITS))
 
 struct walk {
-    uint64_t gpa;      /* of the byte */
-    uint32_t error;    /* page-fault error code, when the walk fails */
+    uint64_t gpa;   /* of the byte */
+    uint32_t error; /* page-fault error code, when the walk fails */
 };
 
 /* ---- physical memory ---- */
@@ -76,8 +84,8 @@ static void restrict_rights(struct rights *r, uint64_t pte)
 }
 
 /* Check the rights of a finished walk and set A and D in the leaf. */
-static bool finish_walk(struct soft_cpu *c, struct walk *w, const struct rights *r, uint64_t pte_addr,
-                        unsigned pte_size, uint64_t pte, int access, bool user)
+static bool finish_walk(struct soft_cpu *c, struct walk *w, const struct rights *r,
+                        uint64_t pte_addr, unsigned pte_size, uint64_t pte, int access, bool user)
 {
     bool nx = r->nx && (c->efer & EFER_NX);
     bool write_ok = r->write || (!user && !(c->cr0 & CR0_WP));
@@ -133,7 +141,8 @@ static bool reserved(const struct soft_cpu *c, uint64_t entry, uint64_t mask)
     return entry & (mask | RSVD_BITS | (c->efer & EFER_NX ? 0 : PTE_NX));
 }
 
-/* PAE (levels 2, 1 below the PDPTEs) and 4-level paging (4 to 1): entries are 8 bytes, 9 bits of index each. */
+/* PAE (levels 2, 1 below the PDPTEs) and 4-level paging (4 to 1): entries are 8 bytes, 9 bits of
+ * index each. */
 static bool walk_64(struct soft_cpu *c, uint64_t va, int access, bool user, struct walk *w)
 {
     struct rights r = { true, true, false };
@@ -211,8 +220,8 @@ void mmu_flush(struct soft_cpu *c)
 
 void mmu_flush_page(struct soft_cpu *c, uint64_t va)
 {
-    /* Within a large page INVLPG ends the translation of all of it, and entries here are of 4 KiB: only the
-     * slots of other 2 MiB stretches can stay. Flushing all is always allowed. */
+    /* Within a large page INVLPG ends the translation of all of it, and entries here are of 4 KiB:
+     * only the slots of other 2 MiB stretches can stay. Flushing all is always allowed. */
     (void)va;
     mmu_flush(c);
 }
@@ -311,7 +320,8 @@ static const struct flat_range *fetch_range(struct soft_cpu *c, uint64_t gpa)
     return r;
 }
 
-/* The page at `gpa_page` as one piece of host memory: *ram gets its RAM address. NULL: it is not. */
+/* The page at `gpa_page` as one piece of host memory: *ram gets its RAM address. NULL: it is not.
+ */
 static const uint8_t *fetch_page(struct soft_cpu *c, uint64_t gpa_page, uint64_t *ram)
 {
     const struct flat_range *first = fetch_range(c, gpa_page),
@@ -356,7 +366,8 @@ const uint8_t *mmu_fetch(struct soft_cpu *c, uint64_t va, uint64_t *ram_addr)
 
 /* ---- devices ---- */
 
-/* Something has been asked of the loop meanwhile: a timer moved, an interrupt came, the map changed. */
+/* Something has been asked of the loop meanwhile: a timer moved, an interrupt came, the map
+ * changed. */
 static int after_device(struct soft_cpu *c)
 {
     return atomic_load_explicit(&c->stop_at, memory_order_relaxed) ? 0 : X_BREAK;
@@ -566,7 +577,8 @@ bool mmu_translate_quiet(struct soft_cpu *c, uint64_t va, uint64_t *gpa)
     unsigned bits = pae ? 9 : 10;
     for (;; level--) {
         unsigned shift = 12 + bits * (unsigned)(level - 1);
-        uint64_t entry = phys_load(c, table + (va >> shift & bits_mask(bits)) * entry_size, entry_size);
+        uint64_t entry =
+            phys_load(c, table + (va >> shift & bits_mask(bits)) * entry_size, entry_size);
         if (!(entry & PTE_P))
             return false;
         bool large = level > 1 && level <= 3 && (entry & PTE_PS) && (pae || (c->cr4 & CR4_PSE));
@@ -606,8 +618,9 @@ void mmu_init(struct soft_cpu *c)
 {
     struct machine *m = c->vcpu.machine;
     c->a20_mask = UINT64_MAX;
-    c->listener = (struct mem_listener){ .as = m->memory, .add = ignore_range,
-                                         .remove = ignore_range, .commit = listener_commit };
+    c->listener = (struct mem_listener){
+        .as = m->memory, .add = ignore_range, .remove = ignore_range, .commit = listener_commit
+    };
     c->view = flatview_ref(address_space_view(m->memory));
     mem_listener_add(m->mem, &c->listener);
     c->code_watch = (struct mem_code_watch){ .written = code_watch_written, .opaque = c };

@@ -1,11 +1,13 @@
 /* Model-specific registers, and control registers with their consequences.
  *
- * SDM vol. 4 lists the MSRs, vol. 3 2.5 the control registers. An MSR that is not here raises #GP, logged once. */
+ * SDM vol. 4 lists the MSRs, vol. 3 2.5 the control registers. An MSR that is not here raises #GP,
+ * logged once. */
 #include "cpu/soft/operand.h"
 
 #include "base/log.h"
 #include "loop/loop.h"
 
+/* clang-format off */
 enum {
     MSR_P5_MC_ADDR = 0x0, MSR_P5_MC_TYPE = 0x1, MSR_TSC = 0x10, MSR_PLATFORM_ID = 0x17, MSR_APIC_BASE = 0x1b,
     MSR_FEATURE_CONTROL = 0x3a, MSR_MISC_FEATURES = 0x140, MSR_TSC_ADJUST = 0x3b, MSR_BIOS_UPDT_TRIG = 0x79,
@@ -16,7 +18,9 @@ enum {
     MSR_MTRR_FIX4K = 0x268, MSR_PAT = 0x277, MSR_MTRR_DEF_TYPE = 0x2ff,
     MSR_TSC_DEADLINE = 0x6e0, MSR_X2APIC = 0x800, MSR_X2APIC_LAST = 0x8ff,
 };
-#define MSR_AMD_DE_CFG     0xc0011029u /* kernels look whether it is there: #GP says no, without a word */
+/* clang-format on */
+#define MSR_AMD_DE_CFG \
+    0xc0011029u /* kernels look whether it is there: #GP says no, without a word */
 #define MSR_EFER           0xc0000080u
 #define MSR_STAR           0xc0000081u
 #define MSR_LSTAR          0xc0000082u
@@ -129,8 +133,14 @@ bool msr_read(struct soft_cpu *c, uint32_t index, uint64_t *v)
     case MSR_FEATURE_CONTROL:
         *v = 1; /* locked */
         return true;
-    case MSR_PLATFORM_ID: case MSR_MCG_CAP: case MSR_MCG_STATUS: case MSR_P5_MC_ADDR:
-    case MSR_P5_MC_TYPE: case MSR_APIC_BASE: case MSR_PLATFORM_INFO: case MSR_SMI_COUNT:
+    case MSR_PLATFORM_ID:
+    case MSR_MCG_CAP:
+    case MSR_MCG_STATUS:
+    case MSR_P5_MC_ADDR:
+    case MSR_P5_MC_TYPE:
+    case MSR_APIC_BASE:
+    case MSR_PLATFORM_INFO:
+    case MSR_SMI_COUNT:
     case MSR_MISC_FEATURES:
         *v = 0;
         return true;
@@ -156,10 +166,14 @@ static bool valid_plain(uint32_t index, uint64_t v)
     switch (index) {
     case MSR_PAT:
         return valid_pat(v);
-    case MSR_SYSENTER_ESP: case MSR_SYSENTER_EIP: case MSR_LSTAR: case MSR_CSTAR:
+    case MSR_SYSENTER_ESP:
+    case MSR_SYSENTER_EIP:
+    case MSR_LSTAR:
+    case MSR_CSTAR:
     case MSR_KERNEL_GS_BASE:
         return is_canonical(v);
-    case MSR_SFMASK: case MSR_TSC_AUX:
+    case MSR_SFMASK:
+    case MSR_TSC_AUX:
         return v >> 32 == 0;
     default:
         return true;
@@ -205,8 +219,12 @@ bool msr_write(struct soft_cpu *c, uint32_t index, uint64_t v)
         return set_base(c, SEG_FS, v);
     case MSR_GS_BASE:
         return set_base(c, SEG_GS, v);
-    case MSR_BIOS_SIGN_ID: case MSR_BIOS_UPDT_TRIG: case MSR_MCG_STATUS: case MSR_P5_MC_ADDR:
-    case MSR_P5_MC_TYPE: case MSR_PLATFORM_INFO:
+    case MSR_BIOS_SIGN_ID:
+    case MSR_BIOS_UPDT_TRIG:
+    case MSR_MCG_STATUS:
+    case MSR_P5_MC_ADDR:
+    case MSR_P5_MC_TYPE:
+    case MSR_PLATFORM_INFO:
         return true;
     case MSR_MISC_FEATURES:
         return v == 0; /* none of them is there */
@@ -243,7 +261,8 @@ int write_cr0(struct soft_cpu *c, uint64_t v)
     if (v >> 32 || ((v & CR0_PG) && !(v & CR0_PE)) || ((v & CR0_NW) && !(v & CR0_CD)))
         return raise_error(c, VEC_GP, 0);
     v = (v & (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD |
-              CR0_PG)) | CR0_ET;
+              CR0_PG)) |
+        CR0_ET;
     bool on = (v & CR0_PG) && !(c->cr0 & CR0_PG), off = !(v & CR0_PG) && (c->cr0 & CR0_PG);
     if (on) {
         if (c->efer & EFER_LME) {

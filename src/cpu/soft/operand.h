@@ -43,7 +43,8 @@ static ALWAYS_INLINE struct tlb_entry *tlb_slot(struct tlb_entry *tlb, uint64_t 
     return &tlb[va >> 12 & (TLB_SIZE - 1)];
 }
 
-/* An access that leaves its page never matches: the entry in the slot of its first page cannot hold the second. */
+/* An access that leaves its page never matches: the entry in the slot of its first page cannot hold
+ * the second. */
 static ALWAYS_INLINE bool tlb_hit(const struct tlb_entry *e, uint64_t va, unsigned size, int access)
 {
     return ((va + size - 1) & ~0xfffULL) == e->tag[access];
@@ -69,7 +70,8 @@ static ALWAYS_INLINE int store(struct soft_cpu *c, uint64_t va, unsigned size, u
     return mmu_store_slow(c, va, size, v, is_user(c));
 }
 
-/* System structures (descriptor tables, TSS, stacks of more privileged levels) are accessed as supervisor. */
+/* System structures (descriptor tables, TSS, stacks of more privileged levels) are accessed as
+ * supervisor. */
 static inline int load_sys(struct soft_cpu *c, uint64_t va, unsigned size, uint64_t *v)
 {
     const struct tlb_entry *e = tlb_slot(c->tlbs[0], va);
@@ -114,8 +116,8 @@ static inline uint64_t ea_wrapped(const struct soft_cpu *c, const struct insn *i
     return wrap_offset(i, a);
 }
 
-/* Linear address of offset `off` in the operand's segment, with wrapping to the address size and, outside of 64-bit mode, the
- * segment's limit and rights. */
+/* Linear address of offset `off` in the operand's segment, with wrapping to the address size and,
+ * outside of 64-bit mode, the segment's limit and rights. */
 int ea_at(struct soft_cpu *c, const struct insn *i, uint64_t off, unsigned size, bool write,
           uint64_t *va);
 
@@ -165,8 +167,8 @@ static ALWAYS_INLINE int mem_store(struct soft_cpu *c, const struct insn *i, uns
     return mmu_store_slow(c, va, size, v, is_user(c));
 }
 
-/* A read that a write to the same place follows: faults as a write, before anything is read. `va` is for the
- * store that completes it. */
+/* A read that a write to the same place follows: faults as a write, before anything is read. `va`
+ * is for the store that completes it. */
 static ALWAYS_INLINE int mem_load_rmw(struct soft_cpu *c, const struct insn *i, unsigned size,
                                       uint64_t *v, uint64_t *va)
 {
@@ -220,8 +222,8 @@ static inline int rm_store_rmw(struct soft_cpu *c, const struct insn *i, unsigne
     return 0;
 }
 
-/* No interrupts until the next instruction is through: STI, MOV SS, POP SS. Of several in a row only the first
- * has this effect. */
+/* No interrupts until the next instruction is through: STI, MOV SS, POP SS. Of several in a row
+ * only the first has this effect. */
 static inline void cast_shadow(struct soft_cpu *c)
 {
     uint64_t now = soft_icount(c);

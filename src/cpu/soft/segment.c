@@ -1,7 +1,7 @@
 /* Segmentation: descriptors, segment loads, limits, and transfers between code segments.
  *
- * SDM vol. 3 chapters 3, 5 and 6; vol. 2 for JMP, CALL, RET and IRET. Task switches are not implemented: a far
- * transfer to a TSS or task gate raises #GP, logged. */
+ * SDM vol. 3 chapters 3, 5 and 6; vol. 2 for JMP, CALL, RET and IRET. Task switches are not
+ * implemented: a far transfer to a TSS or task gate raises #GP, logged. */
 #include "cpu/soft/operand.h"
 
 #include "base/log.h"
@@ -96,7 +96,8 @@ void set_real_segment(struct soft_cpu *c, unsigned seg, uint16_t sel)
         s->limit = 0xffff;
         s->attr = ATTR_P | ATTR_S | 3 << ATTR_DPL_SHIFT | ATTR_RW | ATTR_ACCESSED;
     } else {
-        /* The limit stays, which is what unreal mode lives on. CS becomes writable data to all appearance. */
+        /* The limit stays, which is what unreal mode lives on. CS becomes writable data to all
+         * appearance. */
         s->attr = (uint16_t)((s->attr & (ATTR_DB | ATTR_G)) | ATTR_P | ATTR_S | ATTR_RW |
                              ATTR_ACCESSED | (seg == SEG_CS ? ATTR_CODE : 0));
         if (seg == SEG_CS)
@@ -112,8 +113,7 @@ static int load_stack_segment(struct soft_cpu *c, uint16_t sel, unsigned cpl, in
         /* A null SS is good in 64-bit mode below ring 3. */
         if (!long_mode(c) || cpl == 3 || (sel & 3) != cpl)
             return raise_error(c, vector, 0);
-        c->seg[SEG_SS] = (struct segment){ .sel = sel,
-                                           .attr = (uint16_t)(cpl << ATTR_DPL_SHIFT) };
+        c->seg[SEG_SS] = (struct segment){ .sel = sel, .attr = (uint16_t)(cpl << ATTR_DPL_SHIFT) };
         return 0;
     }
     int st = read_descriptor(c, sel, &desc, vector);
@@ -276,8 +276,7 @@ int tss_stack(struct soft_cpu *c, unsigned pl, uint16_t *ss, uint64_t *sp)
 
 int check_io_permission(struct soft_cpu *c, uint16_t port, unsigned size)
 {
-    if (!protected_mode(c) ||
-        (c->cpl <= (c->eflags >> 12 & 3) && !(c->eflags & FLAG_VM)))
+    if (!protected_mode(c) || (c->cpl <= (c->eflags >> 12 & 3) && !(c->eflags & FLAG_VM)))
         return 0;
     uint64_t map, bits;
     int st;
@@ -346,8 +345,10 @@ static int read_gate(struct soft_cpu *c, uint16_t sel, uint64_t desc, struct gat
     bool gate64 = long_mode(c);
     if (!(type == TYPE_CALL_GATE || (type == TYPE_CALL_GATE16 && !gate64))) {
         if (type == TYPE_TSS || type == TYPE_TSS16 || type == 5)
-            log_guest("cpu", "far transfer to a task (selector %#x): task switches are not "
-                             "implemented, #GP", sel);
+            log_guest("cpu",
+                      "far transfer to a task (selector %#x): task switches are not "
+                      "implemented, #GP",
+                      sel);
         return raise_error(c, VEC_GP, sel & 0xfffc);
     }
     if (attr_dpl(a) < c->cpl || attr_dpl(a) < (sel & 3u))
@@ -356,7 +357,9 @@ static int read_gate(struct soft_cpu *c, uint16_t sel, uint64_t desc, struct gat
         return raise_error(c, VEC_NP, sel & 0xfffc);
     *g = (struct gate){ .sel = (uint16_t)(desc >> 16),
                         .offset = (desc & 0xffff) | (desc >> 32 & 0xffff0000),
-                        .size = gate64 ? 8 : type == TYPE_CALL_GATE ? 4 : 2,
+                        .size = gate64                   ? 8
+                                : type == TYPE_CALL_GATE ? 4
+                                                         : 2,
                         .params = desc >> 32 & 31 };
     if (gate64) {
         uint64_t addr, high;
@@ -692,8 +695,7 @@ int interrupt_return(struct soft_cpu *c, unsigned size)
     struct segment old_ss = c->seg[SEG_SS];
     uint64_t mask = writable_flags(c, c->cpl, size);
     if (outer) {
-        if ((st = peek(c, size, 5, v)) ||
-            (st = load_stack_segment(c, (uint16_t)v[4], rpl, VEC_GP)))
+        if ((st = peek(c, size, 5, v)) || (st = load_stack_segment(c, (uint16_t)v[4], rpl, VEC_GP)))
             return st;
     }
     bool was64 = code64(c);

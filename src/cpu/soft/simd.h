@@ -1,17 +1,19 @@
 /* MMX and SSE to SSE4.2: how an instruction is described, and the list of them all.
  *
- * Private to the sse*.c files. An instruction is one line of a list below: where it is encoded, what its operands
- * are, and the function that computes it. sse_opcodes.c makes the decoder's rows and the table of operations of the lists;
- * sse.c fetches operands and writes results by that table; sse_int.c, sse_float.c and sse_move.c hold the functions.
+ * Private to the sse*.c files. An instruction is one line of a list below: where it is encoded,
+ * what its operands are, and the function that computes it. sse_opcodes.c makes the decoder's rows
+ * and the table of operations of the lists; sse.c fetches operands and writes results by that
+ * table; sse_int.c, sse_float.c and sse_move.c hold the functions.
  *
- * The semantics run on the host's own SIMD unit, one host instruction for one guest instruction wherever that exists. */
+ * The semantics run on the host's own SIMD unit, one host instruction for one guest instruction
+ * wherever that exists. */
 #pragma once
 
 #include "cpu/soft/fpu.h"
 #include "cpu/soft/opcodes.h"
 
-/* Compute `*d`, which holds the destination's old value, from `*s` (the upper part of a short operand is zero);
- * they may be the same register. `arg`: see below. */
+/* Compute `*d`, which holds the destination's old value, from `*s` (the upper part of a short
+ * operand is zero); they may be the same register. `arg`: see below. */
 typedef void simd_fn(union vec128 *d, const union vec128 *s, unsigned arg);
 
 static inline unsigned simd_imm(unsigned arg)
@@ -35,10 +37,10 @@ enum simd_operand {
 };
 
 enum {
-    SIMD_FP = 1,        /* rounds and raises as MXCSR says */
-    SIMD_UNALIGNED = 2, /* its 16 bytes of memory may lie anywhere */
-    SIMD_STORE = 4,     /* destination r/m, source reg */
-    SIMD_RM_DST = 8,    /* destination r/m, a register; the only other operand is an immediate */
+    SIMD_FP = 1,          /* rounds and raises as MXCSR says */
+    SIMD_UNALIGNED = 2,   /* its 16 bytes of memory may lie anywhere */
+    SIMD_STORE = 4,       /* destination r/m, source reg */
+    SIMD_RM_DST = 8,      /* destination r/m, a register; the only other operand is an immediate */
     SIMD_NO_MMX_MEM = 16, /* with memory, the MMX registers are not touched */
 };
 

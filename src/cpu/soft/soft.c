@@ -27,8 +27,8 @@ uint64_t soft_tsc(const struct soft_cpu *c)
 static void reset_segments(struct soft_cpu *c)
 {
     for (unsigned s = 0; s < SEG_COUNT; s++)
-        c->seg[s] = (struct segment){ .limit = 0xffff,
-                                      .attr = ATTR_P | ATTR_S | ATTR_RW | ATTR_ACCESSED };
+        c->seg[s] =
+            (struct segment){ .limit = 0xffff, .attr = ATTR_P | ATTR_S | ATTR_RW | ATTR_ACCESSED };
     c->seg[SEG_CS].sel = 0xf000;
     c->seg[SEG_CS].base = 0xffff0000;
     c->seg[SEG_CS].attr |= ATTR_CODE;
@@ -257,11 +257,24 @@ static bool soft_get_regs(struct vcpu *v, struct kvm_regs *r, struct error *err)
     (void)err;
     /* Within an instruction (a callback asks), rip is its own. */
     uint64_t rip = c->block && c->cur ? c->r[REG_RIP] + c->cur->next_off - c->cur->len : c->rip;
-    *r = (struct kvm_regs){ .rax = c->r[RAX], .rbx = c->r[RBX], .rcx = c->r[RCX], .rdx = c->r[RDX],
-                            .rsi = c->r[RSI], .rdi = c->r[RDI], .rsp = c->r[RSP], .rbp = c->r[RBP],
-                            .r8 = c->r[R8], .r9 = c->r[R9], .r10 = c->r[R10], .r11 = c->r[R11],
-                            .r12 = c->r[R12], .r13 = c->r[R13], .r14 = c->r[R14], .r15 = c->r[R15],
-                            .rip = rip, .rflags = eflags_get(c) };
+    *r = (struct kvm_regs){ .rax = c->r[RAX],
+                            .rbx = c->r[RBX],
+                            .rcx = c->r[RCX],
+                            .rdx = c->r[RDX],
+                            .rsi = c->r[RSI],
+                            .rdi = c->r[RDI],
+                            .rsp = c->r[RSP],
+                            .rbp = c->r[RBP],
+                            .r8 = c->r[R8],
+                            .r9 = c->r[R9],
+                            .r10 = c->r[R10],
+                            .r11 = c->r[R11],
+                            .r12 = c->r[R12],
+                            .r13 = c->r[R13],
+                            .r14 = c->r[R14],
+                            .r15 = c->r[R15],
+                            .rip = rip,
+                            .rflags = eflags_get(c) };
     return true;
 }
 
@@ -269,7 +282,7 @@ static bool soft_set_regs(struct vcpu *v, const struct kvm_regs *r, struct error
 {
     struct soft_cpu *c = soft_of(v);
     const uint64_t values[16] = { r->rax, r->rcx, r->rdx, r->rbx, r->rsp, r->rbp, r->rsi, r->rdi,
-                                  r->r8, r->r9, r->r10, r->r11, r->r12, r->r13, r->r14, r->r15 };
+                                  r->r8,  r->r9,  r->r10, r->r11, r->r12, r->r13, r->r14, r->r15 };
     (void)err;
     memcpy(c->r, values, sizeof values);
     c->rip = r->rip;
@@ -281,10 +294,18 @@ static bool soft_set_regs(struct vcpu *v, const struct kvm_regs *r, struct error
 static struct kvm_segment to_kvm(const struct segment *s)
 {
     unsigned a = s->attr;
-    return (struct kvm_segment){ .base = s->base, .limit = s->limit, .selector = s->sel,
-                                 .type = a & 15, .s = a >> 4 & 1, .dpl = (uint8_t)attr_dpl(a),
-                                 .present = a >> 7 & 1, .avl = a >> 12 & 1, .l = a >> 13 & 1,
-                                 .db = a >> 14 & 1, .g = a >> 15 & 1, .unusable = !(a & ATTR_P) };
+    return (struct kvm_segment){ .base = s->base,
+                                 .limit = s->limit,
+                                 .selector = s->sel,
+                                 .type = a & 15,
+                                 .s = a >> 4 & 1,
+                                 .dpl = (uint8_t)attr_dpl(a),
+                                 .present = a >> 7 & 1,
+                                 .avl = a >> 12 & 1,
+                                 .l = a >> 13 & 1,
+                                 .db = a >> 14 & 1,
+                                 .g = a >> 15 & 1,
+                                 .unusable = !(a & ATTR_P) };
 }
 
 static struct segment from_kvm(const struct kvm_segment *k)
@@ -293,22 +314,31 @@ static struct segment from_kvm(const struct kvm_segment *k)
         return (struct segment){ .sel = k->selector, .base = k->base };
     unsigned a = (k->type & 15u) | (k->s & 1u) << 4 | (k->dpl & 3u) << 5 | (k->present & 1u) << 7 |
                  (k->avl & 1u) << 12 | (k->l & 1u) << 13 | (k->db & 1u) << 14 | (k->g & 1u) << 15;
-    return (struct segment){ .base = k->base, .limit = k->limit, .sel = k->selector,
-                             .attr = (uint16_t)a };
+    return (struct segment){
+        .base = k->base, .limit = k->limit, .sel = k->selector, .attr = (uint16_t)a
+    };
 }
 
 static bool soft_get_sregs(struct vcpu *v, struct kvm_sregs *s, struct error *err)
 {
     struct soft_cpu *c = soft_of(v);
     (void)err;
-    *s = (struct kvm_sregs){ .es = to_kvm(&c->seg[SEG_ES]), .cs = to_kvm(&c->seg[SEG_CS]),
-                             .ss = to_kvm(&c->seg[SEG_SS]), .ds = to_kvm(&c->seg[SEG_DS]),
-                             .fs = to_kvm(&c->seg[SEG_FS]), .gs = to_kvm(&c->seg[SEG_GS]),
-                             .ldt = to_kvm(&c->ldt), .tr = to_kvm(&c->tr),
+    *s = (struct kvm_sregs){ .es = to_kvm(&c->seg[SEG_ES]),
+                             .cs = to_kvm(&c->seg[SEG_CS]),
+                             .ss = to_kvm(&c->seg[SEG_SS]),
+                             .ds = to_kvm(&c->seg[SEG_DS]),
+                             .fs = to_kvm(&c->seg[SEG_FS]),
+                             .gs = to_kvm(&c->seg[SEG_GS]),
+                             .ldt = to_kvm(&c->ldt),
+                             .tr = to_kvm(&c->tr),
                              .gdt = { .base = c->gdt.base, .limit = c->gdt.limit },
                              .idt = { .base = c->idt.base, .limit = c->idt.limit },
-                             .cr0 = c->cr0, .cr2 = c->cr2, .cr3 = c->cr3, .cr4 = c->cr4,
-                             .cr8 = c->cr8_shadow, .efer = c->efer };
+                             .cr0 = c->cr0,
+                             .cr2 = c->cr2,
+                             .cr3 = c->cr3,
+                             .cr4 = c->cr4,
+                             .cr8 = c->cr8_shadow,
+                             .efer = c->efer };
     if (v->port->apic_ops) {
         s->apic_base = v->port->apic_ops->get_base(v->port->apic);
         s->cr8 = v->port->apic_ops->get_tpr(v->port->apic);
@@ -376,8 +406,8 @@ static bool soft_set_msr(struct vcpu *v, uint32_t index, uint64_t value, struct 
     machine_lock_release(l);
     bool ok = msr_write(soft_of(v), index, value);
     machine_lock_take(l);
-    return ok || error_set(err, "cpu: MSR %#x does not take %#llx", index,
-                           (unsigned long long)value);
+    return ok ||
+           error_set(err, "cpu: MSR %#x does not take %#llx", index, (unsigned long long)value);
 }
 
 static bool soft_translate(struct vcpu *v, uint64_t gva, uint64_t *gpa)

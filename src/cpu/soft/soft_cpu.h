@@ -1,8 +1,9 @@
 /* The software CPU: its state, its decoded instructions, and how its parts call each other.
  *
- * Private to this folder. Who reads the code starts here, then exec.c (the loop), decode.c with opcodes.c (what
- * bytes mean), mmu.c (what addresses mean), and the instruction families. docs/soft-cpu.md says what is
- * implemented and what the numbers of instructions and nanoseconds mean. "SDM" is Intel's Software Developer's Manual. */
+ * Private to this folder. Who reads the code starts here, then exec.c (the loop), decode.c with
+ * opcodes.c (what bytes mean), mmu.c (what addresses mean), and the instruction families.
+ * docs/soft-cpu.md says what is implemented and what the numbers of instructions and nanoseconds
+ * mean. "SDM" is Intel's Software Developer's Manual. */
 #pragma once
 
 #include "base/bits.h"
@@ -22,8 +23,8 @@ enum {
 
 enum { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_COUNT };
 
-/* Descriptor attributes as they stand in the upper half of a descriptor, bits 8-15 and 20-23 (SDM vol. 3
- * 3.4.5), shifted down by 8. */
+/* Descriptor attributes as they stand in the upper half of a descriptor, bits 8-15 and 20-23 (SDM
+ * vol. 3 3.4.5), shifted down by 8. */
 enum {
     ATTR_TYPE = 0x000f,
     ATTR_S = 0x0010, /* code or data, not system */
@@ -52,6 +53,7 @@ static inline unsigned attr_dpl(unsigned attr)
     return attr >> ATTR_DPL_SHIFT & 3;
 }
 
+/* clang-format off */
 enum {
     CR0_PE = 1u << 0, CR0_MP = 1u << 1, CR0_EM = 1u << 2, CR0_TS = 1u << 3, CR0_ET = 1u << 4,
     CR0_NE = 1u << 5, CR0_WP = 1u << 16, CR0_AM = 1u << 18, CR0_NW = 1u << 29, CR0_CD = 1u << 30,
@@ -75,6 +77,7 @@ enum {
     VEC_DF = 8, VEC_TS = 10, VEC_NP = 11, VEC_SS = 12, VEC_GP = 13, VEC_PF = 14, VEC_MF = 16,
     VEC_AC = 17, VEC_MC = 18, VEC_XM = 19,
 };
+/* clang-format on */
 
 /* ---- decoded instructions ---- */
 
@@ -89,24 +92,24 @@ enum {
     INSN_LOCK = 64,
 };
 
-/* Registers are indices into soft_cpu.r; of 8-bit operands, byte offsets into it (AH is 1). Operand order is
- * made regular: `rm` is the destination of register-register forms. */
+/* Registers are indices into soft_cpu.r; of 8-bit operands, byte offsets into it (AH is 1). Operand
+ * order is made regular: `rm` is the destination of register-register forms. */
 struct insn {
     const void *handler; /* label in exec.c */
     int64_t imm;
     int32_t disp;
     uint8_t reg, rm;
     uint8_t base, index, scale, seg; /* of the memory operand */
-    uint8_t size;     /* operand size in bytes */
-    uint8_t next_off; /* of the following instruction from the block's start */
+    uint8_t size;                    /* operand size in bytes */
+    uint8_t next_off;                /* of the following instruction from the block's start */
     uint8_t len;
     uint8_t flags;
     uint16_t op; /* enum op: see opcodes.h */
 };
 _Static_assert(sizeof(struct insn) == 32, "two instructions a cache line");
 
-/* Operations that serve several rows of the opcode table find the row's argument beside their (at most 8-bit)
- * immediate. */
+/* Operations that serve several rows of the opcode table find the row's argument beside their (at
+ * most 8-bit) immediate. */
 static inline unsigned insn_arg(const struct insn *i)
 {
     return (uint16_t)(i->imm >> 32);
@@ -126,10 +129,10 @@ enum {
 
 /* What decoding depends on, and what a cached translation depends on. */
 enum {
-    MODE_CODE64 = 1, /* CS.L in long mode */
-    MODE_CODE32 = 2, /* CS.D */
+    MODE_CODE64 = 1,  /* CS.L in long mode */
+    MODE_CODE32 = 2,  /* CS.D */
     MODE_STACK32 = 4, /* SS.B */
-    MODE_USER = 8,   /* CPL 3 */
+    MODE_USER = 8,    /* CPL 3 */
 };
 
 #define BLOCK_SCRATCH UINT32_MAX /* not in the cache: good for one execution */
@@ -141,7 +144,8 @@ struct block {
     uint16_t page_off; /* where in its page it starts */
     uint16_t count;    /* instructions, the end marker not counted */
     uint16_t bytes;
-    /* Successors within the page, so that a link never outlives what it points to: pages are dropped whole. */
+    /* Successors within the page, so that a link never outlives what it points to: pages are
+     * dropped whole. */
     struct block *fallthrough, *taken;
     struct insn insns[];
 };
@@ -166,14 +170,15 @@ enum {
     TLB_SIZE = 1 << TLB_BITS,
     FETCH_TLB_SIZE = 256,
     /* Low bits of a tag: such an entry never matches on the fast path. */
-    TLB_CODE = 1, /* writes: the page holds decoded code */
-    TLB_IO = 2,   /* not plain memory */
+    TLB_CODE = 1,  /* writes: the page holds decoded code */
+    TLB_IO = 2,    /* not plain memory */
     TLB_WATCH = 4, /* a debug register watches the page */
 };
 #define TLB_INVALID UINT64_MAX
 
 struct tlb_entry {
-    uint64_t tag[2]; /* for reads, for writes: the virtual page, or TLB_INVALID; low bits as above */
+    uint64_t
+        tag[2]; /* for reads, for writes: the virtual page, or TLB_INVALID; low bits as above */
     uint64_t addend; /* + virtual address = host address */
     uint64_t phys;   /* of the page: RAM address, or guest physical address for TLB_IO */
 };
@@ -207,9 +212,12 @@ union vec128 {
 
 /* x87 state in the order of registers R0-R7 (not of the stack), SDM vol. 1 8.1. */
 struct x87 {
-    struct { uint64_t mant; uint16_t se; } r[8];
+    struct {
+        uint64_t mant;
+        uint16_t se;
+    } r[8];
     uint16_t cw, sw; /* sw: TOP in bits 11-13 */
-    uint8_t tags;    /* one bit per register R0-R7: 1 is valid or special, 0 empty (the FXSAVE form) */
+    uint8_t tags; /* one bit per register R0-R7: 1 is valid or special, 0 empty (the FXSAVE form) */
     uint16_t opcode, cs, ds;
     uint64_t ip, dp;
 };
@@ -227,22 +235,26 @@ struct soft_cpu {
     uint64_t f_aux;
     uint32_t f_misc;
 
-    uint32_t mode; /* MODE_*: derived from cs, ss, efer, cpl */
+    uint32_t mode;         /* MODE_*: derived from cs, ss, efer, cpl */
     struct tlb_entry *tlb; /* that of the present privilege */
-    uint64_t ea_base[SEG_COUNT + 2]; /* what an effective address adds: 0 for flat segments of long mode */
+    uint64_t ea_base[SEG_COUNT +
+                     2]; /* what an effective address adds: 0 for flat segments of long mode */
 
     /* Counting. `icount` counts up to the start of the block being executed. */
     uint64_t icount;
     uint64_t limit;
     _Atomic uint64_t stop_at; /* limit, or 0 to be called at the next block */
     atomic_bool kicked;
-    struct block *block;       /* being executed; NULL between blocks */
-    const struct insn *cur;    /* set before whatever may ask for the exact count */
+    struct block *block;    /* being executed; NULL between blocks */
+    const struct insn *cur; /* set before whatever may ask for the exact count */
 
-    uint64_t rip; /* valid between blocks and after a fault */
+    uint64_t rip;    /* valid between blocks and after a fault */
     uint64_t eflags; /* all but FLAGS_ARITH */
     struct segment seg[SEG_COUNT], ldt, tr;
-    struct { uint64_t base; uint16_t limit; } gdt, idt;
+    struct {
+        uint64_t base;
+        uint16_t limit;
+    } gdt, idt;
     uint64_t cr0, cr2, cr3, cr4, cr8_shadow, efer;
     uint64_t dr[8];
     unsigned cpl;
@@ -253,7 +265,11 @@ struct soft_cpu {
     uint64_t pdptr[4]; /* PAE: loaded with CR3 */
     uint64_t a20_mask;
 
-    struct { int vector; bool has_error; uint32_t error; } exc; /* of X_FAULT */
+    struct {
+        int vector;
+        bool has_error;
+        uint32_t error;
+    } exc; /* of X_FAULT */
 
     /* Pins and interrupt state. */
     bool intr, nmi, nmi_blocked, halted, wait_sipi, init_pending, sipi_pending;
@@ -261,16 +277,16 @@ struct soft_cpu {
     uint64_t shadow_at; /* no interrupts while icount is this: STI, MOV SS */
     bool shut_down;
     /* Debug registers: see debug.c. */
-    bool step_pending;    /* TF was set when the instruction began: #DB follows it */
+    bool step_pending; /* TF was set when the instruction began: #DB follows it */
     bool debug_execute, debug_data, debug_io; /* what kinds are armed */
-    unsigned debug_hits;  /* bits of DR6 for the #DB after this instruction */
+    unsigned debug_hits;                      /* bits of DR6 for the #DB after this instruction */
 
     /* Events that somebody wants to hear of: see watch.c. */
     struct vcpu_watch watch;
     uint64_t point_offsets[4096 / 64]; /* bit n: some point has n in its low 12 bits */
-    uint64_t told_at;   /* icount at which the point at told_rip was told of: it is passed now */
+    uint64_t told_at; /* icount at which the point at told_rip was told of: it is passed now */
     uint64_t told_rip;
-    bool stop_wanted;   /* a callback said VCPU_STOP */
+    bool stop_wanted; /* a callback said VCPU_STOP */
 
     /* FPU */
     struct x87 fpu;
@@ -301,9 +317,9 @@ extern const void *const *soft_labels; /* by enum op */
 
 /* ---- decode.c ---- */
 
-/* Decode from `code` (`avail` bytes readable) in `mode`. Returns the instruction's length; 0: more than `avail` bytes
- * are needed; -1: not an instruction, *i is what raises #UD, or #GP beyond 15 bytes (length 1 for the count).
- * *ends: it must be the last in its block. */
+/* Decode from `code` (`avail` bytes readable) in `mode`. Returns the instruction's length; 0: more
+ * than `avail` bytes are needed; -1: not an instruction, *i is what raises #UD, or #GP beyond 15
+ * bytes (length 1 for the count). *ends: it must be the last in its block. */
 int soft_decode(const uint8_t *code, unsigned avail, uint32_t mode, struct insn *i, bool *ends);
 
 /* ---- block.c ---- */
@@ -312,7 +328,8 @@ struct code_cache *code_cache_new(struct mem *mem);
 void code_cache_free(struct code_cache *cc);
 /* The block at c->rip, decoded if need be; NULL: a fault, c->exc says which. */
 struct block *block_at_rip(struct soft_cpu *c);
-/* Bytes of RAM are about to change: drop what was decoded from them. Returns whether anything was. */
+/* Bytes of RAM are about to change: drop what was decoded from them. Returns whether anything was.
+ */
 bool code_written(struct soft_cpu *c, uint64_t ram_addr, uint64_t len);
 void code_flush_all(struct soft_cpu *c);
 /* A block of the first `count` instructions of `b`, in the cpu's scratch space. */
@@ -326,16 +343,16 @@ void mmu_flush_page(struct soft_cpu *c, uint64_t va);
 void mmu_protect_code(struct soft_cpu *c, const uint8_t *host_page);
 void mmu_init(struct soft_cpu *c);
 void mmu_fini(struct soft_cpu *c);
-/* Host address of the byte at linear address `va` for execution (readable to the end of its page), and its RAM address. NULL: a fault,
- * c->exc is set. */
+/* Host address of the byte at linear address `va` for execution (readable to the end of its page),
+ * and its RAM address. NULL: a fault, c->exc is set. */
 const uint8_t *mmu_fetch(struct soft_cpu *c, uint64_t va, uint64_t *ram_addr);
 /* Everything the fast path could not do. 0, X_BREAK or X_FAULT. */
 int mmu_load_slow(struct soft_cpu *c, uint64_t va, unsigned size, uint64_t *value, bool user);
 int mmu_store_slow(struct soft_cpu *c, uint64_t va, unsigned size, uint64_t value, bool user);
 /* Would a store of `size` bytes fault? 0 or X_FAULT. For instructions that write more than once. */
 int mmu_probe_write(struct soft_cpu *c, uint64_t va, unsigned size);
-/* Host address of `va` for plain reading or writing to the end of its page, or NULL when it is not plain memory; *status X_FAULT on a
- * fault. For string instructions. */
+/* Host address of `va` for plain reading or writing to the end of its page, or NULL when it is not
+ * plain memory; *status X_FAULT on a fault. For string instructions. */
 uint8_t *mmu_host(struct soft_cpu *c, uint64_t va, int access, int *status);
 /* Walk without side effects, for debuggers. */
 bool mmu_translate_quiet(struct soft_cpu *c, uint64_t va, uint64_t *gpa);
@@ -352,7 +369,8 @@ int io_out(struct soft_cpu *c, uint16_t port, unsigned size, uint64_t value);
 int raise_exception(struct soft_cpu *c, int vector);
 int raise_error(struct soft_cpu *c, int vector, uint32_t error);
 int raise_page_fault(struct soft_cpu *c, uint64_t va, uint32_t error);
-/* Deliver c->exc (a fault or trap at c->rip), escalating to double and triple fault. False: shutdown. */
+/* Deliver c->exc (a fault or trap at c->rip), escalating to double and triple fault. False:
+ * shutdown. */
 bool deliver_exception(struct soft_cpu *c);
 enum int_kind { INT_EXTERNAL, INT_SOFTWARE, INT_EXCEPTION };
 /* Deliver one vector with return address `rip`. X_JUMP or X_FAULT. */
@@ -417,7 +435,7 @@ void watch_tell_cpuid(struct soft_cpu *c, uint32_t leaf, uint32_t subleaf, uint3
 
 /* ---- msr.c, cpuid.c ---- */
 
-bool msr_read(struct soft_cpu *c, uint32_t index, uint64_t *value);  /* false: #GP */
+bool msr_read(struct soft_cpu *c, uint32_t index, uint64_t *value); /* false: #GP */
 bool msr_write(struct soft_cpu *c, uint32_t index, uint64_t value); /* false: #GP */
 void cpuid_query(struct soft_cpu *c, uint32_t leaf, uint32_t subleaf, uint32_t out[4]);
 /* Control registers, with all checks and consequences. X_JUMP-style: 0 or X_FAULT. */

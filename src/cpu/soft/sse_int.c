@@ -1,42 +1,43 @@
 /* Integer SIMD: each function is the host instruction of the same name (SDM vol. 2).
  *
- * The MMX forms use the host's MMX registers and leave its x87 stack empty, as the calling convention wants it. */
+ * The MMX forms use the host's MMX registers and leave its x87 stack empty, as the calling
+ * convention wants it. */
 #include "cpu/soft/simd.h"
 
 #include <smmintrin.h>
 
-#define BOTH(map, opcode, name, msize)                                                             \
-    XMM(map, 66, opcode, name, 16)                                                                 \
-    void simd_mmx_##name(union vec128 *d, const union vec128 *s, unsigned arg)                     \
-    {                                                                                              \
-        __asm__("movq %0, %%mm0\n\t" #name " %1, %%mm0\n\tmovq %%mm0, %0\n\temms"                  \
-                : "+m"(d->u64[0])                                                                  \
-                : "m"(s->u64[0])                                                                   \
-                : "mm0", "st");                                                                    \
+#define BOTH(map, opcode, name, msize)                                            \
+    XMM(map, 66, opcode, name, 16)                                                \
+    void simd_mmx_##name(union vec128 *d, const union vec128 *s, unsigned arg)    \
+    {                                                                             \
+        __asm__("movq %0, %%mm0\n\t" #name " %1, %%mm0\n\tmovq %%mm0, %0\n\temms" \
+                : "+m"(d->u64[0])                                                 \
+                : "m"(s->u64[0])                                                  \
+                : "mm0", "st");                                                   \
     }
 
-#define XMM(map, prefix, opcode, name, msize)                                                      \
-    void simd_xmm_##name(union vec128 *d, const union vec128 *s, unsigned arg)                     \
-    {                                                                                              \
-        __m128i v = _mm_load_si128((const __m128i *)d);                                            \
-        __asm__(#name " %1, %0" : "+x"(v) : "x"(_mm_load_si128((const __m128i *)s)));              \
-        _mm_store_si128((__m128i *)d, v);                                                          \
+#define XMM(map, prefix, opcode, name, msize)                                         \
+    void simd_xmm_##name(union vec128 *d, const union vec128 *s, unsigned arg)        \
+    {                                                                                 \
+        __m128i v = _mm_load_si128((const __m128i *)d);                               \
+        __asm__(#name " %1, %0" : "+x"(v) : "x"(_mm_load_si128((const __m128i *)s))); \
+        _mm_store_si128((__m128i *)d, v);                                             \
     }
 
 SIMD_INT_BOTH(BOTH)
 SIMD_INT_XMM(XMM)
 
 /* Shifts by an immediate are shifts by a register that holds it. */
-#define SHIFT(opcode, reg, name)                                                                   \
-    void simd_mmx_##name##_imm(union vec128 *d, const union vec128 *s, unsigned arg)               \
-    {                                                                                              \
-        union vec128 count = { .u64 = { simd_imm(arg) } };                                         \
-        simd_mmx_##name(d, &count, 0);                                                             \
-    }                                                                                              \
-    void simd_xmm_##name##_imm(union vec128 *d, const union vec128 *s, unsigned arg)               \
-    {                                                                                              \
-        union vec128 count = { .u64 = { simd_imm(arg) } };                                         \
-        simd_xmm_##name(d, &count, 0);                                                             \
+#define SHIFT(opcode, reg, name)                                                     \
+    void simd_mmx_##name##_imm(union vec128 *d, const union vec128 *s, unsigned arg) \
+    {                                                                                \
+        union vec128 count = { .u64 = { simd_imm(arg) } };                           \
+        simd_mmx_##name(d, &count, 0);                                               \
+    }                                                                                \
+    void simd_xmm_##name##_imm(union vec128 *d, const union vec128 *s, unsigned arg) \
+    {                                                                                \
+        union vec128 count = { .u64 = { simd_imm(arg) } };                           \
+        simd_xmm_##name(d, &count, 0);                                               \
     }
 SIMD_SHIFTS(SHIFT)
 

@@ -1,4 +1,5 @@
-/* The opcode rows of the SIMD maps and the table of their operations, made of the lists in simd.h (SDM vol. 2, appendix A).
+/* The opcode rows of the SIMD maps and the table of their operations, made of the lists in simd.h
+ * (SDM vol. 2, appendix A).
  *
  * A row's argument is the index into simd_ops. */
 #include "cpu/soft/simd.h"
@@ -7,15 +8,15 @@
 
 enum simd_id {
     SIMD_ID_NONE,
-#define B(map, opcode, name, msize) ID(map, NONE, opcode), ID(map, 66, opcode),
+#define B(map, opcode, name, msize)         ID(map, NONE, opcode), ID(map, 66, opcode),
 #define P(map, prefix, opcode, name, msize) ID(map, prefix, opcode),
-#define X(map, prefix, opcode, name, form, size, opf, fn, dst, src, msize, flags)                  \
+#define X(map, prefix, opcode, name, form, size, opf, fn, dst, src, msize, flags) \
     ID(map, prefix, opcode),
-#define S(opcode, reg, name) SIMD_MMX_SHIFT_##name, SIMD_XMM_SHIFT_##name,
-#define S16(opcode, reg, name) SIMD_XMM_SHIFT_##name,
+#define S(opcode, reg, name)                               SIMD_MMX_SHIFT_##name, SIMD_XMM_SHIFT_##name,
+#define S16(opcode, reg, name)                             SIMD_XMM_SHIFT_##name,
 #define Y(map, prefix, opcode, name, form, size, opf, run) ID(map, prefix, opcode),
     SIMD_INT_BOTH(B) SIMD_INT_XMM(P) SIMD_FLOAT(P) SIMD_OTHER_FLOAT(X) SIMD_MOVES(X)
-    SIMD_SHUFFLES(X) SIMD_SHIFTS(S) SIMD_BYTE_SHIFTS(S16) SIMD_SPECIAL(Y) SIMD_ID_COUNT
+        SIMD_SHUFFLES(X) SIMD_SHIFTS(S) SIMD_BYTE_SHIFTS(S16) SIMD_SPECIAL(Y) SIMD_ID_COUNT
 #undef B
 #undef P
 #undef X
@@ -25,24 +26,24 @@ enum simd_id {
 };
 
 const struct simd_op simd_ops[SIMD_ID_COUNT] = {
-#define B(map, opcode, name, msize)                                                                \
-    [ID(map, NONE, opcode)] = { simd_mmx_##name, NULL, SIMD_MMX, SIMD_MMX, msize, 0 },             \
-    [ID(map, 66, opcode)] = { simd_xmm_##name, NULL, SIMD_XMM, SIMD_XMM, 16, 0 },
-#define P(map, prefix, opcode, name, msize)                                                        \
+#define B(map, opcode, name, msize)                                                    \
+    [ID(map, NONE, opcode)] = { simd_mmx_##name, NULL, SIMD_MMX, SIMD_MMX, msize, 0 }, \
+                   [ID(map, 66, opcode)] = { simd_xmm_##name, NULL, SIMD_XMM, SIMD_XMM, 16, 0 },
+#define P(map, prefix, opcode, name, msize) \
     [ID(map, prefix, opcode)] = { simd_xmm_##name, NULL, SIMD_XMM, SIMD_XMM, msize, 0 },
-#define PF(map, prefix, opcode, name, msize)                                                       \
+#define PF(map, prefix, opcode, name, msize) \
     [ID(map, prefix, opcode)] = { simd_xmm_##name, NULL, SIMD_XMM, SIMD_XMM, msize, SIMD_FP },
-#define X(map, prefix, opcode, name, form, size, opf, fn, dst, src, msize, flags)                  \
+#define X(map, prefix, opcode, name, form, size, opf, fn, dst, src, msize, flags) \
     [ID(map, prefix, opcode)] = { simd_##fn, NULL, SIMD_##dst, SIMD_##src, msize, flags },
 #define S(opcode, reg, name)                                                                       \
     [SIMD_MMX_SHIFT_##name] = { simd_mmx_##name##_imm, NULL, SIMD_MMX, SIMD_MMX, 8, SIMD_RM_DST }, \
     S16(opcode, reg, name)
-#define S16(opcode, reg, name)                                                                     \
+#define S16(opcode, reg, name) \
     [SIMD_XMM_SHIFT_##name] = { simd_xmm_##name##_imm, NULL, SIMD_XMM, SIMD_XMM, 16, SIMD_RM_DST },
-#define Y(map, prefix, opcode, name, form, size, opf, run_)                                        \
+#define Y(map, prefix, opcode, name, form, size, opf, run_) \
     [ID(map, prefix, opcode)] = { .run = simd_run_##run_ },
     SIMD_INT_BOTH(B) SIMD_INT_XMM(P) SIMD_FLOAT(PF) SIMD_OTHER_FLOAT(X) SIMD_MOVES(X)
-    SIMD_SHUFFLES(X) SIMD_SHIFTS(S) SIMD_BYTE_SHIFTS(S16) SIMD_SPECIAL(Y)
+        SIMD_SHUFFLES(X) SIMD_SHIFTS(S) SIMD_BYTE_SHIFTS(S16) SIMD_SPECIAL(Y)
 #undef B
 #undef P
 #undef PF
@@ -52,8 +53,12 @@ const struct simd_op simd_ops[SIMD_ID_COUNT] = {
 #undef Y
 };
 
-#define ROW(name, form, size, opf, id) { name, OP_sse, form, size, P_ONE, opf, 0, id, NULL }
-#define SHIFT_ROW(kind, reg, name) [reg] = ROW(#name, F_RAWUB, S_V, OPF_REG, SIMD_##kind##_SHIFT_##name)
+#define ROW(name, form, size, opf, id)                    \
+    {                                                     \
+        name, OP_sse, form, size, P_ONE, opf, 0, id, NULL \
+    }
+#define SHIFT_ROW(kind, reg, name) \
+    [reg] = ROW(#name, F_RAWUB, S_V, OPF_REG, SIMD_##kind##_SHIFT_##name)
 
 /* PSxx by immediate: groups by ModRM.reg. */
 static const struct opcode mmx_shifts[3][8] = {
@@ -67,26 +72,29 @@ static const struct opcode xmm_shifts[3][8] = {
 #undef S
 };
 
-#define SHIFT_GROUP(prefix, opcode, rows)                                                          \
+#define SHIFT_GROUP(prefix, opcode, rows) \
     [0][PREFIX_##prefix][opcode] = { .name = "", .flags = OPF_GROUP, .group = rows[opcode - 0x71] }
 
 static const struct opcode simd_rows[3][4][256] = {
 #define B(map, opcode, name, msize) P(map, NONE, opcode, name, 8) P(map, 66, opcode, name, 16)
-#define P(map, prefix, opcode, name, msize)                                                        \
+#define P(map, prefix, opcode, name, msize) \
     [map - 1][PREFIX_##prefix][opcode] = ROW(#name, F_RAW, S_V, 0, ID(map, prefix, opcode)),
-#define X(map, prefix, opcode, name, form, size, opf, fn, dst, src, msize, flags)                  \
+#define X(map, prefix, opcode, name, form, size, opf, fn, dst, src, msize, flags) \
     [map - 1][PREFIX_##prefix][opcode] = ROW(name, form, size, opf, ID(map, prefix, opcode)),
-#define Y(map, prefix, opcode, name, form, size, opf, run)                                         \
+#define Y(map, prefix, opcode, name, form, size, opf, run) \
     [map - 1][PREFIX_##prefix][opcode] = ROW(name, form, size, opf, ID(map, prefix, opcode)),
     SIMD_INT_BOTH(B) SIMD_INT_XMM(P) SIMD_FLOAT(P) SIMD_OTHER_FLOAT(X) SIMD_MOVES(X)
-    SIMD_SHUFFLES(X) SIMD_SPECIAL(Y)
+        SIMD_SHUFFLES(X) SIMD_SPECIAL(Y)
 #undef B
 #undef P
 #undef X
 #undef Y
-    SHIFT_GROUP(NONE, 0x71, mmx_shifts), SHIFT_GROUP(NONE, 0x72, mmx_shifts),
-    SHIFT_GROUP(NONE, 0x73, mmx_shifts), SHIFT_GROUP(66, 0x71, xmm_shifts),
-    SHIFT_GROUP(66, 0x72, xmm_shifts), SHIFT_GROUP(66, 0x73, xmm_shifts),
+            SHIFT_GROUP(NONE, 0x71, mmx_shifts),
+    SHIFT_GROUP(NONE, 0x72, mmx_shifts),
+    SHIFT_GROUP(NONE, 0x73, mmx_shifts),
+    SHIFT_GROUP(66, 0x71, xmm_shifts),
+    SHIFT_GROUP(66, 0x72, xmm_shifts),
+    SHIFT_GROUP(66, 0x73, xmm_shifts),
 
     /* These live in the SIMD maps, but work on general registers. */
     [0][PREFIX_NONE][0xc3] = { "movnti", OP_mov_rr_1, F_EG, S_Y, P_ALU, OPF_MEM },

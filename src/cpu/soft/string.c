@@ -1,8 +1,9 @@
 /* String instructions, with REP in chunks.
  *
- * A chunk is as many elements as lie within the present pages of source and destination, decided by addresses alone;
- * it counts as one instruction, and interrupts are taken between chunks. Within a chunk plain memory is copied or
- * filled by the host; a fault leaves the registers as they are after the elements that were done. */
+ * A chunk is as many elements as lie within the present pages of source and destination, decided by
+ * addresses alone; it counts as one instruction, and interrupts are taken between chunks. Within a
+ * chunk plain memory is copied or filled by the host; a fault leaves the registers as they are
+ * after the elements that were done. */
 #include "cpu/soft/operand.h"
 
 /* One side of a string instruction: an index register and its segment. */
@@ -15,8 +16,8 @@ struct string {
     const struct insn *i;
     unsigned size, asize;
     bool rep;
-    int64_t step;    /* bytes from one element to the next */
-    uint64_t count;  /* elements left, 1 without REP */
+    int64_t step;   /* bytes from one element to the next */
+    uint64_t count; /* elements left, 1 without REP */
 };
 
 static struct string begin(struct soft_cpu *c, const struct insn *i)

@@ -1,4 +1,5 @@
-/* System instructions: privilege, control and debug registers, descriptor tables, MSRs, time, ports, HLT. */
+/* System instructions: privilege, control and debug registers, descriptor tables, MSRs, time,
+ * ports, HLT. */
 #include "cpu/soft/operand.h"
 
 #include "loop/loop.h"
@@ -498,8 +499,7 @@ int op_wrmsr(struct soft_cpu *c, const struct insn *i)
     if (need_ring0(c))
         return X_FAULT;
     uint64_t v = c->r[RDX] << 32 | (uint32_t)c->r[RAX];
-    if (watch_tell_msr(c, (uint32_t)c->r[RCX], true, &v) &&
-        !msr_write(c, (uint32_t)c->r[RCX], v))
+    if (watch_tell_msr(c, (uint32_t)c->r[RCX], true, &v) && !msr_write(c, (uint32_t)c->r[RCX], v))
         return raise_error(c, VEC_GP, 0);
     return X_BREAK;
 }

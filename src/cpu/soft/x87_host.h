@@ -1,16 +1,18 @@
 /* x87 arithmetic on the host's own x87, under a guest's control word. Private to the x87*.c files.
  *
- * Exceptions of the x87 are reported by the next instruction that waits, so even those that the guest does not mask can be let happen in
- * the host: they are read and cleared before any other instruction could report them. So every result, the scaled ones of unmasked
- * overflow included, is the hardware's.
+ * Exceptions of the x87 are reported by the next instruction that waits, so even those that the
+ * guest does not mask can be let happen in the host: they are read and cleared before any other
+ * instruction could report them. So every result, the scaled ones of unmasked overflow included, is
+ * the hardware's.
  *
  * All functions take x87_control() and return the host's status word after the operation. */
 #pragma once
 
 #include "cpu/soft/fpu.h"
 
-/* The guest's control word, with exceptions `masked` in addition. In the upper half, the flags that the host may be left
- * with from earlier operations: those that the guest has too, as long as it masks all. */
+/* The guest's control word, with exceptions `masked` in addition. In the upper half, the flags that
+ * the host may be left with from earlier operations: those that the guest has too, as long as it
+ * masks all. */
 static inline uint32_t x87_control(const struct soft_cpu *c, unsigned masked)
 {
     bool all = (c->fpu.cw & FSW_EXCEPTIONS) == FSW_EXCEPTIONS;
@@ -34,7 +36,8 @@ x87_load_fn x87_fld_f32, x87_fld_f64, x87_fild_i16, x87_fild_i32, x87_fild_i64, 
 x87_store_fn x87_fst_f32, x87_fst_f64, x87_fist_i16, x87_fist_i32, x87_fist_i64, x87_fisttp_i16,
     x87_fisttp_i32, x87_fisttp_i64, x87_fbstp;
 
-/* FLD1, FLDL2T, FLDL2E, FLDPI, FLDLG2, FLDLN2, FLDZ: they round as the control word says. `mem` is not used. */
+/* FLD1, FLDL2T, FLDL2E, FLDPI, FLDLG2, FLDLN2, FLDZ: they round as the control word says. `mem` is
+ * not used. */
 extern x87_load_fn *const x87_constants[7];
 
 /* D9 E0-FF by the low five bits; NULL: not of this kind. */

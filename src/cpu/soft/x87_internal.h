@@ -1,4 +1,5 @@
-/* What the x87*.c files share beside the host's arithmetic. Registers are named by their place in the stack, ST(n). */
+/* What the x87*.c files share beside the host's arithmetic. Registers are named by their place in
+ * the stack, ST(n). */
 #pragma once
 
 #include "cpu/soft/opcodes.h"
