@@ -356,7 +356,7 @@ check.case("CPUID and MSRs", function()
         "\x66\xa3\x04\x20" ..                    -- mov [0x2004], eax
         "\x66\xb8\x99\x00\x00\x00\x66\x31\xd2\x0f\x30" .. -- mov eax, 0x99; xor edx, edx; wrmsr
         "\x0f\x32\x66\xa3\x08\x20" .. EXIT)      -- rdmsr; mov [0x2008], eax
-    vm:on("cpuid", { leaf = 0 }, function(_, leaf, subleaf, eax, ebx)
+    vm:on("cpuid", { leaf = 0 }, function(_, leaf, _, _, ebx)
         equal(leaf, 0)
         equal(ebx, 0x756e6547)
         return nil, 0x4e554c50
