@@ -7,10 +7,6 @@
 
 #include <pthread.h>
 
-#define PROGRAM(name, text)                    \
-    extern const uint8_t name[], name##_end[]; \
-    __asm__(".pushsection .rodata\n" #name ":\n" text "\n" #name "_end:\n.popsection")
-
 static struct guest guest;
 
 static int setup(void **state)
@@ -25,13 +21,6 @@ static int teardown(void **state)
     (void)state;
     guest_fini(&guest);
     return 0;
-}
-
-#define START(name) start(name, (size_t)(name##_end - name))
-static void start(const uint8_t *program, size_t size)
-{
-    guest_put(&guest, CODE, program, size);
-    guest_start(&guest, false);
 }
 
 /* The program has ended in the handler of `vector`, interrupted before the byte at CODE + `at`. */
@@ -133,16 +122,32 @@ PROGRAM(store_and_go, "    nop\n"
                       "    .endr\n"
                       "    hlt");
 
-/* A timer is set: the device shortens the run. */
+static struct timer timer;
+static unsigned fired;
+
+static void fire(void *opaque)
+{
+    fired++;
+}
+
 static void set_timer(struct guest *g, bool write, uint64_t offset, uint64_t value)
 {
-    vcpu_soft.set_limit(g->vcpu, guest_count(g) + value);
+    timer_set(&timer, clock_now(&g->machine.virtual) + (int64_t)value);
+}
+
+/* What a machine does: the run ends when the clock, which the count is, has come to the timer. */
+static void rearmed(void *opaque)
+{
+    struct guest *g = opaque;
+    vcpu_soft.set_limit(g->vcpu, (uint64_t)clock_deadline(&g->machine.virtual));
 }
 
 static void test_device_lowers_limit(void **state)
 {
     (void)state;
     guest.on_access = set_timer;
+    guest.machine.virtual.rearmed = rearmed;
+    timer_init(&timer, &guest.machine.virtual, fire, NULL);
     for (unsigned wait = 0; wait < 70; wait++) {
         START(store_and_go);
         uint64_t before = guest_count(&guest);
@@ -152,6 +157,8 @@ static void test_device_lowers_limit(void **state)
         /* The access itself is always finished. */
         assert_int_equal(guest_count(&guest), guest.access_at + (wait ? wait : 1));
         assert_int_equal(guest_regs(&guest).rbx, wait ? wait - 1 : 0);
+        assert_int_equal(clock_run(&guest.machine.virtual), 1);
+        assert_int_equal(fired, wait + 1);
     }
 }
 
@@ -272,7 +279,7 @@ static void test_interrupt_by_access(void **state)
     guest.on_access = raise_interrupt;
     for (unsigned n = 0; n < ARRAY_LEN(programs); n++) {
         size_t size = (size_t)(programs[n].end - programs[n].program);
-        start(programs[n].program, size);
+        guest_load(&guest, programs[n].program, size);
         assert_int_equal(guest_run(&guest, UINT64_MAX), VCPU_STOP_HALT);
         assert_interrupted(0x41, size - 5); /* before INC, INC, HLT */
         assert_int_equal(guest_regs(&guest).rbx, 0);

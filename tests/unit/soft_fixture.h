@@ -255,6 +255,19 @@ static inline void guest_put(struct guest *g, uint64_t pa, const void *bytes, si
     assert_int_equal(address_space_write(g->machine.memory, pa, bytes, n), MEM_OK);
 }
 
+/* A program assembled into the test: bytes from `name` to `name`_end, to be loaded at CODE. */
+#define PROGRAM(name, text)                    \
+    extern const uint8_t name[], name##_end[]; \
+    __asm__(".pushsection .rodata\n" #name ":\n" text "\n" #name "_end:\n.popsection")
+
+/* Load it and be about to run it, in ring 0. */
+#define START(name) guest_load(&guest, name, (size_t)(name##_end - name))
+static inline void guest_load(struct guest *g, const uint8_t *program, size_t size)
+{
+    guest_put(g, CODE, program, size);
+    guest_start(g, false);
+}
+
 /* Run until `limit` more instructions have retired, or something else is up. */
 static inline enum vcpu_stop guest_run(struct guest *g, uint64_t limit)
 {

@@ -2,10 +2,6 @@
  * decoded code. */
 #include "soft_fixture.h"
 
-#define PROGRAM(name, text)                    \
-    extern const uint8_t name[], name##_end[]; \
-    __asm__(".pushsection .rodata\n" #name ":\n" text "\n" #name "_end:\n.popsection")
-
 enum {
     BAR_SIZE = 0x10000,
     BAR_VA = 0x700000,
@@ -47,13 +43,6 @@ static int teardown(void **state)
     region_fini(&below);
     guest_fini(&guest);
     return 0;
-}
-
-#define START(name) start(name, (size_t)(name##_end - name))
-static void start(const uint8_t *program, size_t size)
-{
-    guest_put(&guest, CODE, program, size);
-    guest_start(&guest, false);
 }
 
 static void run_to_halt(void)

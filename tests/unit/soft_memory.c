@@ -3,10 +3,6 @@
  * its caches may be seen by the guest. */
 #include "soft_fixture.h"
 
-#define PROGRAM(name, text)                    \
-    extern const uint8_t name[], name##_end[]; \
-    __asm__(".pushsection .rodata\n" #name ":\n" text "\n" #name "_end:\n.popsection")
-
 enum {
     ABSENT = 0x3ff000, /* virtual page without memory */
     READONLY = 0x3fd000,
@@ -31,13 +27,6 @@ static int teardown(void **state)
     (void)state;
     guest_fini(&guest);
     return 0;
-}
-
-#define START(name) start(name, (size_t)(name##_end - name))
-static void start(const uint8_t *program, size_t size)
-{
-    guest_put(&guest, CODE, program, size);
-    guest_start(&guest, false);
 }
 
 static void run_to_halt(void)
@@ -360,7 +349,7 @@ static void assert_precise(const struct faulting *t, uint64_t rdi, uint64_t rsp,
     static uint8_t pages[0x4000];
     struct guest_frame f;
     const uint8_t *around = guest.ram.host + READONLY - 0x1000;
-    start(t->program, (size_t)(t->end - t->program));
+    guest_load(&guest, t->program, (size_t)(t->end - t->program));
     set_registers(rdi, rsp, rbp);
     assert_int_equal(guest_run(&guest, 3), VCPU_STOP_LIMIT);
     before = *guest_cpu(&guest);
