@@ -271,7 +271,7 @@ struct block *block_at_rip(struct soft_cpu *c)
         raise_error(c, VEC_GP, 0);
         return NULL;
     }
-    struct jump_cache_entry *e = &c->jump_cache[(va ^ va >> 12) & (JUMP_CACHE_SIZE - 1)];
+    struct jump_cache_entry *e = (struct jump_cache_entry *)jump_cache_slot(c, va);
     if (LIKELY(e->rip == va && e->generation == c->jump_generation && e->mode == c->mode))
         return e->block;
 

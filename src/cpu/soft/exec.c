@@ -160,14 +160,10 @@ static ALWAYS_INLINE int64_t budget_now(const struct soft_cpu *c)
     return (int64_t)(atomic_load_explicit(&c->stop_at, memory_order_relaxed) - c->icount);
 }
 
-/* After a handler that did not say X_NEXT. */
+/* After a handler that said neither X_NEXT nor X_JUMP. */
 static void finish_insn(struct soft_cpu *c, const struct insn *i, int status)
 {
     switch (status) {
-    case X_JUMP:
-        c->icount += (unsigned)(i - c->block->insns) + 1;
-        c->block = NULL;
-        break;
     case X_REPEAT:
         leave_block(c, i, false);
         c->icount++;
@@ -186,6 +182,16 @@ static void finish_insn(struct soft_cpu *c, const struct insn *i, int status)
         break;
     }
     c->cur = NULL;
+}
+
+/* What block_at_rip() would find first, for 64-bit code. NULL: ask it. */
+static ALWAYS_INLINE struct block *cached_block(const struct soft_cpu *c)
+{
+    const struct jump_cache_entry *e = jump_cache_slot(c, c->rip);
+    return LIKELY(e->rip == c->rip && e->generation == c->jump_generation && e->mode == c->mode &&
+                  code64(c))
+               ? e->block
+               : NULL;
 }
 
 enum vcpu_stop soft_exec(struct soft_cpu *c)
@@ -242,7 +248,9 @@ next_block:
         if (!attend(c, &budget, &stop))
             return stop;
     }
-    found = block_at_rip(c);
+    found = cached_block(c);
+    if (UNLIKELY(!found))
+        found = block_at_rip(c);
     if (UNLIKELY(!found)) {
         link = NULL;
         c->step_pending = false;
@@ -331,6 +339,10 @@ L_point: /* the handler of instructions whose page offset is that of some point:
     goto next_block;
 
 leave:
+    if (LIKELY(st == X_JUMP)) {
+        c->icount += (unsigned)(i - b->insns) + 1;
+        goto next_block;
+    }
     finish_insn(c, i, st);
     goto next_block;
 }

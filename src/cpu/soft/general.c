@@ -334,20 +334,6 @@ int op_movbe_store(struct soft_cpu *c, const struct insn *i)
     return mem_store(c, i, i->size, byte_swapped(reg_get(c, i->reg, i->size), i->size));
 }
 
-int op_nop_modrm(struct soft_cpu *c, const struct insn *i)
-{
-    (void)c;
-    (void)i;
-    return 0;
-}
-
-int op_prefetch(struct soft_cpu *c, const struct insn *i)
-{
-    (void)c;
-    (void)i;
-    return 0;
-}
-
 int op_fence(struct soft_cpu *c, const struct insn *i)
 {
     (void)c;

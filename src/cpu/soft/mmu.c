@@ -27,6 +27,7 @@ enum {
 #define RSVD_BITS (bits_mask(52) & ~bits_mask(PHYS_BITS))
 
 struct walk {
+    unsigned shift; /* log2 of the size of the page that holds it */
     uint64_t gpa;   /* of the byte */
     uint32_t error; /* page-fault error code, when the walk fails */
 };
@@ -41,6 +42,7 @@ static const struct flat_range *range_at(struct soft_cpu *c, uint64_t gpa)
 /* Page-table entries in plain memory; elsewhere reads go through the device, as a bus would. */
 static uint64_t phys_load(struct soft_cpu *c, uint64_t gpa, unsigned size)
 {
+    gpa &= c->a20_mask;
     const struct flat_range *r = range_at(c, gpa);
     uint64_t v = UINT64_MAX;
     if (r && r->host && r->last - gpa >= size - 1)
@@ -62,6 +64,7 @@ static bool ram_changes(struct soft_cpu *c, uint64_t ram_addr, uint64_t len)
 
 static void phys_store(struct soft_cpu *c, uint64_t gpa, unsigned size, uint64_t v)
 {
+    gpa &= c->a20_mask;
     const struct flat_range *r = range_at(c, gpa);
     if (r && r->host && !r->readonly && r->last - gpa >= size - 1) {
         ram_changes(c, r->ram_addr + (gpa - r->start), size);
@@ -123,6 +126,7 @@ static bool walk_32(struct soft_cpu *c, uint64_t va, int access, bool user, stru
             w->error |= PF_P | PF_RSVD;
             return false;
         }
+        w->shift = 22;
         w->gpa = (pde & 0xffc00000) | (pde >> 13 & 0xff) << 32 | (va & 0x3fffff);
         return finish_walk(c, w, &r, pde_addr, 4, pde, access, user);
     }
@@ -174,6 +178,7 @@ static bool walk_64(struct soft_cpu *c, uint64_t va, int access, bool user, stru
         }
         restrict_rights(&r, entry);
         if (leaf) {
+            w->shift = shift;
             w->gpa = (entry & ADDR_MASK & ~bits_mask(shift)) | (va & bits_mask(shift));
             return finish_walk(c, w, &r, addr, 8, entry, access, user);
         }
@@ -215,15 +220,48 @@ void mmu_flush(struct soft_cpu *c)
 {
     memset(c->tlbs, 0xff, sizeof c->tlbs);
     memset(c->fetch_tlb, 0xff, sizeof c->fetch_tlb);
+    memset(c->large_seen, 0, sizeof c->large_seen);
+    c->giant_seen = false;
     c->jump_generation++;
+}
+
+/* Entries are of 4 KiB whatever the size of the guest's page. Which stretches of 2 MiB have entries
+ * that came from a larger page is remembered by hash, because INVLPG must then drop more than one.
+ */
+static uint64_t *large_word(struct soft_cpu *c, uint64_t va, uint64_t *bit)
+{
+    uint64_t n = va >> 21;
+    n ^= n >> 9;
+    *bit = 1ULL << (n & 63);
+    return &c->large_seen[n >> 6 & (LARGE_WORDS - 1)];
+}
+
+/* A translation of `va` from a page of 1 << `shift` bytes is about to be kept. */
+static void note_page_size(struct soft_cpu *c, uint64_t va, unsigned shift)
+{
+    if (LIKELY(shift <= 12))
+        return;
+    uint64_t bit, *word = large_word(c, va, &bit);
+    *word |= bit;
+    if (shift == 22) { /* 4 MiB: the other half too */
+        word = large_word(c, va ^ 1 << 21, &bit);
+        *word |= bit;
+    }
+    c->giant_seen |= shift > 22;
 }
 
 void mmu_flush_page(struct soft_cpu *c, uint64_t va)
 {
-    /* Within a large page INVLPG ends the translation of all of it, and entries here are of 4 KiB:
-     * only the slots of other 2 MiB stretches can stay. Flushing all is always allowed. */
-    (void)va;
-    mmu_flush(c);
+    uint64_t bit, *word = large_word(c, va, &bit);
+    if (*word & bit || c->giant_seen) {
+        mmu_flush(c);
+        return;
+    }
+    for (unsigned u = 0; u < 2; u++) {
+        memset(tlb_slot(c->tlbs[u], va), 0xff, sizeof(struct tlb_entry));
+        memset(&c->fetch_tlb[u][va >> 12 & (FETCH_TLB_SIZE - 1)], 0xff, sizeof(struct fetch_entry));
+    }
+    c->jump_generation++;
 }
 
 void mmu_protect_code(struct soft_cpu *c, const uint8_t *host_page)
@@ -267,6 +305,7 @@ static int tlb_fill(struct soft_cpu *c, uint64_t va, int access, bool user, stru
     struct walk w;
     if (!walk(c, va, access, user, &w))
         return raise_page_fault(c, va, w.error);
+    note_page_size(c, va, w.shift);
     uint64_t page = va & ~0xfffULL, off = va & 0xfff;
     *t = (struct target){ .gpa = w.gpa };
     struct tlb_entry e = { { TLB_INVALID, TLB_INVALID }, 0, w.gpa - off };
@@ -351,6 +390,7 @@ const uint8_t *mmu_fetch(struct soft_cpu *c, uint64_t va, uint64_t *ram_addr)
         raise_page_fault(c, va, w.error);
         return NULL;
     }
+    note_page_size(c, va, w.shift);
     uint64_t ram_page;
     const uint8_t *host = fetch_page(c, w.gpa - off, &ram_page);
     if (!host) {

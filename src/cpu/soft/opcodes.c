@@ -236,7 +236,7 @@ const struct opcode opcodes_1[256] = {
         ROW("push", OP_push, F_E, S_D64) }),
 };
 
-#define NOP_ROW(NAME) ROW(NAME, OP_nop_modrm, F_E, S_V)
+#define NOP_ROW(NAME) ROW(NAME, OP_nop, F_E, S_V)
 
 const struct opcode opcodes_2[256] = {
     [0x00] = GROUP(
@@ -260,7 +260,7 @@ const struct opcode opcodes_2[256] = {
     [0x08] = ROW("invd", OP_wbinvd, F_NONE, S_V),
     [0x09] = ROW("wbinvd", OP_wbinvd, F_NONE, S_V),
     [0x0b] = ROW("ud2", OP_ud, F_NONE, S_V, P_ONE, OPF_END),
-    [0x0d] = ROW("prefetchw", OP_prefetch, F_E, S_B, P_ONE, OPF_MEM),
+    [0x0d] = ROW("prefetchw", OP_nop, F_E, S_B, P_ONE, OPF_MEM),
     ROWS8(0x10, "", 0, F_RAW, S_V, P_ONE, OPF_ESCAPE),
     [0x18] = NOP_ROW("prefetch"),
     [0x19] = NOP_ROW("nop"),

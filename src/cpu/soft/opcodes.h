@@ -69,7 +69,7 @@
     X(mov_to_cr) X(mov_from_dr) X(mov_to_dr) X(lgdt) X(lidt) X(sgdt) X(sidt) X(lldt) X(ltr)        \
     X(sldt) X(str) X(smsw) X(lmsw) X(invlpg) X(clts) X(wbinvd) X(rdtsc) X(rdtscp) X(rdmsr)         \
     X(wrmsr) X(rdpmc) X(cpuid) X(swapgs) X(in_imm) X(in_dx) X(out_imm) X(out_dx) X(verr) X(verw)   \
-    X(lar) X(lsl) X(arpl) X(nop_modrm) X(pause) X(prefetch) X(fence)                               \
+    X(lar) X(lsl) X(arpl) X(pause) X(fence)                               \
     /* x87.c: the eight escape opcodes; fxsave.c */                                                \
     X(x87) X(fwait) X(fxsave) X(fxrstor) X(ldmxcsr) X(stmxcsr)                                     \
     /* sse.c */                                                                                    \

@@ -169,6 +169,7 @@ enum {
     TLB_BITS = 10,
     TLB_SIZE = 1 << TLB_BITS,
     FETCH_TLB_SIZE = 256,
+    LARGE_WORDS = 64,
     /* Low bits of a tag: such an entry never matches on the fast path. */
     TLB_CODE = 1,  /* writes: the page holds decoded code */
     TLB_IO = 2,    /* not plain memory */
@@ -299,6 +300,9 @@ struct soft_cpu {
     struct mem_code_watch code_watch;
     struct tlb_entry tlbs[2][TLB_SIZE]; /* supervisor, user */
     struct fetch_entry fetch_tlb[2][FETCH_TLB_SIZE];
+    /* Entries that came from pages larger than 4 KiB: see mmu_flush_page(). */
+    uint64_t large_seen[LARGE_WORDS];
+    bool giant_seen;
 
     struct jump_cache_entry jump_cache[JUMP_CACHE_SIZE];
     uint32_t jump_generation;
@@ -310,6 +314,11 @@ struct soft_cpu {
 };
 
 /* ---- exec.c ---- */
+
+static inline const struct jump_cache_entry *jump_cache_slot(const struct soft_cpu *c, uint64_t va)
+{
+    return &c->jump_cache[(va ^ va >> 12) & (JUMP_CACHE_SIZE - 1)];
+}
 
 /* The loop: run until something is up. With c == NULL it only makes soft_labels known. */
 enum vcpu_stop soft_exec(struct soft_cpu *c);

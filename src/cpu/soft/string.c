@@ -138,12 +138,19 @@ int op_movs(struct soft_cpu *c, const struct insn *i)
 
 static void fill(uint8_t *p, unsigned size, uint64_t v, uint64_t n)
 {
-    if (size == 1) {
-        memset(p, (int)(uint8_t)v, n);
-        return;
+    /* Mostly zeros: clearing pages. */
+    if (size == 1 || v == 0) {
+        memset(p, (int)(uint8_t)v, n * size);
+    } else if (size == 8) {
+        for (; n; n--, p += 8)
+            st_le64(p, v);
+    } else if (size == 4) {
+        for (; n; n--, p += 4)
+            st_le32(p, (uint32_t)v);
+    } else {
+        for (; n; n--, p += 2)
+            st_le16(p, (uint16_t)v);
     }
-    for (; n; n--, p += size)
-        st_le(p, size, v);
 }
 
 int op_stos(struct soft_cpu *c, const struct insn *i)
