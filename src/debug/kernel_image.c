@@ -17,6 +17,7 @@
 #define KERNEL_UNPACKED_MAX (1u << 30)
 
 struct kernel_image {
+    char *path;
     struct image file;
     uint8_t *unpacked; /* of a bzImage */
     const uint8_t *data;
@@ -108,7 +109,8 @@ static bool open_parts(struct kernel_image *k, const char *path, struct error *e
 struct kernel_image *kernel_image_open(const char *path, struct error *err)
 {
     struct kernel_image *k = ALLOC(struct kernel_image);
-    if (open_parts(k, path, err))
+    k->path = alloc_string(path);
+    if (open_parts(k, k->path, err))
         return k;
     kernel_image_close(k);
     return NULL;
@@ -120,7 +122,13 @@ void kernel_image_close(struct kernel_image *k)
         return;
     image_close(&k->file);
     free(k->unpacked);
+    free(k->path);
     free(k);
+}
+
+const char *kernel_image_path(const struct kernel_image *k)
+{
+    return k->path;
 }
 
 const uint8_t *kernel_image_bytes(const struct kernel_image *k, size_t *size)

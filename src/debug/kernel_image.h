@@ -17,6 +17,8 @@ struct kernel_image;
 struct kernel_image *kernel_image_open(const char *path, struct error *err);
 void kernel_image_close(struct kernel_image *k); /* NULL is allowed */
 
+const char *kernel_image_path(const struct kernel_image *k);
+
 /* The whole ELF file. */
 const uint8_t *kernel_image_bytes(const struct kernel_image *k, size_t *size);
 

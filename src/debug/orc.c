@@ -20,7 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ENTRY_SIZE = 6, ENTRIES_MAX = 16 << 20 };
+enum { ENTRY_SIZE = 6, ENTRIES_MAX = 4 << 20 };
 
 enum generation { GENERATION_4_14, GENERATION_6_3, GENERATION_6_4 };
 
@@ -190,30 +190,35 @@ static bool read_image(void *opaque, uint64_t gva, void *buf, size_t len)
 }
 
 /* Without section headers, by the names in kallsyms. */
-static struct orc *load_by_names(const char *path, struct kernel_image *k, struct error *err)
+static struct orc *load_by_names(const struct kernel_image *k, struct error *err)
 {
-    struct guest_memory mem = { read_image, k };
+    struct guest_memory mem = { read_image, (void *)k };
     struct symbols *s = symbols_new();
     struct orc *o = NULL;
-    if (symbols_load_kallsyms_image(s, path, NULL, err))
+    if (symbols_load_kallsyms_kernel(s, k, NULL, err))
         o = orc_load_memory(s, &mem, err);
     symbols_free(s);
+    return o;
+}
+
+struct orc *orc_load_kernel(const struct kernel_image *k, struct error *err)
+{
+    size_t ips_size, entries_size;
+    uint64_t ips_addr, entries_addr;
+    const uint8_t *ips = kernel_image_section(k, ".orc_unwind_ip", &ips_size, &ips_addr);
+    const uint8_t *entries = kernel_image_section(k, ".orc_unwind", &entries_size, &entries_addr);
+    if (!ips || !entries)
+        return load_by_names(k, err);
+    struct orc *o = orc_new(ips, ips_size, ips_addr, entries, entries_size, err);
+    if (!o)
+        error_prefix(err, "kernel %s: ", kernel_image_path(k));
     return o;
 }
 
 struct orc *orc_load_image(const char *path, struct error *err)
 {
     struct kernel_image *k = kernel_image_open(path, err);
-    if (!k)
-        return NULL;
-    size_t ips_size, entries_size;
-    uint64_t ips_addr, entries_addr;
-    const uint8_t *ips = kernel_image_section(k, ".orc_unwind_ip", &ips_size, &ips_addr);
-    const uint8_t *entries = kernel_image_section(k, ".orc_unwind", &entries_size, &entries_addr);
-    struct orc *o = ips && entries ? orc_new(ips, ips_size, ips_addr, entries, entries_size, err)
-                                   : load_by_names(path, k, err);
-    if (!o)
-        error_prefix(err, "kernel %s: ", path);
+    struct orc *o = k ? orc_load_kernel(k, err) : NULL;
     kernel_image_close(k);
     return o;
 }

@@ -39,6 +39,7 @@ struct orc;
 
 /* The tables in a bzImage or vmlinux: addresses are as linked. */
 struct orc *orc_load_image(const char *path, struct error *err);
+struct orc *orc_load_kernel(const struct kernel_image *k, struct error *err);
 
 /* The tables in the memory of a guest that runs, by the names that `symbols` (biased) has for them:
  * addresses are the real ones. */

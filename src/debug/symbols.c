@@ -359,9 +359,9 @@ size_t symbols_prefix(struct symbols *s, const char *prefix, size_t *count)
     return name_range(s, prefix, strlen(prefix), count);
 }
 
-const struct symbol *symbols_at(struct symbols *s, uint64_t addr, uint64_t *offset)
+/* Of the places in ascending order, the first that is above `addr`. */
+static size_t first_above(const struct symbols *s, uint64_t addr)
 {
-    build_index(s);
     size_t low = 0, high = s->placed;
     while (low < high) {
         size_t mid = low + (high - low) / 2;
@@ -370,12 +370,17 @@ const struct symbol *symbols_at(struct symbols *s, uint64_t addr, uint64_t *offs
         else
             high = mid;
     }
-    if (low == 0)
+    return low;
+}
+
+const struct symbol *symbols_at(struct symbols *s, uint64_t addr, uint64_t *offset)
+{
+    build_index(s);
+    size_t above = first_above(s, addr);
+    if (above == 0)
         return NULL;
-    size_t i = low - 1;
-    while (i > 0 && s->by_addr[i - 1]->addr == s->by_addr[i]->addr)
-        i--;
-    const struct symbol *a = s->by_addr[i];
+    uint64_t start = s->by_addr[above - 1]->addr;
+    const struct symbol *a = s->by_addr[start ? first_above(s, start - 1) : 0];
     if (addr >= a->end)
         return NULL;
     if (offset)

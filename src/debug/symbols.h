@@ -20,6 +20,7 @@
 #include <stdint.h>
 
 struct symbols;
+struct kernel_image;
 
 struct symbol {
     const char *name;
@@ -54,6 +55,9 @@ bool symbols_load_map(struct symbols *s, const char *path, unsigned *source, str
 /* Kallsyms of a bzImage or an ELF vmlinux; an ELF symbol table is not needed. */
 bool symbols_load_kallsyms_image(struct symbols *s, const char *path, unsigned *source,
                                  struct error *err);
+/* The same of an image that is open already: unpacking one takes a second. */
+bool symbols_load_kallsyms_kernel(struct symbols *s, const struct kernel_image *k, unsigned *source,
+                                  struct error *err);
 /* Kallsyms of the kernel that is running: addresses are the real ones, KASLR or not. Needs a kernel
  * that has mapped itself. */
 bool symbols_load_kallsyms_memory(struct symbols *s, const struct guest_memory *mem,

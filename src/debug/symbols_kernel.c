@@ -13,7 +13,10 @@
 /* How much of a kernel's mapping is searched; today's are 30 to 60 MiB. */
 #define KERNEL_SPAN_MAX (256ull << 20)
 
-enum { PAGE = 4096 };
+enum {
+    PAGE = 4096,
+    NAMES_MAX = 128 << 20, /* bytes of all names: a guest's table may claim anything */
+};
 
 static bool add_kallsyms(struct symbols *s, const uint8_t *data, size_t size, struct error *err)
 {
@@ -22,30 +25,41 @@ static bool add_kallsyms(struct symbols *s, const uint8_t *data, size_t size, st
         return false;
     struct kallsyms_cursor cursor = { 0 };
     struct kallsyms_symbol symbol;
-    while (kallsyms_next(&k, &cursor, &symbol))
+    size_t names = 0;
+    while (kallsyms_next(&k, &cursor, &symbol)) {
+        names += symbol.len + 1;
+        if (names > NAMES_MAX)
+            return error_set(err, "kallsyms: the names alone have more than %d MiB",
+                             NAMES_MAX >> 20);
         if (symbol.len)
             symbols_add(s, &(struct symbol_def){ .name = symbol.name,
                                                  .len = symbol.len,
                                                  .addr = symbol.addr,
                                                  .type = symbol.type,
                                                  .fixed = symbol.fixed });
+    }
     return true;
+}
+
+bool symbols_load_kallsyms_kernel(struct symbols *s, const struct kernel_image *k, unsigned *source,
+                                  struct error *err)
+{
+    size_t size;
+    const uint8_t *data = kernel_image_bytes(k, &size);
+    symbols_begin(s, SYMBOLS_KALLSYMS_IMAGE, kernel_image_path(k));
+    bool ok = add_kallsyms(s, data, size, err);
+    if (!ok)
+        error_prefix(err, "kernel %s: ", kernel_image_path(k));
+    return symbols_commit(s, ok, source);
 }
 
 bool symbols_load_kallsyms_image(struct symbols *s, const char *path, unsigned *source,
                                  struct error *err)
 {
     struct kernel_image *k = kernel_image_open(path, err);
-    if (!k)
-        return false;
-    size_t size;
-    const uint8_t *data = kernel_image_bytes(k, &size);
-    symbols_begin(s, SYMBOLS_KALLSYMS_IMAGE, path);
-    bool ok = add_kallsyms(s, data, size, err);
-    if (!ok)
-        error_prefix(err, "kernel %s: ", path);
+    bool ok = k && symbols_load_kallsyms_kernel(s, k, source, err);
     kernel_image_close(k);
-    return symbols_commit(s, ok, source);
+    return ok;
 }
 
 /* The lowest place of a kernel at which something is mapped; 0: none. */
@@ -113,6 +127,11 @@ bool symbols_load(struct symbols *s, const char *path, unsigned *source, struct 
     if (!elf)
         return symbols_load_map(s, path, source, err);
     /* A program without symbols is told as such, unless it proves to be a kernel. */
-    return symbols_load_elf(s, path, source, err) ||
-           symbols_load_kallsyms_image(s, path, source, NULL);
+    struct error why;
+    if (symbols_load_elf(s, path, source, &why) ||
+        symbols_load_kallsyms_image(s, path, source, NULL))
+        return true;
+    if (err)
+        *err = why;
+    return false;
 }

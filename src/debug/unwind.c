@@ -1,6 +1,8 @@
 /* Walking up a stack: chooses the method for each frame and stops in time. */
 #include "debug/unwind_internal.h"
 
+#include "debug/symbols_internal.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -71,7 +73,8 @@ static enum unwind_step step(const struct unwind_config *c, const struct unwind_
         return unwind_step_cfi(c, f, next);
     /* Linux has no frame pointers, so RBP is anything: only what leads back into it is believed. */
     enum unwind_step result = step_frame_pointer(c, f, next);
-    if (!c->orc || (result == UNWIND_STEP_OK && is_return_address(c, next->regs.r[UNWIND_RIP])))
+    if (!c->orc || !is_kernel_address(unwind_frame_pc(f)) ||
+        (result == UNWIND_STEP_OK && is_return_address(c, next->regs.r[UNWIND_RIP])))
         return result;
     *next = (struct unwind_frame){ .index = f->index + 1 };
     return step_scan(c, f, next);

@@ -3,9 +3,13 @@
 #include "base/bits.h"
 #include "test_machine.h"
 
-enum { CODE = 0x1000, STACK = 0x8000, MEMORY = 0x10000, ENTRIES = 16 };
+enum { STACK = 0x8000, MEMORY = 0x10000, ENTRIES = 16 };
 
-/* Guest memory from 0 on. */
+/* The kernel's half of the address space, where guest memory is seen once more. */
+#define KERNEL 0xffffffff80000000ull
+#define CODE   (KERNEL + 0x1000)
+
+/* Guest memory, at 0 and at KERNEL. */
 struct arena {
     uint8_t bytes[MEMORY];
 };
@@ -13,6 +17,8 @@ struct arena {
 static bool arena_read(void *opaque, uint64_t gva, void *buf, size_t len)
 {
     const struct arena *a = opaque;
+    if (gva >= KERNEL)
+        gva -= KERNEL;
     if (gva > MEMORY || len > MEMORY - gva)
         return false;
     memcpy(buf, a->bytes + gva, len);
@@ -153,7 +159,7 @@ static unsigned fields_of(const struct orc_row *row, enum generation generation)
 static struct orc *build_orc(enum generation generation)
 {
     uint8_t ips[4 * ENTRIES], entries[6 * ENTRIES];
-    const uint64_t ips_addr = 0x20000;
+    const uint64_t ips_addr = KERNEL + 0x20000;
     struct error err = { 0 };
     size_t n = ARRAY_LEN(rows);
     for (size_t i = 0; i < n; i++) {
@@ -260,9 +266,10 @@ static void test_orc_scan(void **state)
     struct orc *o = build_orc(OLD);
     put(&a, STACK + 8, CODE + 0x110); /* in the kernel, but not behind a call */
     put(&a, STACK + 0x30, CODE + 0x120);
-    a.bytes[CODE + 0x120 - 5] = 0xe8;
+    a.bytes[CODE - KERNEL + 0x120 - 5] = 0xe8;
     put(&a, STACK + 0x38, CODE + 0x810);
-    assert_int_equal(run_orc(o, &a, registers(0x6000, STACK, STACK), &f), UNWIND_END_BOTTOM);
+    assert_int_equal(run_orc(o, &a, registers(KERNEL + 0x6000, STACK, STACK), &f),
+                     UNWIND_END_BOTTOM);
     assert_int_equal(f.count, 3);
     assert_int_equal(rip_of(&f, 1), CODE + 0x120);
     assert_int_equal(f.frames[1].method, UNWIND_BY_SCAN);
@@ -271,8 +278,16 @@ static void test_orc_scan(void **state)
     put(&a, STACK + 0x80, 0x1234);
     put(&a, STACK + 0x88, CODE + 0x120);
     put(&a, STACK + 0x90, CODE + 0x810);
-    assert_int_equal(run_orc(o, &a, registers(0x6000, STACK, STACK + 0x80), &f), UNWIND_END_BOTTOM);
+    assert_int_equal(run_orc(o, &a, registers(KERNEL + 0x6000, STACK, STACK + 0x80), &f),
+                     UNWIND_END_BOTTOM);
     assert_int_equal(f.frames[1].method, UNWIND_BY_FRAME_POINTER);
+    /* A program is not the kernel: its frame pointers lead to where they lead. */
+    put(&a, STACK + 0x80, 0);
+    put(&a, STACK + 0x88, 0x401000);
+    assert_int_equal(run_orc(o, &a, registers(0x402000, STACK, STACK + 0x80), &f),
+                     UNWIND_END_BOTTOM);
+    assert_int_equal(f.count, 2);
+    assert_int_equal(rip_of(&f, 1), 0x401000);
     orc_free(o);
 }
 

@@ -1,6 +1,8 @@
 /* Backtraces of Debian's kernel while it boots, by the ORC tables of its image. */
 #include "linux_guest.h"
 
+#include "debug/kernel_image.h"
+
 #define UNPACK_MAX 8000000000ull
 
 enum { MARKS = 30 };
@@ -34,9 +36,11 @@ static bool begins_with(const char *text, const char *with)
 static void load(struct linux_guest *g, struct symbols *s, unsigned *source, struct orc **orc)
 {
     struct error err = { 0 };
-    *orc = orc_load_image(debian_kernel(), &err);
-    if (!*orc || !symbols_load(s, debian_kernel(), source, &err))
+    struct kernel_image *k = kernel_image_open(debian_kernel(), &err);
+    *orc = k ? orc_load_kernel(k, &err) : NULL;
+    if (!*orc || !symbols_load_kallsyms_kernel(s, k, source, &err))
         fail_msg("%s", err.text);
+    kernel_image_close(k);
     assert_true(orc_count(*orc) > 100000);
 }
 
