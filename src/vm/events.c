@@ -90,7 +90,8 @@ static void apply(struct vm *vm)
     for (unsigned k = 0; k < VM_EVENT_KINDS; k++) {
         struct event_list *l = &t->lists[k];
         drop_removed(l);
-        qsort(l->events, l->count, sizeof *l->events, by_first);
+        if (l->count)
+            qsort(l->events, l->count, sizeof *l->events, by_first);
         l->merged = alloc_resize(l->merged, l->count, sizeof *l->merged);
         l->reach = alloc_resize(l->reach, l->count, sizeof *l->reach);
         merge(l);
