@@ -42,7 +42,6 @@ static const struct flat_range *range_at(struct soft_cpu *c, uint64_t gpa)
 /* Page-table entries in plain memory; elsewhere reads go through the device, as a bus would. */
 static uint64_t phys_load(struct soft_cpu *c, uint64_t gpa, unsigned size)
 {
-    gpa &= c->a20_mask;
     const struct flat_range *r = range_at(c, gpa);
     uint64_t v = UINT64_MAX;
     if (r && r->host && r->last - gpa >= size - 1)
@@ -64,7 +63,6 @@ static bool ram_changes(struct soft_cpu *c, uint64_t ram_addr, uint64_t len)
 
 static void phys_store(struct soft_cpu *c, uint64_t gpa, unsigned size, uint64_t v)
 {
-    gpa &= c->a20_mask;
     const struct flat_range *r = range_at(c, gpa);
     if (r && r->host && !r->readonly && r->last - gpa >= size - 1) {
         ram_changes(c, r->ram_addr + (gpa - r->start), size);
