@@ -34,6 +34,7 @@ enum {
     GROUP = 256, /* names for each marker */
     INDEX_SIZE = 2 * TOKENS,
     TOKEN_TABLE_MAX = 0x10000, /* its index has 16 bits */
+    TOKEN_MAX = 1024,          /* longer than any name of Linux (KSYM_NAME_LEN) */
     RECORD_MAX = 2 + 0x3fff,
     SEARCH_BACK = 32 << 20, /* markers are at most so far before the tokens */
     COUNT_MIN = GROUP + 1,
@@ -73,15 +74,16 @@ static bool tokens_at(struct finder *f, size_t at)
     struct kallsyms *k = f->k;
     uint8_t index[INDEX_SIZE];
     size_t p = at;
+    if (!pay(f, TOKEN_TABLE_MAX / 16))
+        return false;
     for (unsigned i = 0; i < TOKENS; i++) {
         size_t max = k->size - p;
-        const uint8_t *end = max ? memchr(k->data + p, 0, max < 1024 ? max : 1024) : NULL;
+        const uint8_t *end = max ? memchr(k->data + p, 0, max < TOKEN_MAX ? max : TOKEN_MAX) : NULL;
         if (!end || p - at >= TOKEN_TABLE_MAX)
             return false;
         st_le16(index + 2 * i, p - at);
         p = end - k->data + 1;
     }
-    pay(f, TOKENS);
     p = align_up(p, ALIGN);
     if (p > k->size || k->size - p < INDEX_SIZE || memcmp(k->data + p, index, INDEX_SIZE) != 0)
         return false;
@@ -105,6 +107,8 @@ static bool tokens_around(struct finder *f, size_t digits)
     }
     /* Token 0 begins at p, or later when something that is not 0 lies before the table. */
     size_t end = p + strlen((const char *)d + p);
+    if (end - p > TOKEN_MAX)
+        p = end - TOKEN_MAX;
     for (size_t at = align_up(p, ALIGN); at <= end; at += ALIGN)
         if (tokens_at(f, at))
             return true;
@@ -322,7 +326,7 @@ bool kallsyms_find(struct kallsyms *k, const uint8_t *data, size_t size, struct 
         if (!p)
             break;
         reached(&f, STAGE_TOKENS);
-        pay(&f, TOKEN_TABLE_MAX / 16);
+        pay(&f, TOKEN_TABLE_MAX);
         if (!tokens_around(&f, p - data))
             continue;
         reached(&f, STAGE_MARKERS);
