@@ -64,6 +64,8 @@ struct script_vm {
     struct script_chardev *chardevs, **chardevs_tail;
     struct script_pcap *pcaps;
     struct script_hook *hooks, *state_hooks; /* see script_hook.h */
+    struct script_symbols *symbols;          /* NULL: none were asked for */
+    char *kernel_path;                       /* of the last load_boot; NULL: none */
     bool in_hook;                            /* one of them is running: what it does fires none */
 };
 
@@ -72,6 +74,7 @@ struct script {
     struct loop *loop;
     struct script_vm *vms; /* open ones, newest first */
     struct hook_target target;
+    struct script_terminal *terminal; /* the monitor's; NULL: there is none */
     int exit_status;
     bool exit_requested;
 };
@@ -149,6 +152,14 @@ bool table_bool(lua_State *L, int index, const char *name);
 /* Raise if the table at `index` has a key that is not in `known`. `what` names the table. */
 void check_keys(lua_State *L, int index, const char *what, const char *const *known);
 
+/* The keys of the table at absolute index `table`, sorted, as a new table: what happens must not
+ * depend on hashing. Raises for keys that are not strings. */
+void push_sorted_keys(lua_State *L, int table);
+
+/* The name of a device type given by name, or by a definition (device.define), which is made known
+ * to the machine if need be. */
+const char *luadev_type_name(lua_State *L, int index, struct script_vm *svm);
+
 /* Create a device on a bus (NULL: found by its type); the table at `props` (0: none) has its
  * properties. Pushes it. */
 int binding_new_device(lua_State *L, struct script_vm *svm, const char *type, int props,
@@ -172,8 +183,16 @@ void l_cpu_open(lua_State *L);
 void l_net_open(lua_State *L);
 void l_chardev_open(lua_State *L);
 void l_clock_open(lua_State *L);
+void l_luadev_open(lua_State *L);
+void l_terminal_open(lua_State *L);
 int luaopen_perilune_core(lua_State *L);
 int luaopen_perilune_json(lua_State *L);
+
+/* Ctrl-a c on the stdio backend of a machine: to the monitor, if it shares that terminal. */
+void script_terminal_switch(struct script_vm *svm);
+/* The machine's backends are about to go. */
+void script_terminal_forget(struct script_vm *svm);
+int l_core_terminal(lua_State *L);
 
 /* Methods that live in other files than their type. */
 int l_device_info(lua_State *L);
@@ -190,5 +209,7 @@ int l_machine_link(lua_State *L);
 int l_machine_dump(lua_State *L);
 int l_machine_chardev(lua_State *L);
 int l_machine_line(lua_State *L);
+int l_machine_define(lua_State *L);
+int l_core_check_device_type(lua_State *L);
 int l_vm_links(lua_State *L);
 int l_vm_chardevs(lua_State *L);

@@ -150,7 +150,7 @@ static enum vcpu_verdict fire_exec(void *opaque, const struct vm_event_info *inf
 
 static void install_exec(lua_State *L, struct script_hook *h, int filter)
 {
-    if (!filter_range(L, filter, "at", &h->event.first, &h->event.last))
+    if (!filter_address(L, h->svm, filter, "at", &h->event.first, &h->event.last))
         luaL_error(L, "vm:on(\"exec\"): the filter needs \"at\": an address or { first, last }");
     install(L, h, filter, VM_EVENT_EXEC, fire_exec);
 }
@@ -179,7 +179,7 @@ static enum vcpu_verdict fire_access(void *opaque, const struct vm_event_info *i
 static void install_access(lua_State *L, struct script_hook *h, int filter)
 {
     static const lua_Integer one = 1;
-    if (!filter_range(L, filter, "gva", &h->event.first, &h->event.last))
+    if (!filter_address(L, h->svm, filter, "gva", &h->event.first, &h->event.last))
         luaL_error(L, "vm:on: the filter needs \"gva\"");
     lua_Integer size = filter_integer(L, filter, "size", &one);
     if (h->event.first == h->event.last && size > 0)

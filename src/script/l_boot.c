@@ -2,6 +2,9 @@
  * reset hook. */
 #include "script/binding.h"
 
+#include "base/alloc.h"
+
+#include <stdlib.h>
 #include <string.h>
 
 static bool set_entry(struct vcpu *v, const struct boot_entry *entry, struct error *err)
@@ -106,6 +109,8 @@ int l_vm_load_boot(lua_State *L)
         return script_raise(L, &err);
     svm->boot_report = report;
     svm->booted = true;
+    free(svm->kernel_path);
+    svm->kernel_path = alloc_string(config.kernel);
     push_report(L, &report);
     return 1;
 }

@@ -1,5 +1,5 @@
 /* A cpu's registers by name, through the vcpu seam; the cpu must not be executing. */
-#include "script/binding.h"
+#include "script/script_symbols.h"
 
 #include <stddef.h>
 #include <string.h>
@@ -209,6 +209,8 @@ static int cpu_tostring(lua_State *L)
 static const luaL_Reg methods[] = {
     { "read", l_cpu_read },
     { "translate", l_cpu_translate },
+    { "disas", l_cpu_disas },
+    { "backtrace", l_cpu_backtrace },
     { NULL, NULL },
 };
 

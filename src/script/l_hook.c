@@ -1,5 +1,6 @@
 /* vm:on() and hook objects. */
 #include "script/script_hook.h"
+#include "script/script_symbols.h"
 
 #include "base/alloc.h"
 
@@ -54,6 +55,16 @@ bool filter_range(lua_State *L, int filter, const char *key, uint64_t *first, ui
         luaL_error(L, "vm:on: \"%s\" must not end before it begins", key);
     lua_pop(L, 1);
     return true;
+}
+
+bool filter_address(lua_State *L, struct script_vm *svm, int filter, const char *key,
+                    uint64_t *first, uint64_t *last)
+{
+    bool symbol = lua_getfield(L, filter, key) == LUA_TSTRING;
+    if (symbol)
+        *first = *last = script_symbol_address(L, svm, lua_tostring(L, -1));
+    lua_pop(L, 1);
+    return symbol || filter_range(L, filter, key, first, last);
 }
 
 static void check_filter(lua_State *L, const struct hook_kind *kind, int filter)
@@ -274,15 +285,16 @@ int l_vm_hooks(lua_State *L)
 {
     struct script_vm *svm = binding_vm(L, 1, META_VM);
     lua_newtable(L);
+    int list = lua_gettop(L);
     lua_rawgetp(L, LUA_REGISTRYINDEX, svm);
     if (lua_getfield(L, -1, "hooks") != LUA_TTABLE)
         lua_newtable(L);
     lua_Integer n = 0;
     for (struct script_hook *h = svm->hooks; h; h = h->next) {
         lua_rawgetp(L, -1, h);
-        lua_rawseti(L, -4, ++n);
+        lua_rawseti(L, list, ++n);
     }
-    lua_pop(L, 2);
+    lua_settop(L, list);
     return 1;
 }
 

@@ -1,5 +1,6 @@
 /* Virtual machines as Lua sees them: running them and looking at them. */
 #include "script/script_hook.h"
+#include "script/script_symbols.h"
 
 #include "base/bits.h"
 #include "mem/mem.h"
@@ -425,6 +426,11 @@ static const luaL_Reg methods[] = {
     { "every", l_vm_every },
     { "hooks", l_vm_hooks },
     { "supports", l_vm_supports },
+    { "load_symbols", l_vm_load_symbols },
+    { "find_slide", l_vm_find_slide },
+    { "symbol", l_vm_symbol },
+    { "symbolize", l_vm_symbolize },
+    { "symbol_names", l_vm_symbol_names },
     { "on_reset", l_vm_on_reset },
     { "load_boot", l_vm_load_boot },
     { "load_raw", l_vm_load_raw },

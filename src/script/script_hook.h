@@ -81,6 +81,10 @@ bool filter_range(lua_State *L, int filter, const char *key, uint64_t *first, ui
 /* The machine's own userdata. */
 void script_push_vm(lua_State *L, struct script_vm *svm);
 
+/* filter_range(), and text is a symbol: "do_sys_openat2", "name+0x10". */
+bool filter_address(lua_State *L, struct script_vm *svm, int filter, const char *key,
+                    uint64_t *first, uint64_t *last);
+
 /* What the function returned, at index 1: "stop" pauses the machine. */
 bool hook_says_stop(lua_State *L);
 

@@ -1,5 +1,6 @@
 /* A script's machine: making it, how hooks stop it, and taking it apart in the right order. */
 #include "script/script_hook.h"
+#include "script/script_symbols.h"
 
 #include "base/alloc.h"
 
@@ -99,8 +100,13 @@ void script_vm_close(struct script_vm *svm)
     if (!svm->vm || svm->closing)
         return; /* somebody else closed it while the lock was free */
     svm->closing = true;
+    script_terminal_forget(svm);
     script_hooks_remove_all(svm);
     free_pcaps(svm);
+    script_symbols_free(svm->symbols);
+    free(svm->kernel_path);
+    svm->symbols = NULL;
+    svm->kernel_path = NULL;
     vm_free(svm->vm);
     svm->vm = NULL;
     hook_fini(&svm->boot);

@@ -1,0 +1,62 @@
+-- Symbols, disassembly and backtraces on Debian's kernel, which brings neither symbol table nor System.map.
+local check = require "check"
+
+local equal, raises = check.equal, check.raises
+local cache = os.getenv("PERILUNE_CACHE")
+    or (os.getenv("XDG_CACHE_HOME") or (os.getenv("HOME") or "") .. "/.cache") .. "/perilune"
+local kernel = cache .. "/vmlinuz"
+
+local file = io.open(kernel, "rb")
+if not file then
+    print("SKIPPED: there is no " .. kernel .. "; scripts/fetch-guest fetches it")
+    os.exit(0)
+end
+file:close()
+
+check.case("names, hooks by name, disassembly, backtraces", function()
+    local vm = perilune.machine("pc", { kernel = kernel, memory = "256M", idle = "warp",
+        append = "console=ttyS0 panic=-1", reboot = false })
+    local start = vm:symbol("start_kernel")
+    equal(start < 0, true, "an address in the upper half")
+    equal(vm:symbol("start_kernel+0x10"), start + 16)
+    equal(vm:symbolize(start + 5):match("^start_kernel%+0x5/"), "start_kernel+0x5/")
+    raises('nearest known is "do_sys_openat2"', vm.symbol, vm, "do_sys_openat3")
+    raises('nearest known is "start_kernel"', vm.on, vm, "exec", { at = "start_kernal" },
+        function() end)
+    equal(vm:symbol_names("do_sys_openat")[1], "do_sys_openat2")
+
+    local seen
+    local h = vm:on("exec", { at = "setup_arch" }, function(cpu)
+        local frames, why = cpu:backtrace()
+        seen = { frames = frames, why = why, code = cpu:disas(nil, 3) }
+        return "stop"
+    end)
+    vm:run()
+    equal(vm.state, "paused")
+    equal(h.hits, 1)
+    equal(h.errors, 0)
+    equal(vm.cpus[1].rip, vm:symbol("setup_arch"))
+    equal(seen.frames[1].name:match("^[%w_]+"), "setup_arch")
+    equal(seen.frames[2].name:match("^[%w_]+"), "start_kernel")
+    equal(seen.frames[2].method, "orc")
+    equal(#seen.code, 3)
+    equal(seen.code[1].addr, vm:symbol("setup_arch"))
+    equal(seen.code[2].addr, seen.code[1].addr + #seen.code[1].bytes)
+    equal(vm:find_slide(), 0)
+    vm:close()
+end)
+
+check.case("a program without symbols says so", function()
+    local vm = perilune.machine("minimal", {})
+    raises("no symbols are loaded", vm.symbol, vm, "main")
+    equal(vm:symbolize(0x1234), "0x1234")
+    vm.memory:write_bytes(0x100, "\x90\xcd\x80\xc3")
+    local cpu = vm.cpus[1]
+    cpu.cs, cpu.cs_base, cpu.rip = 0, 0, 0x100
+    local code = cpu:disas(nil, 3)
+    equal(code[1].text .. ";" .. code[2].text .. ";" .. code[3].text, "nop;int 0x80;ret")
+    raises("/nonexistent", vm.load_symbols, vm, "/nonexistent")
+    vm:close()
+end)
+
+check.finish()
