@@ -97,5 +97,8 @@ struct stdio_config {
 struct chardev *chardev_stdio_new(const char *id, struct loop *loop, struct door *door,
                                   const struct stdio_config *config, struct error *err);
 
+/* Somebody else reads standard input for now; or has stopped to. Machine lock. */
+void chardev_stdio_lend(struct chardev *c, bool lent);
+
 /* Put the terminal back as it was found. Async-signal-safe; harmless when nothing was changed. */
 void terminal_restore(void);

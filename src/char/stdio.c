@@ -47,6 +47,7 @@ struct stdio_chardev {
     struct epoll_set *set;
     int in_fd;    /* what stands in the set for input: 0 or the eventfd; -1: no input any more */
     bool reading; /* in_fd is in the set */
+    bool lent;    /* somebody else reads */
     bool escape;  /* the last byte was Ctrl-a */
     int out_fd;   /* -1: gave up after a failure */
     enum out_kind out_kind;
@@ -229,7 +230,7 @@ static void end_input(struct stdio_chardev *s)
 
 static void start_reading(struct stdio_chardev *s)
 {
-    if (s->in_fd >= 0 && !s->reading)
+    if (s->in_fd >= 0 && !s->reading && !s->lent)
         s->reading = set_add(s, s->in_fd, EPOLLIN);
 }
 
@@ -250,6 +251,16 @@ static void read_input(struct stdio_chardev *s)
 static void stdio_input_taken(struct chardev *c)
 {
     start_reading(to_stdio(c));
+}
+
+void chardev_stdio_lend(struct chardev *c, bool lent)
+{
+    struct stdio_chardev *s = to_stdio(c);
+    s->lent = lent;
+    if (lent)
+        stop_reading(s);
+    else if (chardev_input_waiting(c) <= CHARDEV_INPUT_MARK)
+        start_reading(s);
 }
 
 /* The members of the set are told apart by the one event that each is in for. */

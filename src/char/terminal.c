@@ -68,6 +68,12 @@ void terminal_resume(void)
     errno = keep_errno;
 }
 
+void terminal_again(void)
+{
+    if (term.wanted && in_foreground())
+        term.active = set_modes(&term.raw) == 0;
+}
+
 static void on_end(int sig)
 {
     terminal_restore();

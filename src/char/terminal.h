@@ -17,3 +17,6 @@ bool terminal_raw(int fd, bool keep_signals, struct error *err);
 /* Raw mode is wanted, but the process was in the background when it continued: have it again if it
  * is in the foreground now. */
 void terminal_resume(void);
+
+/* Somebody else has changed the modes meanwhile: have raw mode again if it is wanted. */
+void terminal_again(void);
