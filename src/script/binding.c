@@ -106,6 +106,25 @@ static int type_pairs(lua_State *L)
     return 3;
 }
 
+/* All fields and methods, for completion. */
+static int type_names(lua_State *L)
+{
+    const struct binding_type *t = upvalue_type(L);
+    binding_check(L, 1, t->meta);
+    const char *names[2 * NAMES_MAX];
+    size_t n = add_names(names, 0, t->methods);
+    n = add_names(names, n, t->getters);
+    const char *const *more = t->names ? t->names(L) : NULL;
+    for (; more && *more && n < ARRAY_LEN(names); more++)
+        names[n++] = *more;
+    lua_createtable(L, (int)n, 0);
+    for (size_t i = 0; i < n; i++) {
+        lua_pushstring(L, names[i]);
+        lua_rawseti(L, -2, (lua_Integer)i + 1);
+    }
+    return 1;
+}
+
 static int type_tostring(lua_State *L)
 {
     const struct binding_type *t = upvalue_type(L);
@@ -132,6 +151,7 @@ void binding_type_new(lua_State *L, const struct binding_type *t)
     set_closure(L, t, "__newindex", type_newindex);
     set_closure(L, t, "__pairs", type_pairs);
     set_closure(L, t, "__tostring", type_tostring);
+    set_closure(L, t, "names", type_names);
     lua_pushstring(L, t->label);
     lua_setfield(L, -2, "label");
     lua_pushliteral(L, "protected");

@@ -17,6 +17,8 @@ static void terminal_command(void *opaque, char key)
     struct script_vm *svm = opaque;
     if (key == 'x' && svm->vm && vm_state(svm->vm) != VM_ENDED)
         vm_end(svm->vm, "quit", 0);
+    else if (key == 'c')
+        script_terminal_switch(svm);
 }
 
 enum { RING_DEFAULT = 1 << 20 };

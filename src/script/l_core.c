@@ -160,6 +160,17 @@ static int l_core_nearest(lua_State *L)
     return 1;
 }
 
+/* names(object) → its fields and methods; nil for what is no object of ours */
+static int l_core_names(lua_State *L)
+{
+    luaL_checkany(L, 1);
+    if (lua_type(L, 1) != LUA_TUSERDATA || luaL_getmetafield(L, 1, "names") != LUA_TFUNCTION)
+        return 0;
+    lua_pushvalue(L, 1);
+    lua_call(L, 1, 1);
+    return 1;
+}
+
 /* ---- the process ---- */
 
 /* new_error(kind, text) → an error object; kind is "config" or "host". */
@@ -251,9 +262,12 @@ static const luaL_Reg error_meta[] = {
 static const luaL_Reg functions[] = {
     { "new_vm", l_core_new_vm },
     { "types", l_core_types },
+    { "check_device_type", l_core_check_device_type },
     { "type_info", l_core_type_info },
     { "parse_size", l_core_parse_size },
     { "nearest", l_core_nearest },
+    { "names", l_core_names },
+    { "terminal", l_core_terminal },
     { "new_error", l_core_new_error },
     { "exit", l_core_exit },
     { "log", l_core_log },

@@ -77,6 +77,8 @@ static void count_instructions(lua_State *L, lua_Debug *ar)
     struct universe *u = universe_of(L);
     struct lua_frame *f = u->frame;
     int step = lua_gethookcount(L);
+    if (f && !f->hook && atomic_exchange(&u->interrupt, false))
+        luaL_error(L, "interrupted");
     if (!f || !f->hook || (!f->exhausted && f->left > (uint64_t)step)) {
         if (f && f->hook)
             f->left -= (uint64_t)step;

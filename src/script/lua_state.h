@@ -9,6 +9,7 @@
 #include "loop/loop.h"
 
 #include <lua.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -53,6 +54,8 @@ struct universe {
     struct lua_frame *frame; /* of whoever holds the lock; NULL: no Lua code is running */
     size_t bytes, memory_cap;
     uint64_t hook_budget;
+    /* Set on any thread: the main code that runs raises "interrupted", which clears it. */
+    atomic_bool interrupt;
     const char *log_name;
     const struct hook_target
         *target; /* takes a request to exit made in a libuv callback; may be NULL */

@@ -92,6 +92,8 @@ static int open_bindings(lua_State *L)
     l_chardev_open(L);
     l_clock_open(L);
     l_hook_open(L);
+    l_luadev_open(L);
+    l_terminal_open(L);
     set_paths(L, config->lua_dirs);
     set_core_fields(L, config->lua_dirs);
     lua_settop(L, 0);
