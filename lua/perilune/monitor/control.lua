@@ -1,0 +1,121 @@
+--- Monitor commands that run, stop and reset the machine, and that are about the monitor itself.
+local args = require "perilune.monitor.args"
+local core = require "perilune.core"
+local util = require "perilune.util"
+
+local M = {}
+
+local levels = { "error", "warning", "info", "debug" }
+
+--- A line of help for each command, or all that is known of one.
+local function help_text(monitor, name)
+    if not name then
+        local lines = {}
+        for _, n in ipairs(monitor.names()) do
+            local c = monitor.find(n)
+            local also = c.alias and #c.alias > 0 and " (" .. table.concat(c.alias, ", ") .. ")"
+                or ""
+            lines[#lines + 1] = ("%-34s %s"):format(args.usage(c) .. also, c.help)
+        end
+        lines[#lines + 1] = "Any other line is Lua; vm is the machine, _ the last value."
+        return table.concat(lines, "\n")
+    end
+    local c = monitor.find(name)
+    if not c then
+        util.fail(monitor.unknown(name))
+    end
+    local lines = { args.usage(c), "  " .. c.help }
+    for _, row in ipairs(c.args) do
+        lines[#lines + 1] = ("  %-12s %s%s"):format(row[1], row.help or row[2],
+            row.optional and " (may be left out)" or "")
+    end
+    if c.name == "info" then
+        lines[#lines + 1] = require("perilune.monitor.inform").help()
+    end
+    lines[#lines + 1] = ("  From Lua: monitor.commands[%q](...)"):format(c.name)
+    return table.concat(lines, "\n")
+end
+
+local function power_button(vm)
+    local pm = vm:find { type = "PIIX4_PM" }[1]
+    if not pm then
+        util.fail("system_powerdown: this machine has no power button (no PIIX4_PM)")
+    end
+    pm:gpio_in("power-button", 0):pulse()
+end
+
+local function set_log(level)
+    for _, name in ipairs(levels) do
+        if name == level then
+            return core.log_level(level)
+        end
+    end
+    util.fail(util.suggest(('"%s" is none of %s'):format(level, table.concat(levels, ", ")), level,
+        levels))
+end
+
+function M.register(monitor)
+    monitor.command { name = "cont", alias = { "c" }, help = "let the machine run",
+        run = function()
+            local vm = monitor.vm()
+            if vm.state == "ended" then
+                util.fail(("the machine has ended (%s); system_reset is for one that runs")
+                    :format(vm.exit_reason))
+            elseif vm.state ~= "running" then
+                vm:resume()
+            end
+        end }
+    monitor.command { name = "stop", alias = { "s" }, help = "pause the machine", run = function()
+        local vm = monitor.vm()
+        if vm.state == "running" then
+            vm:pause("user")
+        end
+    end }
+    monitor.command { name = "quit", alias = { "q" }, args = { { "status", "value",
+        optional = true, help = "exit status, 0 by default" } },
+        help = "end the machine and the program",
+        run = function(a)
+            core.exit(a.status or 0)
+        end }
+    monitor.command { name = "system_reset", help = "press the reset button", run = function()
+        local vm = monitor.vm()
+        local runs = vm.state == "running"
+        if runs then
+            vm:pause("monitor")
+        end
+        vm:reset()
+        if runs then
+            vm:resume()
+        end
+    end }
+    monitor.command { name = "system_powerdown", help = "press the power button",
+        run = function()
+            power_button(monitor.vm())
+        end }
+    monitor.command { name = "log", args = { { "level", "word",
+        help = table.concat(levels, ", ") } }, help = "what is logged",
+        complete = function()
+            return levels
+        end,
+        run = function(a)
+            set_log(a.level)
+        end }
+    monitor.command { name = "logfile", args = { { "path", "word", help = "is appended to" } },
+        help = "where the log goes",
+        run = function(a)
+            core.log_file(a.path)
+        end }
+    monitor.command { name = "help", alias = { "?" }, args = { { "command", "word",
+        optional = true } }, help = "commands, or one of them",
+        complete = function()
+            return monitor.names(true)
+        end,
+        run = function(a)
+            return help_text(monitor, a.command)
+        end,
+        show = function(text)
+            return text
+        end }
+end
+
+return M

@@ -1,0 +1,265 @@
+--- Monitor commands that change the machine's parts: devices, properties, networks.
+local core = require "perilune.core"
+local util = require "perilune.util"
+
+local M = {}
+
+-- ---- finding ----
+
+--- The device of a path: whole, an end of it that is unique, or a type of which there is one.
+function M.find_device(vm, path)
+    local ok, device = pcall(vm.device, vm, path)
+    if ok then
+        return device
+    end
+    local found = {}
+    for _, d in ipairs(vm:devices()) do
+        found[#found + 1] = d.type == path and d or nil
+    end
+    if #found == 0 then
+        error(device, 0)
+    elseif #found > 1 then
+        local paths = {}
+        for i, d in ipairs(found) do
+            paths[i] = d.path or d.id or d.type
+        end
+        util.fail(('"%s" is not unique: %s'):format(path, table.concat(paths, ", ")))
+    end
+    return found[1]
+end
+
+local function property_row(device, name)
+    local names = {}
+    for _, p in ipairs(device:properties()) do
+        if p.name == name then
+            return p
+        end
+        names[#names + 1] = p.name
+    end
+    util.fail(util.suggest(('%s has no property "%s"'):format(tostring(device), name), name, names))
+end
+
+--- What is written for a property: on, off, numbers and text.
+local function parse_value(text)
+    local number = math.tointeger(tonumber(text))
+    if number then
+        return number
+    end
+    local flag = util.parse_bool(text)
+    return flag == nil and text or flag
+end
+
+--- Text and integers both fit where only the other was meant: the property says what it takes.
+local function set_property(device, name, given)
+    property_row(device, name)
+    if type(given) ~= "string" then
+        device:set(name, given)
+        return
+    end
+    local ok = pcall(device.set, device, name, parse_value(given))
+    if not ok then
+        device:set(name, given)
+    end
+end
+
+-- ---- qom ----
+
+--- Children of a path: { { name, kind }, ... }, properties after devices.
+local function list(vm, path)
+    local rows = {}
+    local prefix = path:gsub("/+$", "")
+    local seen = {}
+    for _, d in ipairs(vm:devices()) do
+        local child = d.path and d.path:sub(1, #prefix + 1) == prefix .. "/"
+            and d.path:sub(#prefix + 2):match("^[^/]+")
+        if child and not seen[child] then
+            seen[child] = true
+            rows[#rows + 1] = { name = child,
+                kind = "child<" .. (d.path == prefix .. "/" .. child and d.type or "container") .. ">" }
+        end
+    end
+    if #rows == 0 or not (prefix == "" or prefix == "/machine") then
+        local ok, device = pcall(M.find_device, vm, path)
+        if ok then
+            for _, p in ipairs(device:properties()) do
+                rows[#rows + 1] = { name = p.name, kind = "property", text = p.text }
+            end
+        elseif #rows == 0 then
+            error(device, 0)
+        end
+    end
+    return rows
+end
+
+local function show_rows(rows)
+    local lines = {}
+    for i, row in ipairs(rows) do
+        lines[i] = ("%s (%s)%s"):format(row.name, row.kind, row.text and " = " .. row.text or "")
+    end
+    return table.concat(lines, "\n")
+end
+
+local path_row = { "path", "word", help = "of a device, or an end of it that is unique" }
+
+local function register_qom(monitor)
+    monitor.command { name = "qom-list", help = "what is under a path",
+        args = { { "path", "word", optional = true, help = "/machine by default" } },
+        run = function(a)
+            return list(monitor.vm(), a.path or "/machine")
+        end,
+        show = show_rows }
+    monitor.command { name = "qom-get", help = "a device's property",
+        args = { path_row, { "property", "word" } },
+        run = function(a)
+            local device = M.find_device(monitor.vm(), a.path)
+            property_row(device, a.property)
+            return device:get(a.property)
+        end }
+    monitor.command { name = "qom-set", help = "change a device's property",
+        args = { path_row, { "property", "word" }, { "value", "rest" } },
+        run = function(a)
+            set_property(M.find_device(monitor.vm(), a.path), a.property, a.value)
+        end }
+end
+
+-- ---- adding ----
+
+local function add_device(vm, spec)
+    local plain, keyed = util.parse_list(spec)
+    local kind = plain[1] or keyed.driver and keyed.driver[1]
+    if not kind then
+        util.fail("device_add: a type is missing; --device help lists them")
+    end
+    local props = {}
+    for key, values in pairs(keyed) do
+        if key ~= "driver" then
+            props[key] = key == "id" and values[#values] or key == "bus" and values[#values]
+                or key == "addr" and values[#values] or parse_value(values[#values])
+        end
+    end
+    return vm.machine:device(kind, props)
+end
+
+local function add_netdev(vm, spec)
+    local plain, keyed = util.parse_list(spec)
+    local id = keyed.id and keyed.id[1]
+    if not id then
+        util.fail("netdev_add: id=NAME is missing")
+    end
+    for key in pairs(keyed) do
+        if key ~= "id" and key ~= "hostfwd" and key ~= "restrict" and key ~= "type" then
+            util.fail(util.suggest(('netdev_add: unknown key "%s"'):format(key), key,
+                { "id", "hostfwd", "restrict", "type" }))
+        end
+    end
+    return vm.machine:netdev { type = plain[1] or keyed.type and keyed.type[1], id = id,
+        hostfwd = keyed.hostfwd, restrict = keyed.restrict and util.parse_bool(keyed.restrict[1]) }
+end
+
+-- ---- networks ----
+
+--- Ports with a NAT, and whatever else sits at links: { id = port }.
+function M.ports(vm)
+    local ports, order = {}, {}
+    for _, link in ipairs(vm:links()) do
+        for _, port in ipairs(link.ports) do
+            if port.id and not ports[port.id] then
+                ports[port.id] = port
+                order[#order + 1] = port
+            end
+        end
+    end
+    return ports, order
+end
+
+--- [netdev] rule → port, rule. Without a name: the only network of the user kind.
+local function forward_target(vm, name, rule)
+    local ports, order = M.ports(vm)
+    if rule then
+        local names = {}
+        for _, p in ipairs(order) do
+            names[#names + 1] = p.id
+        end
+        if not ports[name] then
+            util.fail(util.suggest(('there is no network "%s"'):format(name), name, names))
+        end
+        return ports[name], rule
+    end
+    local found
+    for _, p in ipairs(order) do
+        if p.kind == "user" then
+            if found then
+                util.fail(("there are several networks (%s, %s): name one"):format(found.id, p.id))
+            end
+            found = p
+        end
+    end
+    if not found then
+        util.fail("there is no network of kind user")
+    end
+    return found, name
+end
+
+local function set_link(vm, name, state)
+    local up = util.parse_bool(state)
+    if up == nil then
+        util.fail(('"%s" is neither on nor off'):format(state))
+    end
+    local names = {}
+    for _, link in ipairs(vm:links()) do
+        local hit = link.name == name
+        names[#names + 1] = link.name
+        for _, port in ipairs(link.ports) do
+            names[#names + 1] = port.id
+            hit = hit or port.id == name
+        end
+        if hit then
+            link.up = up
+            return
+        end
+    end
+    util.fail(util.suggest(('there is no link "%s"'):format(name), name, names))
+end
+
+local function register_network(monitor)
+    monitor.command { name = "netdev_add", help = "one more network",
+        args = { { "spec", "rest", help = "user,id=ID[,hostfwd=RULE]" } },
+        run = function(a)
+            return add_netdev(monitor.vm(), a.spec)
+        end }
+    for name, help in pairs { hostfwd_add = "forward a port of the host to the guest",
+        hostfwd_remove = "end a forwarding" } do
+        monitor.command { name = name, help = help,
+            args = { { "netdev", "word", help = "may be left out with one network" },
+                { "rule", "word", optional = true, help = "tcp:127.0.0.1:2222-:22" } },
+            run = function(a)
+                local port, rule = forward_target(monitor.vm(), a.netdev, a.rule)
+                port[name](port, rule)
+            end }
+    end
+    monitor.command { name = "set_link", help = "plug or unplug a network cable",
+        args = { { "name", "word", help = "of a link or of what sits at it" },
+            { "state", "word", help = "on or off" } },
+        run = function(a)
+            set_link(monitor.vm(), a.name, a.state)
+        end }
+end
+
+function M.register(monitor)
+    register_qom(monitor)
+    register_network(monitor)
+    monitor.command { name = "device_add", help = "one more device",
+        args = { { "spec", "rest", help = "TYPE[,PROPERTY=VALUE...]" } },
+        complete = function()
+            local names = {}
+            for _, t in ipairs(core.types()) do
+                names[#names + 1] = not t.abstract and t.name or nil
+            end
+            return names
+        end,
+        run = function(a)
+            return add_device(monitor.vm(), a.spec)
+        end }
+end
+
+return M

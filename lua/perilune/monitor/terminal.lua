@@ -1,0 +1,90 @@
+--- The monitor on the terminal: reads lines, executes them, prints what they say.
+local core = require "perilune.core"
+local monitor = require "perilune.monitor"
+local uv = require "luv"
+
+local M = {}
+
+--- The file of lines typed before, its folder made; nil where there is no home.
+local function history_path()
+    local state = os.getenv("XDG_STATE_HOME")
+    local home = os.getenv("HOME")
+    if not state or state:sub(1, 1) ~= "/" then
+        state = home and home ~= "" and home .. "/.local/state"
+    end
+    if not state then
+        return nil
+    end
+    local dir = state .. "/perilune"
+    local made = ""
+    for part in dir:gmatch("[^/]+") do
+        made = made .. "/" .. part
+        uv.fs_mkdir(made, 448) -- 0700
+    end
+    return uv.fs_access(dir, "W") and dir .. "/history" or nil
+end
+
+local function print_text(text)
+    if text and text ~= "" then
+        io.write(text, "\n")
+    end
+    io.flush()
+end
+
+--- Ctrl-C at the prompt: drop what was typed, and pause.
+local function interrupted(session)
+    session.drop()
+    local vm = rawget(_G, "vm")
+    local ok, state = pcall(function()
+        return vm.state
+    end)
+    if ok and state == "running" then
+        vm:pause("user")
+        print_text("paused; c lets it run")
+    end
+end
+
+local function execute(session, line)
+    local text = session.feed(line)
+    print_text(text)
+end
+
+--- Input is over: a machine that runs goes on without a monitor.
+local function ended_input(vm)
+    if vm and vm.state == "running" then
+        vm:wait()
+    end
+end
+
+--- Read and execute until the end of input, quit, or the end of `vm` (nil: no machine yet). The
+-- request to exit that quit makes is raised.
+function M.run(options)
+    local vm = options.vm
+    local interactive = uv.guess_handle(0) == "tty" and uv.guess_handle(1) == "tty"
+    local terminal <close> = core.terminal { vm = vm, focus = options.focus,
+        history = interactive and history_path() or nil }
+    local session = monitor.session()
+    if interactive and options.greeting then
+        print_text(options.greeting)
+    end
+    while true do
+        local prompt = not interactive and "" or session.waiting() and ">> " or "perilune> "
+        local event, text = terminal:read(prompt, vm)
+        if event == "line" then
+            execute(session, text)
+        elseif event == "complete" then
+            local ok, lines = pcall(monitor.complete, text)
+            terminal:answer(ok and lines or {})
+        elseif event == "interrupt" then
+            interrupted(session)
+        elseif event == "quit" then
+            core.exit(0)
+        elseif event == "ended" then
+            return
+        elseif event == "end" then
+            return ended_input(vm)
+        end
+    end
+end
+
+return M

@@ -1,0 +1,290 @@
+-- The monitor without a terminal: lines in, text out; commands as functions; completion.
+local check = require "check"
+local monitor = require "perilune.monitor"
+local uv = require "luv"
+
+local case, equal, raises = check.case, check.equal, check.raises
+
+--- The text of a line that must go well.
+local function good(line)
+    local text, ok = monitor.execute(line)
+    if not ok then
+        error(("%q failed: %s"):format(line, tostring(text)), 2)
+    end
+    return text
+end
+
+--- A line must fail, with these words.
+local function bad(line, words)
+    local text, ok = monitor.execute(line)
+    if ok or not text then
+        error(("%q did not fail: %s"):format(line, tostring(text)), 2)
+    elseif not text:find(words, 1, true) then
+        error(("%q says %q, expected %q in it"):format(line, text, words), 2)
+    end
+end
+
+local function contains(text, words)
+    if not text:find(words, 1, true) then
+        error(("%q is not in %q"):format(words, text), 2)
+    end
+end
+
+local function has(list, name)
+    for _, v in ipairs(list) do
+        if v == name then
+            return true
+        end
+    end
+    return false
+end
+
+local function free_port()
+    local socket = uv.new_tcp()
+    assert(socket:bind("127.0.0.1", 0))
+    local port = socket:getsockname().port
+    socket:close()
+    return port
+end
+
+-- `jmp .` at 0x7c00, in real mode.
+local function spin(vm)
+    vm.memory:write_bytes(0x7c00, "\xeb\xfe")
+    local cpu = vm.cpus[1]
+    cpu.cs, cpu.cs_base, cpu.rip, cpu.rax = 0, 0, 0x7c00, 0x1234
+end
+
+-- ---- without a machine ----
+
+case("values", function()
+    equal(good("1 + 1"), "2")
+    equal(good("4096"), "0x1000 (4096)")
+    equal(good("-1 << 63"), "0x8000000000000000 (-9223372036854775808)")
+    equal(good('"a\\nb"'), '"a\\nb"')
+    equal(good("1, nil, true"), "1\tnil\ttrue")
+    equal(good("{ 1, { x = 2 }, [7] = 3 }"), "{ 1, { x = 2 }, [7] = 3 }")
+    equal(good("= 3"), "3")
+    equal(good("_ + 1"), "4")
+end)
+
+case("tables are bounded and may hold themselves", function()
+    good("t = {}; t.t = t; t.n = 1")
+    equal(good("t"), "{ n = 1, t = (this table again) }")
+    good("t = {}; for i = 1, 1000 do t[i] = 1 end")
+    contains(good("t"), "(936 more)")
+    good("t = {}; do local x = t; for i = 1, 100000 do x[1] = {}; x = x[1] end end")
+    contains(good("t"), "{...}")
+    good("t = nil")
+end)
+
+case("errors are one message with one line of traceback", function()
+    local text = monitor.execute("local function f() error('lost') end f()")
+    contains(text, "error: monitor:1: lost")
+    equal(select(2, text:gsub("\n", "")) <= 1, true, "lines")
+    bad("x y", "error: ")
+    bad("nil + 1", "attempt to perform arithmetic")
+end)
+
+case("Lua over several lines", function()
+    local s = monitor.session()
+    equal(s.feed("function twice(n)"), nil)
+    equal(s.waiting(), true)
+    equal(s.feed("  return 2 * n"), nil)
+    equal(s.feed("end"), "")
+    equal(s.feed("twice(4)"), "8")
+    equal(s.feed("if true then"), nil)
+    contains(s.feed(""), "<eof>")
+    equal(s.waiting(), false)
+    _G.twice = nil
+end)
+
+case("unknown words name the nearest known one", function()
+    bad("inof", 'did you mean "info"?')
+    bad("qom-lst /machine", 'did you mean "qom-list"?')
+    bad("info regsters", 'did you mean "registers"?')
+    bad("savevm", "savevm is not there yet")
+    bad("info block", "info block is not there yet")
+    bad("info status", "there is no machine")
+    raises('did you mean "info"', function()
+        return monitor.commands.inf
+    end)
+end)
+
+case("a command's name can be a variable", function()
+    equal(good("x = 5"), "")
+    equal(good("x"), "5")
+    equal(good("x + 1"), "6")
+    equal(good("print(1)"), "")
+    _G.x = nil
+    bad("x", "addr is missing; usage: x [/FORMAT] addr")
+end)
+
+case("commands of the user's own", function()
+    monitor.command { name = "double", args = { { "n", "value" } }, help = "twice",
+        run = function(a)
+            return 2 * a.n
+        end,
+        show = function(n)
+            return "it is " .. n
+        end }
+    equal(good("double 3 + 1"), "it is 8")
+    equal(monitor.commands.double(5), 10)
+    equal(monitor.commands.double { n = 6 }, 12)
+    raises("n is missing", monitor.commands.double)
+    raises("must be an integer", monitor.commands.double, "x")
+    contains(good("help double"), "twice")
+    raises('did you mean "help"', monitor.command, { name = "d", hepl = "" })
+end)
+
+case("help lists every command that works, and only those", function()
+    local text = good("help")
+    for _, name in ipairs { "info", "cont", "stop", "quit", "system_reset", "x ", "xp ", "print",
+        "qom-get", "device_add", "set_link" } do
+        contains(text, name)
+    end
+    for name in pairs(monitor.missing) do
+        equal(text:find("\n" .. name, 1, true), nil, name)
+    end
+    for name in pairs(monitor.commands) do
+        contains(good("help " .. name), "From Lua")
+    end
+end)
+
+-- ---- with a machine ----
+
+_G.vm = perilune.machine("pc", { serial = { "ring" }, nic = { "user,id=net" } })
+
+case("info, every topic", function()
+    for _, topic in ipairs(monitor.commands.info()) do
+        equal(good("info " .. topic) ~= "", true, topic)
+    end
+    equal(good("info status"), "VM status: paused")
+    equal(monitor.commands.info("status").state, "paused")
+    contains(good("info mtree"), "address-space: memory")
+    contains(good("info mtree -f"), "FlatView #0")
+    contains(good("info qtree"), "dev: e1000")
+    contains(good("info qom-tree"), "/e1000[0] (e1000)")
+    contains(good("info pci"), "PCI device 8086:100e")
+    contains(good("info network"), "net (user)")
+    contains(good("info chardevs"), "serial0: filename=ring")
+    contains(good("info registers"), "RIP=000000000000fff0")
+    bad("info registers 7", "there is no cpu 7")
+    equal(monitor.commands.info("registers")[1].values.rip, 0xfff0)
+end)
+
+case("memory", function()
+    vm.memory:write_bytes(0x1000, "Hello\0\x80\xff" .. ("\x01\x02\x03\x04"):rep(2))
+    equal(good("xp /2xw 0x1000"), "0000000000001000: 0x6c6c6548 0xff80006f")
+    equal(good("xp 0x1000"), "0000000000001000: 0x6c6c6548")
+    equal(good("xp /8xb 0x1000"),
+        "0000000000001000: 0x48 0x65 0x6c 0x6c 0x6f 0x00 0x80 0xff")
+    equal(good("xp /2db 0x1006"), "0000000000001006: -128 -1")
+    equal(good("xp /2ub 0x1006"), "0000000000001006: 128 255")
+    equal(good("xp /1ob 0x1000"), "0000000000001000: 0110")
+    equal(good("xp /3c 0x1000"), "0000000000001000: 'H' 'e' 'l'")
+    equal(good("xp /s 0x1000"), '0000000000001000: "Hello"')
+    equal(good("xp /1xg 0x1000 + 8"), "0000000000001008: 0x0403020104030201")
+    equal(good("x /1xh 0x1000"), "0000000000001000: 0x6548")
+    equal(monitor.commands.xp("2xb", 0x1000)[2], 0x65)
+    equal(monitor.commands.xp(0x1000).addr, 0x1000)
+    bad("xp /zz 0", "is none of")
+    bad("xp /99999999xb 0", "at most 65536")
+    bad("xp nonsense", "nothing, not an integer")
+    equal(good("sum 0x1000 2"), ("%05d"):format((((0x48 >> 1) | (0x48 << 15)) + 0x65) & 0xffff))
+end)
+
+case("memory into a file", function()
+    local path = os.tmpname()
+    equal(good(('pmemsave 0x1000 5 "%s"'):format(path)), "5 bytes written")
+    local file = assert(io.open(path, "rb"))
+    equal(file:read("a"), "Hello")
+    file:close()
+    equal(monitor.commands.memsave(0x1001, 3, path), 3)
+    os.remove(path)
+    bad("pmemsave 0 1 /nonexistent/file", "No such file")
+    bad("pmemsave 0 -1 " .. path, "must not be negative")
+    os.remove(path)
+end)
+
+case("expressions and ports", function()
+    equal(good("print $rip"), "0xfff0")
+    equal(good("p /d 5 * (1 + 1)"), "10")
+    bad("p $rflag", 'did you mean "rflags"?')
+    good("o 0x70 0x0f")
+    contains(good("i 0x71"), "port 0x0071 = ")
+end)
+
+case("properties", function()
+    equal(good("qom-get e1000 mac"), '"52:54:00:12:34:56"')
+    equal(monitor.commands["qom-get"]("/machine/unattached/e1000[0]", "mac"), "52:54:00:12:34:56")
+    equal(monitor.commands.qom_get("e1000", "mac"), "52:54:00:12:34:56")
+    contains(good("qom-list e1000"), "mac (property)")
+    contains(good("qom-list"), "unattached (child<container>)")
+    bad("qom-get e1000 mak", 'did you mean "mac"?')
+    bad("qom-get e1001[0] mac", "e1000[0]")
+    bad("qom-get isa-i8259 master", "is not unique")
+    bad("qom-set e1000 mac 52:54:00:00:00:01", "mac")
+end)
+
+case("devices and networks", function()
+    good("netdev_add user,id=more")
+    contains(good("device_add e1000,id=nic1,netdev=more"), "nic1")
+    contains(good("info qtree"), 'id "nic1"')
+    bad("device_add e1001", "e1000")
+    bad("netdev_add user,id=a,hostfdw=x", 'did you mean "hostfwd"?')
+    good("set_link net off")
+    contains(good("info network"), "down")
+    good("set_link net on")
+    bad("set_link nte on", 'did you mean "net"?')
+    bad("set_link net maybe", "neither on nor off")
+    bad("hostfwd_add net tcp:127.0.0.1:0-:22", "host port")
+    local rule = ("tcp:127.0.0.1:%d-:22"):format(free_port())
+    good("hostfwd_add net " .. rule)
+    good("hostfwd_remove net " .. rule:match("^(.-)%-"))
+    bad("hostfwd_add nett " .. rule, 'did you mean "net"?')
+    good("system_powerdown")
+end)
+
+case("a machine that runs can be looked at", function()
+    spin(vm)
+    good("c")
+    equal(vm.state, "running")
+    contains(good("info registers"), "RAX=0000000000001234")
+    equal(vm.state, "running", "state after info registers")
+    contains(good("x /2xb 0x7c00"), "0xeb 0xfe")
+    equal(good("p $rax"), "0x1234")
+    good("stop")
+    equal(good("info status"), "VM status: paused (user)")
+    good("system_reset")
+    equal(good("p $rip"), "0xfff0")
+end)
+
+case("hooks are listed", function()
+    equal(#vm:hooks(), 0)
+    local hook = vm:on("state", {}, function() end)
+    equal(#vm:hooks(), 1)
+    contains(good("info hooks"), "0 hits")
+    hook:remove()
+end)
+
+case("completion", function()
+    equal(has(monitor.complete("inf"), "info"), true)
+    equal(table.concat(monitor.complete("info sta"), "|"), "info status")
+    equal(table.concat(monitor.complete("vm.cpus[1].rfl"), "|"), "vm.cpus[1].rflags")
+    equal(table.concat(monitor.complete("local a = vm.memo"), "|"), "local a = vm.memory")
+    equal(has(monitor.complete("vm:"), "vm:pause"), true)
+    equal(table.concat(monitor.complete("p $rfl"), "|"), "p $rflags")
+    equal(has(monitor.complete("qom-get "), "qom-get /machine/unattached/e1000[0]"), true)
+    equal(table.concat(monitor.complete("qom-get e1000[0] ma"), "|"), "qom-get e1000[0] mac")
+    equal(table.concat(monitor.complete("string.form"), "|"), "string.format")
+    equal(#monitor.complete("no.such.thing."), 0)
+    equal(has(monitor.complete("(((((mat"), "(((((math"), true)
+end)
+
+case("quit is a request to exit", function()
+    raises("exit", monitor.execute, "quit 3")
+end)
+
+_G.vm:close()
+_G.vm = nil
+check.finish()
