@@ -11,13 +11,22 @@ local M = {}
 
 local STATUS_CONFIG = 2
 
+--- On a terminal --nographic has the monitor too; elsewhere input belongs to the serial port, unless
+-- the monitor is asked for.
+local function has_monitor(state)
+    if state.monitor then
+        return state.monitor == "stdio"
+    end
+    return state.nographic and uv.guess_handle(0) == "tty" and uv.guess_handle(1) == "tty"
+end
+
 --- The serial port that a command line gets when it says nothing of one.
 local function add_defaults(state)
     local p = state.machine
     if not p.serial then
         p.serial = state.no_defaults and { "none" } or { "stdio" }
     end
-    if state.nographic and p.escapes == nil then
+    if (state.nographic or has_monitor(state)) and p.escapes == nil then
         p.escapes = true
     end
 end
@@ -101,6 +110,30 @@ local function run_to_end(vm)
     end
 end
 
+--- Run with the monitor at the prompt. quit ends the run like anything else.
+local function run_monitored(vm, state)
+    _G.vm = vm
+    if not state.start_paused then
+        vm:resume()
+    end
+    local focus = state.monitor == "stdio" or state.start_paused
+    local ok, problem = pcall(require("perilune.monitor.terminal").run, { vm = vm, focus = focus,
+        greeting = focus and 'help lists commands; any other line is Lua' or nil })
+    if not ok and not (type(problem) == "table" and problem.kind == "exit") then
+        error(problem, 0)
+    elseif vm.state ~= "ended" then
+        vm:stop("quit", not ok and problem.status or 0)
+    end
+end
+
+--- The prompt with no machine: whatever is made there is the user's.
+local function repl()
+    require("perilune.monitor.terminal").run {
+        greeting = ("Perilune %s. help lists commands; any other line is Lua; Ctrl-D ends.")
+            :format(core.version) }
+    return 0
+end
+
 local function run_machine(state)
     local started = core.realtime_ns()
     if state.stats then
@@ -116,16 +149,23 @@ local function run_machine(state)
         vm:close()
         return 0
     end
-    if not state.machine.kernel and not state.script then
+    if not state.machine.kernel and not state.script and not has_monitor(state) then
         vm:close()
         util.fail("nothing to run: give --kernel FILE, --script FILE or --dump")
+    elseif state.start_paused and not has_monitor(state) then
+        vm:close()
+        util.fail("-S: somebody must let it run; add --monitor stdio")
     end
     if state.script then
         run_script(state.script, {}, vm)
     end
     local seen = watch_signals(vm)
     local before_run = core.realtime_ns()
-    run_to_end(vm)
+    if has_monitor(state) then
+        run_monitored(vm, state)
+    else
+        run_to_end(vm)
+    end
     if state.stats then
         write_stats(vm, state.stats, before_run - started)
     end
@@ -157,6 +197,7 @@ end
 function M.main(args)
     _G.perilune = require "perilune"
     _G.machine = machine
+    _G.device = require "perilune.device"
     local state = options.parse(args)
     set_log(state)
     if state.action then
@@ -177,10 +218,7 @@ function M.main(args)
     elseif state.uses_machine then
         return run_machine(state)
     end
-    io.stderr:write("perilune: nothing to do: give --machine or a script; --help lists all. ",
-        "The interactive",
-        " monitor is not there yet.\n")
-    return STATUS_CONFIG
+    return repl()
 end
 
 return M

@@ -162,6 +162,14 @@ local function nographic(state)
     state.uses_machine = true
 end
 
+local function monitor(state, value)
+    if value ~= "stdio" and value ~= "none" then
+        util.fail(('"%s" is not available; stdio and none are'):format(value))
+    end
+    state.monitor = value
+    state.uses_machine = state.uses_machine or value == "stdio"
+end
+
 --- For options of other programs that ask for nothing when their value is "none".
 local function only_none(_, value)
     if value ~= "none" then
@@ -202,7 +210,13 @@ M.rows = {
         end,
         help = "a serial port; the first is at stdio by default" },
     { name = "nographic", set = nographic,
-        help = "the serial port has the terminal, with Ctrl-a x and Ctrl-a h" },
+        help = "serial port and monitor share the terminal: Ctrl-a c switches, Ctrl-a h helps" },
+    { name = "monitor", arg = "stdio|none", set = monitor,
+        help = "a prompt for commands and Lua; with a serial port at stdio too, Ctrl-a c switches" },
+    { name = "S", set = function(state)
+        state.start_paused = true
+        state.uses_machine = true
+    end, help = "do not start: wait for cont at the monitor" },
     { name = "rtc", arg = "base=utc|DATE", set = rtc,
         help = "time of day at the start, such as 2026-01-31T12:00:00" },
     { name = "set", arg = "PROPERTY=VALUE", set = set, help = "any property of the machine" },
@@ -239,7 +253,6 @@ M.rows = {
     end },
     { name = "display", arg = "none", set = only_none },
     { name = "vga", arg = "none", set = only_none },
-    { name = "monitor", arg = "none", set = only_none },
     { name = "parallel", arg = "none", set = only_none },
     { name = "qmp", arg = "none", set = only_none },
     { name = "nodefaults", set = function(state)
@@ -257,10 +270,9 @@ M.missing = {
     boot = "there are no disks to boot from yet; give --kernel",
     gdb = "the GDB server is not there yet",
     s = "the GDB server is not there yet",
-    S = "starting paused needs the monitor, which is not there yet; use a script",
     trace = "tracing is not there yet; --log debug shows more",
     chardev = "character backends are made by --serial",
-    mon = "the monitor is not there yet",
+    mon = "use --monitor stdio",
     vnc = "there is no display",
     usb = "there is no USB",
     loadvm = "snapshots are not there yet",
