@@ -34,6 +34,9 @@ const char *prop_object_id(const void *object);
 char *prop_mac_text(const uint8_t *mac);
 char *prop_pci_addr_text(int32_t devfn);
 
+/* Free the memory of retired devices. */
+void devices_release_dead(struct machine *m);
+
 /* ---- values of properties ---- */
 
 /* What any property holds. */

@@ -209,10 +209,9 @@ void device_unrealize(struct device *d)
         undo_realize(d, 0);
 }
 
-void device_free(struct device *d)
+/* All of freeing but the memory. */
+static void take_apart(struct device *d)
 {
-    if (!d)
-        return;
     device_unrealize(d);
     struct machine *m = d->machine;
     struct device **at = &m->devices;
@@ -223,7 +222,32 @@ void device_free(struct device *d)
         m->devices_tail = at;
     props_unlink(d);
     finalize_levels(d, 0);
+    gpios_drop(d, true);
+}
+
+void device_free(struct device *d)
+{
+    if (!d)
+        return;
+    take_apart(d);
     release(d);
+}
+
+void device_retire(struct device *d)
+{
+    struct machine *m = d->machine;
+    take_apart(d);
+    d->next = m->dead_devices;
+    m->dead_devices = d;
+}
+
+void devices_release_dead(struct machine *m)
+{
+    while (m->dead_devices) {
+        struct device *d = m->dead_devices;
+        m->dead_devices = d->next;
+        release(d);
+    }
 }
 
 void device_reset(struct device *d)

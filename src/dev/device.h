@@ -118,6 +118,10 @@ void device_reset(struct device *d);
 /* Unrealize if need be, and free. Links to it in other devices become NULL. */
 void device_free(struct device *d);
 
+/* The same, but the memory stays until the machine goes: for a device that may be removed while a
+ * function of it runs, or while somebody holds a pointer to it. */
+void device_retire(struct device *d);
+
 /* The type of bus that it sits on; NULL: none. */
 const char *device_bus_type(const struct device *d);
 

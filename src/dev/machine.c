@@ -3,6 +3,7 @@
 #include "dev/machine.h"
 
 #include "base/alloc.h"
+#include "dev/dev_internal.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -39,6 +40,7 @@ void machine_init(struct machine *m, struct loop *loop, struct type_registry *ty
     bus_init(&m->main_bus, "System", "main-system-bus", NULL);
     m->devices = NULL;
     m->devices_tail = &m->devices;
+    m->dead_devices = NULL;
     m->dead_lines = NULL;
     m->current_cpu = NULL;
     m->eoi_listeners = NULL;
@@ -68,6 +70,7 @@ void machine_free_devices(struct machine *m)
 void machine_fini(struct machine *m)
 {
     machine_free_devices(m);
+    devices_release_dead(m);
     while (m->dead_lines) {
         struct gpio_list *g = m->dead_lines;
         m->dead_lines = g->next;
