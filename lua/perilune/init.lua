@@ -1,5 +1,6 @@
 --- Module "perilune": what scripts start from.
 local core = require "perilune.core"
+local device = require "perilune.device"
 local machine = require "perilune.machine"
 local util = require "perilune.util"
 
@@ -11,6 +12,11 @@ M.machine = machine.create
 
 --- Declare a machine: see docs/machine.md.
 M.define = machine.define
+
+--- Declare a device type: see docs/devices-lua.md. Definitions of machines and devices find it under
+-- this name, beside `machine`.
+M.device = device
+_G.device = device
 
 M.stats = function(vm)
     return require("perilune.stats").collect(vm)

@@ -1,4 +1,5 @@
 --- Networks of a machine by its properties nic, netdev, device and dump.
+local devices = require "perilune.device"
 local util = require "perilune.util"
 
 local M = {}
@@ -124,6 +125,7 @@ function Builder:device(spec)
     if type(d.netdev) == "string" then
         d.netdev = self:port(d.netdev)
     end
+    devices.provide(self.m, type_name)
     self.m:device(type_name, d)
 end
 

@@ -9,7 +9,7 @@ static struct bus *check_bus(lua_State *L)
 static int l_bus_device(lua_State *L)
 {
     struct script_vm *svm = binding_vm(L, 1, META_BUS);
-    const char *type = luaL_checkstring(L, 2);
+    const char *type = luadev_type_name(L, 2, svm);
     return binding_new_device(L, svm, type, lua_istable(L, 3) ? 3 : 0, check_bus(L));
 }
 

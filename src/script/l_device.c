@@ -49,17 +49,14 @@ static struct bus *bus_by_name(struct machine *m, const char *name, struct error
     return NULL;
 }
 
-/* Names of the properties in the table at `props`, sorted, as a new table: the order of setting
- * must not depend on hashing. */
-static void push_sorted_keys(lua_State *L, int props)
+void push_sorted_keys(lua_State *L, int props)
 {
     lua_newtable(L);
     int keys = lua_gettop(L);
     lua_Integer n = 0;
     for (lua_pushnil(L); lua_next(L, props); lua_pop(L, 1)) {
         if (lua_type(L, -2) != LUA_TSTRING)
-            luaL_error(L, "a device's properties are given by name, not by %s",
-                       luaL_typename(L, -2));
+            luaL_error(L, "what a device has is given by name, not by %s", luaL_typename(L, -2));
         const char *key = lua_tostring(L, -2);
         lua_Integer at = ++n;
         for (; at > 1; at--) {
@@ -157,7 +154,7 @@ int binding_new_device(lua_State *L, struct script_vm *svm, const char *type, in
     else
         lua_pushnil(L);
     if (lua_pcall(L, 2, 0, 0) != LUA_OK) {
-        device_free(c.d);
+        device_retire(c.d); /* its realize may have given handles away */
         return raise_with_place(L);
     }
     binding_push(L, svm, META_DEVICE, c.d);
@@ -325,7 +322,7 @@ static int l_device_device(lua_State *L)
 {
     struct script_vm *svm = binding_vm(L, 1, META_DEVICE);
     struct device *d = check_device(L);
-    const char *type = luaL_checkstring(L, 2);
+    const char *type = luadev_type_name(L, 2, svm);
     if (d->bus_count != 1)
         return luaL_error(L, "%s provides %d buses, not one; name it: .bus[name]:device(...)",
                           device_name(d), (int)d->bus_count);

@@ -11,7 +11,7 @@ static struct machine *check_machine(lua_State *L)
 static int l_machine_device(lua_State *L)
 {
     struct script_vm *svm = binding_vm(L, 1, META_MACHINE);
-    return binding_new_device(L, svm, luaL_checkstring(L, 2), lua_istable(L, 3) ? 3 : 0, NULL);
+    return binding_new_device(L, svm, luadev_type_name(L, 2, svm), lua_istable(L, 3) ? 3 : 0, NULL);
 }
 
 /* cpu(model): the next cpu. Returns its number, from 0. */
@@ -70,6 +70,7 @@ static const luaL_Reg methods[] = {
     { "rom", l_machine_rom },
     { "container", l_machine_container },
     { "device", l_machine_device },
+    { "define", l_machine_define },
     { "cpu", l_machine_cpu },
     { "line", l_machine_line },
     { "netdev", l_machine_netdev },

@@ -1,0 +1,604 @@
+/* `dev`: what the functions of a Lua device get as their first argument.
+ *
+ * A userdata that holds the device, NULL once that is gone; its user value is the table of the
+ * fields that the definition's functions make up themselves. What a name means is looked up in one
+ * table per type: a method, a getter (negative numbers) or a declared state field (its index). */
+#include "script/luadev.h"
+
+#include "base/log.h"
+#include "script/script_hook.h"
+
+#include <string.h>
+
+#define META_REGS  "perilune.luadev-registers"
+#define META_PROPS "perilune.luadev-properties"
+
+enum { DMA_MAX = 16 << 20 };
+
+static struct device *check_as(lua_State *L, const char *meta)
+{
+    struct device *d = *(struct device **)luaL_checkudata(L, 1, meta);
+    if (!d)
+        luaL_error(L, "closed device");
+    return d;
+}
+
+static struct device *check_dev(lua_State *L)
+{
+    return check_as(L, META_LUADEV);
+}
+
+static bool check_level(lua_State *L, int index)
+{
+    return lua_isboolean(L, index) ? lua_toboolean(L, index) : luaL_checkinteger(L, index) != 0;
+}
+
+/* ---- lines ---- */
+
+/* irq(level), irq(n, level): an interrupt line of the device, or its PCI pin. */
+static int l_dev_irq(lua_State *L)
+{
+    struct device *d = check_dev(L);
+    const struct luadev_type *t = luadev_type_of(d);
+    bool numbered = !lua_isnoneornil(L, 3);
+    lua_Integer n = numbered ? luaL_checkinteger(L, 2) : 0;
+    bool level = check_level(L, numbered ? 3 : 2);
+    if (t->parent == LUADEV_PCI && t->pci.interrupt_pin) {
+        luaL_argcheck(L, n == 0, 2, "a PCI device has one pin");
+        pci_set_irq((struct pci_device *)d, level);
+        return 0;
+    }
+    if (n < 0 || n >= (lua_Integer)t->irqs)
+        return luaL_error(L, "%s has no interrupt line %d; it has %d, counted from 0",
+                          device_name(d), (int)n, (int)t->irqs);
+    irq_set(t->parent == LUADEV_ISA ? luadev_of(d)->isa_irq : luadev_lines(d)[n], level);
+    return 0;
+}
+
+/* gpio(name, n, level): drive an output. */
+static int l_dev_gpio(lua_State *L)
+{
+    struct device *d = check_dev(L);
+    const struct luadev_type *t = luadev_type_of(d);
+    const char *name = luaL_checkstring(L, 2);
+    lua_Integer n = luaL_checkinteger(L, 3);
+    bool level = check_level(L, 4);
+    for (unsigned i = 0; i < t->out_count; i++) {
+        if (strcmp(t->out[i].name, name))
+            continue;
+        luaL_argcheck(L, n >= 0 && n < (lua_Integer)t->out[i].count, 3, "there is no such line");
+        irq_set(luadev_lines(d)[t->out[i].first + (unsigned)n], level);
+        return 0;
+    }
+    return luaL_error(L, "%s has no gpio_out \"%s\"", device_name(d), name);
+}
+
+/* level(name, n): what an input is driven to. */
+static int l_dev_level(lua_State *L)
+{
+    struct device *d = check_dev(L);
+    struct error err = { 0 };
+    struct irq *irq =
+        device_gpio_in(d, luaL_checkstring(L, 2), (unsigned)luaL_optinteger(L, 3, 0), &err);
+    if (!irq)
+        return script_raise(L, &err);
+    lua_pushboolean(L, irq->level);
+    return 1;
+}
+
+/* ---- DMA ---- */
+
+/* A PCI device sees memory through its bus-master bit. */
+static struct address_space *dma_space(struct device *d)
+{
+    struct address_space *as = d->machine->memory;
+    return luadev_type_of(d)->parent == LUADEV_PCI ? ((struct pci_device *)d)->dma : as;
+}
+
+static struct address_space *check_dma(lua_State *L, struct device *d)
+{
+    struct address_space *as = dma_space(d);
+    if (!as)
+        luaL_error(L, "%s is on no bus: there is no DMA", device_name(d));
+    return as;
+}
+
+/* dma_read(addr, n) → bytes, whether all of it was there; what was not reads as all ones. */
+static int l_dev_dma_read(lua_State *L)
+{
+    struct device *d = check_dev(L);
+    uint64_t addr = (uint64_t)luaL_checkinteger(L, 2);
+    lua_Integer n = luaL_checkinteger(L, 3);
+    struct address_space *as = check_dma(L, d);
+    luaL_argcheck(L, n >= 0 && n <= DMA_MAX, 3, "a transfer has 0 to 16 MiB");
+    luaL_Buffer b;
+    char *bytes = luaL_buffinitsize(L, &b, (size_t)n);
+    memset(bytes, 0xff, (size_t)n);
+    enum mem_result r = address_space_read(as, addr, bytes, (size_t)n);
+    luaL_pushresultsize(&b, (size_t)n);
+    lua_pushboolean(L, r == MEM_OK);
+    return 2;
+}
+
+/* dma_write(addr, bytes) → whether all of it arrived */
+static int l_dev_dma_write(lua_State *L)
+{
+    struct device *d = check_dev(L);
+    uint64_t addr = (uint64_t)luaL_checkinteger(L, 2);
+    size_t len;
+    const char *bytes = luaL_checklstring(L, 3, &len);
+    struct address_space *as = check_dma(L, d);
+    luaL_argcheck(L, len <= DMA_MAX, 3, "a transfer has 0 to 16 MiB");
+    lua_pushboolean(L, address_space_write(as, addr, bytes, len) == MEM_OK);
+    return 1;
+}
+
+/* ---- timers ---- */
+
+struct timer_object {
+    struct device **dev; /* in the `dev` that the user value keeps */
+    unsigned n;
+};
+
+static struct timer *check_timer(lua_State *L)
+{
+    struct timer_object *o = luaL_checkudata(L, 1, META_LUADEV_TIMER);
+    if (!*o->dev)
+        luaL_error(L, "closed device");
+    if (!(*o->dev)->path)
+        luaL_error(L, "%s is not realized", device_name(*o->dev));
+    return &luadev_of(*o->dev)->timers[o->n].timer;
+}
+
+static int l_dev_timer(lua_State *L)
+{
+    struct device *d = check_dev(L);
+    const struct luadev_type *t = luadev_type_of(d);
+    const char *name = luaL_checkstring(L, 2);
+    for (unsigned i = 0; i < t->timer_count; i++) {
+        if (strcmp(t->timers[i].name, name))
+            continue;
+        struct timer_object *o = lua_newuserdatauv(L, sizeof *o, 1);
+        *o = (struct timer_object){ lua_touserdata(L, 1), i };
+        lua_pushvalue(L, 1);
+        lua_setiuservalue(L, -2, 1);
+        luaL_setmetatable(L, META_LUADEV_TIMER);
+        return 1;
+    }
+    return luaL_error(L, "%s has no timer \"%s\"", device_name(d), name);
+}
+
+/* Later than now in any case: a timer that sets itself again must let time pass. */
+static void set_timer(struct timer *t, int64_t at)
+{
+    int64_t now = clock_now(t->clock);
+    timer_set(t, at > now ? at : now + 1);
+}
+
+/* set(ns): fire once, that long from now. */
+static int l_timer_set(lua_State *L)
+{
+    struct timer *t = check_timer(L);
+    lua_Integer ns = luaL_checkinteger(L, 2);
+    int64_t at;
+    if (__builtin_add_overflow(clock_now(t->clock), ns, &at))
+        return luaL_argerror(L, 2, "that is too late");
+    set_timer(t, at);
+    return 0;
+}
+
+static int l_timer_at(lua_State *L)
+{
+    set_timer(check_timer(L), luaL_checkinteger(L, 2));
+    return 0;
+}
+
+static int l_timer_cancel(lua_State *L)
+{
+    timer_cancel(check_timer(L));
+    return 0;
+}
+
+/* deadline() → virtual time, or nil when it is not set */
+static int l_timer_deadline(lua_State *L)
+{
+    struct timer *t = check_timer(L);
+    if (timer_is_set(t))
+        lua_pushinteger(L, t->deadline);
+    else
+        lua_pushnil(L);
+    return 1;
+}
+
+/* ---- characters ---- */
+
+static struct chardev *chardev_of(struct device *d)
+{
+    const struct luadev_type *t = luadev_type_of(d);
+    return t->chardev ? *(struct chardev **)((char *)d + t->props[t->chardev - 1].offset) : NULL;
+}
+
+/* send(bytes | byte): to the character backend; nowhere without one. */
+static int l_dev_send(lua_State *L)
+{
+    struct device *d = check_dev(L);
+    size_t len = 1;
+    char byte;
+    const char *bytes = &byte;
+    if (lua_isinteger(L, 2))
+        byte = (char)lua_tointeger(L, 2);
+    else
+        bytes = luaL_checklstring(L, 2, &len);
+    struct chardev *c = chardev_of(d);
+    if (c && d->path)
+        chardev_write(c, (const uint8_t *)bytes, len);
+    return 0;
+}
+
+/* accept(): there is room again for what waits at the backend. */
+static int l_dev_accept(lua_State *L)
+{
+    struct device *d = check_dev(L);
+    struct chardev *c = chardev_of(d);
+    if (c && luadev_of(d)->attached)
+        chardev_accept_input(c);
+    return 0;
+}
+
+/* ---- the machine ---- */
+
+/* request("reset" | "poweroff" | "pause"), request("exit", status): at the next safe point. */
+static int l_dev_request(lua_State *L)
+{
+    static const char *const names[] = { "reset", "poweroff", "pause", "exit", NULL };
+    static const enum machine_request requests[] = { REQUEST_RESET, REQUEST_POWEROFF, REQUEST_PAUSE,
+                                                     REQUEST_EXIT };
+    struct device *d = check_dev(L);
+    int what = luaL_checkoption(L, 2, NULL, names);
+    machine_request(d->machine, requests[what], (int)luaL_optinteger(L, 3, 0), device_name(d));
+    return 0;
+}
+
+/* log(text): what a guest did wrong, rate-limited with all such messages. */
+static int l_dev_log(lua_State *L)
+{
+    struct device *d = check_dev(L);
+    log_guest(device_name(d), "%s", luaL_checkstring(L, 2));
+    return 0;
+}
+
+/* remove(): take the device out of the machine, from within its own functions too. */
+static int l_dev_remove(lua_State *L)
+{
+    struct device *d = check_dev(L);
+    struct mem *mem = d->machine->mem;
+    if (d->path && !d->realized)
+        return luaL_error(L, "%s is being realized", device_name(d));
+    mem_begin(mem);
+    device_retire(d);
+    mem_commit(mem);
+    return 0;
+}
+
+/* ---- registers ---- */
+
+/* The held value of register `name`, element `index`. */
+static uint32_t *find_register(lua_State *L, struct device *d, int name, lua_Integer index)
+{
+    const struct luadev_type *t = luadev_type_of(d);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, t->regs);
+    lua_pushvalue(L, name);
+    if (lua_rawget(L, -2) != LUA_TNUMBER)
+        luaL_error(L, "%s has no register \"%s\"", device_name(d), luaL_tolstring(L, name, NULL));
+    lua_Integer code = lua_tointeger(L, -1);
+    lua_pop(L, 2);
+    struct luadev_window *w = &luadev_of(d)->windows[code >> 16];
+    const struct reg *r = &w->type->regs[code & 0xffff];
+    if (!w->made)
+        luaL_error(L, "%s is not realized", device_name(d));
+    if (index < 0 || index >= (lua_Integer)r->count)
+        luaL_error(L, "register %s has %d elements, counted from 0", r->name, (int)r->count);
+    return &w->bank.values[w->bank.first_slot[code & 0xffff] + index];
+}
+
+static int l_regs_index(lua_State *L)
+{
+    struct device *d = check_as(L, META_REGS);
+    lua_pushinteger(L, *find_register(L, d, 2, 0));
+    return 1;
+}
+
+static int l_regs_newindex(lua_State *L)
+{
+    struct device *d = check_as(L, META_REGS);
+    uint32_t value = (uint32_t)luaL_checkinteger(L, 3);
+    *find_register(L, d, 2, 0) = value;
+    return 0;
+}
+
+/* reg(name, index [, value]): an element of an array of registers. */
+static int l_dev_reg(lua_State *L)
+{
+    struct device *d = check_dev(L);
+    luaL_checkstring(L, 2);
+    uint32_t *held = find_register(L, d, 2, luaL_optinteger(L, 3, 0));
+    if (!lua_isnoneornil(L, 4))
+        *held = (uint32_t)luaL_checkinteger(L, 4);
+    lua_pushinteger(L, *held);
+    return 1;
+}
+
+/* ---- properties ---- */
+
+static int l_props_index(lua_State *L)
+{
+    struct device *d = check_as(L, META_PROPS);
+    const char *name = luaL_checkstring(L, 2);
+    struct error err = { 0 };
+    struct prop_value v;
+    const struct prop *p = device_find_prop(d, name, &err);
+    if (!p || !device_get_prop(d, name, &v, &err))
+        return script_raise(L, &err);
+    push_prop_value(L, luadev_type_of(d)->svm, p, &v);
+    return 1;
+}
+
+static int l_props_newindex(lua_State *L)
+{
+    struct device *d = check_as(L, META_PROPS);
+    const char *name = luaL_checkstring(L, 2);
+    struct error err = { 0 };
+    const struct prop *p = device_find_prop(d, name, &err);
+    if (!p || !device_set_prop(d, name, check_prop_value(L, 3, luadev_type_of(d)->svm, p), &err))
+        return script_raise(L, &err);
+    return 0;
+}
+
+/* ---- state fields ---- */
+
+static void push_state(lua_State *L, const struct device *d, const struct state_field *f)
+{
+    const char *at = (const char *)d + f->offset;
+    switch (f->kind) {
+    case STATE_KIND_BOOL:
+        lua_pushboolean(L, *(const uint8_t *)at);
+        break;
+    case STATE_KIND_U8:
+        lua_pushinteger(L, *(const uint8_t *)at);
+        break;
+    case STATE_KIND_U16:
+        lua_pushinteger(L, *(const uint16_t *)at);
+        break;
+    case STATE_KIND_U32:
+        lua_pushinteger(L, *(const uint32_t *)at);
+        break;
+    case STATE_KIND_BYTES:
+        lua_pushlstring(L, at, f->count);
+        break;
+    default:
+        lua_pushinteger(L, *(const int64_t *)at);
+    }
+}
+
+/* As a register of that width would: higher bits are lost. */
+static void take_state(lua_State *L, struct device *d, const struct state_field *f, int index)
+{
+    char *at = (char *)d + f->offset;
+    if (f->kind == STATE_KIND_BYTES) {
+        size_t len;
+        const char *bytes = luaL_checklstring(L, index, &len);
+        luaL_argcheck(L, len <= f->count, index, "more bytes than the field has");
+        memset(at, 0, f->count);
+        memcpy(at, bytes, len);
+        return;
+    }
+    uint64_t v = lua_isboolean(L, index) ? (uint64_t)lua_toboolean(L, index)
+                                         : (uint64_t)luaL_checkinteger(L, index);
+    switch (f->kind) {
+    case STATE_KIND_BOOL:
+        *(bool *)at = v != 0;
+        break;
+    case STATE_KIND_U8:
+        *(uint8_t *)at = (uint8_t)v;
+        break;
+    case STATE_KIND_U16:
+        *(uint16_t *)at = (uint16_t)v;
+        break;
+    case STATE_KIND_U32:
+        *(uint32_t *)at = (uint32_t)v;
+        break;
+    default:
+        *(uint64_t *)at = v;
+    }
+}
+
+/* ---- the object ---- */
+
+enum {
+    FIELD_REGS = -1,
+    FIELD_PROPS = -2,
+    FIELD_NAME = -3,
+    FIELD_NOW = -4,
+    FIELD_VM = -5,
+    FIELD_DEVICE = -6
+};
+
+static const struct {
+    const char *name;
+    int code;
+} getters[] = { { "regs", FIELD_REGS }, { "props", FIELD_PROPS }, { "name", FIELD_NAME },
+                { "now", FIELD_NOW },   { "vm", FIELD_VM },       { "device", FIELD_DEVICE } };
+
+static const luaL_Reg methods[] = {
+    { "irq", l_dev_irq },
+    { "gpio", l_dev_gpio },
+    { "level", l_dev_level },
+    { "dma_read", l_dev_dma_read },
+    { "dma_write", l_dev_dma_write },
+    { "timer", l_dev_timer },
+    { "send", l_dev_send },
+    { "accept", l_dev_accept },
+    { "request", l_dev_request },
+    { "log", l_dev_log },
+    { "remove", l_dev_remove },
+    { "reg", l_dev_reg },
+    { NULL, NULL },
+};
+
+void luadev_push_fields(lua_State *L, const struct luadev_type *t)
+{
+    lua_newtable(L);
+    luaL_setfuncs(L, methods, 0);
+    for (size_t i = 0; i < ARRAY_LEN(getters); i++) {
+        lua_pushinteger(L, getters[i].code);
+        lua_setfield(L, -2, getters[i].name);
+    }
+    for (size_t i = 0; i < t->data; i++) {
+        if (lua_getfield(L, -1, t->state[i].name) != LUA_TNIL)
+            luaL_error(L,
+                       "%s: device type \"%s\": state \"%s\": every device has something of that "
+                       "name; choose another one",
+                       t->where, t->type.name, t->state[i].name);
+        lua_pop(L, 1);
+        lua_pushinteger(L, (lua_Integer)i);
+        lua_setfield(L, -2, t->state[i].name);
+    }
+}
+
+/* Another view of the same device, kept as user value `n` of `dev`. */
+static void push_view(lua_State *L, int n)
+{
+    lua_getiuservalue(L, 1, n);
+}
+
+static void push_getter(lua_State *L, struct device *d, lua_Integer code)
+{
+    struct script_vm *svm = luadev_type_of(d)->svm;
+    switch (code) {
+    case FIELD_REGS:
+        push_view(L, 2);
+        break;
+    case FIELD_PROPS:
+        push_view(L, 3);
+        break;
+    case FIELD_NAME:
+        lua_pushstring(L, device_name(d));
+        break;
+    case FIELD_NOW:
+        lua_pushinteger(L, clock_now(&d->machine->virtual));
+        break;
+    case FIELD_VM:
+        script_push_vm(L, svm);
+        break;
+    default:
+        binding_push(L, svm, META_DEVICE, d);
+    }
+}
+
+static int l_dev_index(lua_State *L)
+{
+    struct device *d = check_dev(L);
+    const struct luadev_type *t = luadev_type_of(d);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, t->fields);
+    lua_pushvalue(L, 2);
+    switch (lua_rawget(L, -2)) {
+    case LUA_TFUNCTION:
+        return 1;
+    case LUA_TNUMBER: {
+        lua_Integer code = lua_tointeger(L, -1);
+        if (code >= 0)
+            push_state(L, d, &t->state[code]);
+        else
+            push_getter(L, d, code);
+        return 1;
+    }
+    default:
+        lua_getiuservalue(L, 1, 1);
+        lua_pushvalue(L, 2);
+        lua_rawget(L, -2);
+        return 1;
+    }
+}
+
+static int l_dev_newindex(lua_State *L)
+{
+    struct device *d = check_dev(L);
+    const struct luadev_type *t = luadev_type_of(d);
+    luaL_argcheck(L, !lua_isnil(L, 2), 2, "a field has a name");
+    lua_rawgeti(L, LUA_REGISTRYINDEX, t->fields);
+    lua_pushvalue(L, 2);
+    int type = lua_rawget(L, -2);
+    if (type == LUA_TNUMBER && lua_tointeger(L, -1) >= 0) {
+        take_state(L, d, &t->state[lua_tointeger(L, -1)], 3);
+        return 0;
+    }
+    if (type != LUA_TNIL)
+        return luaL_error(L, "\"%s\" of a device cannot be set", luaL_tolstring(L, 2, NULL));
+    lua_getiuservalue(L, 1, 1);
+    lua_pushvalue(L, 2);
+    lua_pushvalue(L, 3);
+    lua_settable(L, -3);
+    return 0;
+}
+
+static int l_dev_tostring(lua_State *L)
+{
+    struct device *d = *(struct device **)luaL_checkudata(L, 1, META_LUADEV);
+    lua_pushstring(L, d ? device_name(d) : "closed device");
+    return 1;
+}
+
+static void push_device_ptr(lua_State *L, struct device *d, const char *meta, int values)
+{
+    *(struct device **)lua_newuserdatauv(L, sizeof d, values) = d;
+    luaL_setmetatable(L, meta);
+}
+
+/* User values: 1 the free fields, 2 and 3 the views. luadev_finalize() clears all three handles. */
+void luadev_push_object(lua_State *L, struct device *d)
+{
+    push_device_ptr(L, d, META_LUADEV, 3);
+    lua_newtable(L);
+    lua_setiuservalue(L, -2, 1);
+    push_device_ptr(L, d, META_REGS, 0);
+    lua_setiuservalue(L, -2, 2);
+    push_device_ptr(L, d, META_PROPS, 0);
+    lua_setiuservalue(L, -2, 3);
+}
+
+static void new_meta(lua_State *L, const char *meta, const luaL_Reg *functions)
+{
+    luaL_newmetatable(L, meta);
+    luaL_setfuncs(L, functions, 0);
+    lua_pushliteral(L, "protected");
+    lua_setfield(L, -2, "__metatable");
+    lua_pop(L, 1);
+}
+
+void l_luadev_open(lua_State *L)
+{
+    static const luaL_Reg dev[] = { { "__index", l_dev_index },
+                                    { "__newindex", l_dev_newindex },
+                                    { "__tostring", l_dev_tostring },
+                                    { NULL, NULL } };
+    static const luaL_Reg regs[] = { { "__index", l_regs_index },
+                                     { "__newindex", l_regs_newindex },
+                                     { NULL, NULL } };
+    static const luaL_Reg props[] = { { "__index", l_props_index },
+                                      { "__newindex", l_props_newindex },
+                                      { NULL, NULL } };
+    static const luaL_Reg timer[] = { { "set", l_timer_set },
+                                      { "at", l_timer_at },
+                                      { "cancel", l_timer_cancel },
+                                      { "deadline", l_timer_deadline },
+                                      { NULL, NULL } };
+    new_meta(L, META_LUADEV, dev);
+    new_meta(L, META_REGS, regs);
+    new_meta(L, META_PROPS, props);
+    new_meta(L, META_LUADEV_TIMER, timer);
+    luaL_getmetatable(L, META_LUADEV_TIMER);
+    lua_pushvalue(L, -1);
+    lua_setfield(L, -2, "__index");
+    lua_pop(L, 1);
+    l_luadev_type_open(L);
+}
