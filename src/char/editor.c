@@ -191,7 +191,8 @@ static bool wait_input(struct editor *e)
     if (!p[1].revents)
         return true;
     char block[256];
-    ssize_t n = read(STDIN_FILENO, block, sizeof block);
+    /* What follows Ctrl-a c is for the other one. */
+    ssize_t n = read(STDIN_FILENO, block, e->config.shared && e->interactive ? 1 : sizeof block);
     for (ssize_t i = 0; i < n; i++) {
         if (e->interactive)
             typed(e, block[i]);

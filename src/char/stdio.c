@@ -48,8 +48,9 @@ struct stdio_chardev {
     int in_fd;    /* what stands in the set for input: 0 or the eventfd; -1: no input any more */
     bool reading; /* in_fd is in the set */
     bool lent;    /* somebody else reads */
-    bool escape;  /* the last byte was Ctrl-a */
-    int out_fd;   /* -1: gave up after a failure */
+    bool typed; /* by a person: one byte is read at a time, for what follows Ctrl-a c is not ours */
+    bool escape; /* the last byte was Ctrl-a */
+    int out_fd;  /* -1: gave up after a failure */
     enum out_kind out_kind;
     bool out_waits; /* out_fd is in the set */
     bool out_lost;  /* said that output was dropped */
@@ -238,7 +239,7 @@ static void read_input(struct stdio_chardev *s)
 {
     uint8_t block[READ_BLOCK];
     terminal_resume();
-    ssize_t n = read(STDIN_FILENO, block, sizeof block);
+    ssize_t n = read(STDIN_FILENO, block, s->typed ? 1 : sizeof block);
     if (n > 0) {
         take_typed(s, block, (size_t)n);
         if (chardev_input_waiting(&s->c) > CHARDEV_INPUT_MARK)
@@ -349,6 +350,7 @@ struct chardev *chardev_stdio_new(const char *id, struct loop *loop, struct door
     }
     chardev_init(&s->c, id, &stdio_ops, door);
     s->config = *config;
+    s->typed = config->escapes && isatty(STDIN_FILENO);
     open_output(s);
     open_input(s);
     return &s->c;
