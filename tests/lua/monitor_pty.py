@@ -1,0 +1,166 @@
+"""The monitor on a terminal: somebody types at the prompt. monitor_pty.py PERILUNE
+
+A pseudo-terminal stands for the terminal; every expectation has a time limit."""
+import os
+import pty
+import select
+import shutil
+import subprocess
+import sys
+import tempfile
+import termios
+import time
+
+LIMIT = 20  # seconds for one expectation
+PROMPT = b"perilune> "
+
+
+class Terminal:
+    def __init__(self, program, *args, state):
+        self.master, self.slave = pty.openpty()
+        self.before = termios.tcgetattr(self.slave)
+        env = dict(os.environ, TERM="xterm", XDG_STATE_HOME=state)
+        self.process = subprocess.Popen([program, *args], stdin=self.slave, stdout=self.slave,
+                                        stderr=self.slave, env=env, start_new_session=True)
+        self.seen = b""
+
+    def expect(self, what):
+        """Wait for text; what came up to its end is dropped and returned."""
+        end = time.monotonic() + LIMIT
+        while what not in self.seen:
+            left = end - time.monotonic()
+            if left <= 0:
+                raise AssertionError(f"{what!r} did not come; there is {self.seen!r}")
+            if select.select([self.master], [], [], min(left, 0.2))[0]:
+                self.seen += os.read(self.master, 65536)
+        at = self.seen.index(what) + len(what)
+        text, self.seen = self.seen[:at], self.seen[at:]
+        return text
+
+    def type(self, keys):
+        os.write(self.master, keys)
+
+    def line(self, text, answer):
+        self.type(text + b"\r")
+        self.expect(answer)
+        self.expect(PROMPT)
+
+    def end(self, status):
+        """It must end with this status, and leave the terminal as it found it."""
+        got = self.process.wait(LIMIT)
+        assert got == status, f"status {got}, expected {status}; there is {self.seen!r}"
+        after = termios.tcgetattr(self.slave)
+        assert after == self.before, f"terminal modes: {after}, before {self.before}"
+        os.close(self.master)
+        os.close(self.slave)
+
+
+def prompt_without_machine(program, state):
+    t = Terminal(program, state=state)
+    t.expect(PROMPT)
+    t.line(b"1 + 41", b"0x2a (42)")
+    t.line(b"info sta\t", b"error: there is no machine")
+    t.line(b"inof", b'did you mean "info"?')
+    t.type(b"for i = 1, 2 do\r")
+    t.expect(b">> ")
+    t.type(b"print('n' .. i)\r")
+    t.expect(b">> ")
+    t.type(b"end\r")
+    t.expect(b"n1\r\nn2")
+    t.expect(PROMPT)
+    t.type(b"while true do end\r")
+    time.sleep(0.3)
+    t.type(b"\x03")
+    t.expect(b"interrupted")
+    t.expect(PROMPT)
+    t.type(b"half a line\x03")
+    t.expect(b"^C")
+    t.expect(PROMPT)
+    t.line(b"vm = perilune.machine('minimal')", b"\n")
+    t.line(b"info status", b"VM status: paused")
+    t.line("'ä' .. 'ö'".encode(), "äö".encode())
+    t.type(b"quit 3\r")
+    t.end(3)
+
+
+def history_is_kept(program, state):
+    t = Terminal(program, state=state)
+    t.expect(PROMPT)
+    t.type(b"\x1b[A")
+    t.expect(b"quit 3")
+    t.type(b"\x15\x04")
+    t.end(0)
+    path = os.path.join(state, "perilune", "history")
+    assert os.stat(path).st_mode & 0o077 == 0, "others can read the history"
+
+
+SPIN = (b"vm.memory:write_bytes(0x7c00, '\\xeb\\xfe'); local c = vm.cpus[1]; "
+        b"c.cs, c.cs_base, c.rip = 0, 0, 0x7c00")
+
+
+def switching(program, state):
+    """The monitor and a serial port on one terminal, while the machine runs."""
+    t = Terminal(program, "--machine", "pc", "--nographic", "-S", state=state)
+    t.expect(PROMPT)
+    t.line(b"info chardevs", b"serial0: filename=stdio, 0 bytes in")
+    t.line(SPIN, b"\n")
+    t.line(b"c", b"\n")
+    t.line(b"info status", b"VM status: running")
+    t.line(b"p $rip", b"0x7c00")
+    t.type(b"1 + ")
+    time.sleep(0.2)
+    t.type(b"\x01cabc\x01c6\r")
+    t.expect(b"\n7")
+    t.expect(PROMPT)
+    t.line(b"vm:chardevs()[1].bytes_in", b"3")
+    t.type(b"\x03")
+    t.expect(b"paused; c lets it run")
+    t.expect(PROMPT)
+    t.line(b"info status", b"VM status: paused (user)")
+    t.type(b"vm:run()\r")
+    time.sleep(0.3)
+    t.type(b"\x03")
+    t.expect(PROMPT)
+    t.line(b"info status", b"VM status: paused (user)")
+    t.type(b"\x01c")
+    time.sleep(0.2)
+    t.type(b"\x01x")
+    t.end(0)
+
+
+def quit_from_the_monitor(program, state):
+    t = Terminal(program, "--machine", "pc", "--serial", "null", "--monitor", "stdio", "-S",
+                 state=state)
+    t.expect(PROMPT)
+    t.type(b"vm:stop('done', 5)\r")
+    t.end(5)
+
+
+def lines_from_a_pipe(program, state):
+    done = subprocess.run([program], input=b"1 + 1\nfor i = 1, 2 do\nprint(i)\nend\ninfo version\n",
+                          capture_output=True, timeout=LIMIT, check=False)
+    assert done.returncode == 0, done
+    assert done.stdout.startswith(b"2\n1\n2\n0."), done
+    big = b"x" * 3_000_000 + b"\n" + b"1 + 1\n" * 20000
+    done = subprocess.run([program], input=big, capture_output=True, timeout=60, check=False)
+    assert done.returncode == 0 and done.stdout.endswith(b"2\n2\n"), done.stdout[-200:]
+    assert done.stdout.count(b"\n2") == 20000, done.stdout.count(b"\n2")
+    done = subprocess.run([program, "--machine", "minimal", "--monitor", "stdio", "-S"],
+                          input=b"info status\nquit 7\n", capture_output=True, timeout=LIMIT,
+                          check=False)
+    assert done.returncode == 7 and done.stdout == b"VM status: paused\n", done
+
+
+def main():
+    program = sys.argv[1]
+    state = tempfile.mkdtemp()
+    try:
+        for test in (prompt_without_machine, history_is_kept, switching, quit_from_the_monitor,
+                     lines_from_a_pipe):
+            test(program, state)
+            print("ok", test.__name__, flush=True)
+    finally:
+        shutil.rmtree(state)
+
+
+main()
