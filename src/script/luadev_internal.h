@@ -1,0 +1,51 @@
+/* What the files that read definitions share. All of it raises for what is wrong. */
+#pragma once
+
+#include "script/luadev.h"
+
+/* Freed with the type. */
+void *luadev_own(struct luadev_type *t, void *p);
+char *luadev_own_string(struct luadev_type *t, const char *s);
+
+/* Raises an error that names the definition. */
+__attribute__((format(printf, 3, 4))) int luadev_wrong(lua_State *L, const struct luadev_type *t,
+                                                       const char *fmt, ...);
+
+/* As check_keys, with the definition's place. */
+void luadev_known_keys(lua_State *L, const struct luadev_type *t, int index, const char *what,
+                       const char *const *keys);
+
+/* The integer (or size as text) in field `key` of the table at `index`, within [min, max]. */
+int64_t luadev_integer(lua_State *L, const struct luadev_type *t, int index, const char *what,
+                       const char *key, int64_t fallback, int64_t min, int64_t max);
+
+/* A string in field `key`, owned by the type; NULL when it is not there. */
+char *luadev_string(lua_State *L, struct luadev_type *t, int index, const char *what,
+                    const char *key);
+/* Field "name", which must be there. */
+char *luadev_name(lua_State *L, struct luadev_type *t, int index, const char *what);
+
+/* A function in field `key` as an index in t->fns; -1 when it is not there. */
+int luadev_function(lua_State *L, struct luadev_type *t, int index, const char *what,
+                    const char *key);
+
+/* A new property with room for its value in the instance. */
+struct prop *luadev_new_prop(struct luadev_type *t, const char *name, enum prop_kind kind);
+
+/* A new row of state; its offset is final at the end, in lay_out(). */
+void luadev_new_state(struct luadev_type *t, const char *name, enum state_kind kind, size_t offset,
+                      size_t count);
+
+/* Letters, digits, '_', '-' and '.', and not too many of them. */
+bool luadev_is_name(const char *s);
+
+/* Fields "props" and "state". */
+void luadev_read_props(lua_State *L, struct luadev_type *t, int spec);
+void luadev_read_state(lua_State *L, struct luadev_type *t, int spec);
+
+/* Field "mmio" or "pio". */
+void luadev_read_windows(lua_State *L, struct luadev_type *t, int spec, const char *key, bool io);
+/* Field "pci". */
+void luadev_read_pci(lua_State *L, struct luadev_type *t, int spec);
+/* The properties that say where the windows are. */
+void luadev_add_place(lua_State *L, struct luadev_type *t, int spec);
