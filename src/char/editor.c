@@ -312,7 +312,8 @@ static void open_libedit(struct editor *e)
     el_set(e->el, EL_SETTY, "-d", "-isig", NULL);
     el_set(e->el, EL_SETTY, "-x", "-isig", "-icanon", "-echo", NULL);
     el_set(e->el, EL_GETCFN, get_character);
-    el_set(e->el, EL_ADDFN, "perilune-complete", "complete the line", complete);
+    /* The narrow call keeps copies of the names for ever. */
+    el_wset(e->el, EL_ADDFN, L"perilune-complete", L"complete the line", complete);
     el_set(e->el, EL_BIND, "\t", "perilune-complete", NULL);
     el_set(e->el, EL_BIND, "^R", "em-inc-search-prev", NULL);
     if (!e->history)

@@ -48,6 +48,8 @@ class Terminal:
     def end(self, status):
         """It must end with this status, and leave the terminal as it found it."""
         got = self.process.wait(LIMIT)
+        while select.select([self.master], [], [], 0)[0]:
+            self.seen += os.read(self.master, 65536)
         assert got == status, f"status {got}, expected {status}; there is {self.seen!r}"
         after = termios.tcgetattr(self.slave)
         assert after == self.before, f"terminal modes: {after}, before {self.before}"
