@@ -49,12 +49,23 @@ function M.words(line)
     return words
 end
 
+--- Names in expressions: variables, then symbols of the guest.
+local function name_of(_, name)
+    local v = rawget(_G, name)
+    local vm = rawget(_G, "vm")
+    if v ~= nil or type(vm) ~= "userdata" then
+        return v
+    end
+    local ok, addr = pcall(vm.symbol, vm, name)
+    return ok and addr or nil
+end
+
 --- An integer from an expression: Lua, in which $name is a register of the first cpu.
 function M.evaluate(text, register)
     local code = text:gsub("%$([%a][%w_]*)", function(name)
         return ("__register(%q)"):format(name)
     end)
-    local env = setmetatable({ __register = register }, { __index = _G })
+    local env = setmetatable({ __register = register }, { __index = name_of })
     local chunk, problem = load("return " .. code, "=expression", "t", env)
     if not chunk then
         util.fail(('"%s" is not an expression: %s'):format(text, problem:gsub("^expression:1: ", "")))

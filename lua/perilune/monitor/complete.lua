@@ -131,7 +131,15 @@ local function complete_qom(line, before, prefix)
     return {}
 end
 
-local function complete_lua(before, prefix)
+local function symbol_names(prefix)
+    local vm = machine()
+    local ok, names = pcall(function()
+        return vm:symbol_names(prefix, MAX_KEYS)
+    end)
+    return ok and #prefix > 1 and names or {}
+end
+
+local function complete_lua(before, prefix, symbols)
     local path, separator, last = prefix:match("^(.-)([.:])([%w_]*)$")
     if path then
         local object = value_of(path)
@@ -140,7 +148,7 @@ local function complete_lua(before, prefix)
         end
         return matching(last, before .. path .. separator, fields(object))
     end
-    return matching(prefix, before, string_keys(_G), words)
+    return matching(prefix, before, string_keys(_G), words, symbols and symbol_names(prefix) or {})
 end
 
 --- Whole lines that `text` could become.
@@ -162,7 +170,7 @@ function M.complete(monitor, text)
         return matching(prefix, text:sub(1, #text - #prefix), command.complete())
     end
     prefix = text:match("[%w_.:%[%]\"']*$")
-    return complete_lua(text:sub(1, #text - #prefix), prefix)
+    return complete_lua(text:sub(1, #text - #prefix), prefix, command ~= nil)
 end
 
 return M
