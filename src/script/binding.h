@@ -160,6 +160,10 @@ void push_sorted_keys(lua_State *L, int table);
  * to the machine if need be. */
 const char *luadev_type_name(lua_State *L, int index, struct script_vm *svm);
 
+/* Pushes the type of the definition at `index`, which belongs to no machine; valid while it is on
+ * the stack. */
+const struct device_type *luadev_push_type(lua_State *L, int index);
+
 /* Create a device on a bus (NULL: found by its type); the table at `props` (0: none) has its
  * properties. Pushes it. */
 int binding_new_device(lua_State *L, struct script_vm *svm, const char *type, int props,

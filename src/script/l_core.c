@@ -107,12 +107,13 @@ static void push_prop_row(lua_State *L, const struct prop *p)
     }
 }
 
-/* type_info(name) → the type's row with properties = { row, ... }, own ones first */
+/* type_info(name or definition) → the type's row with properties = { row, ... }, own ones first */
 static int l_core_type_info(lua_State *L)
 {
     struct type_registry *r = push_registry(L);
     struct error err = { 0 };
-    const struct device_type *t = type_find(r, luaL_checkstring(L, 1), &err);
+    const struct device_type *t =
+        lua_istable(L, 1) ? luadev_push_type(L, 1) : type_find(r, luaL_checkstring(L, 1), &err);
     if (!t)
         return script_raise(L, &err);
     push_type(L, r, t);

@@ -440,6 +440,14 @@ static const char *define(lua_State *L, int index, struct script_vm *svm)
     return t->type.name;
 }
 
+const struct device_type *luadev_push_type(lua_State *L, int index)
+{
+    index = lua_absindex(L, index);
+    luaL_argcheck(L, lua_getfield(L, index, "spec") == LUA_TTABLE, index, "a definition is wanted");
+    const char *where = table_string(L, index, "where");
+    return &read_type(L, lua_absindex(L, -2), where ? where : "(a definition)", NULL)->type;
+}
+
 int l_machine_define(lua_State *L)
 {
     struct script_vm *svm = binding_any_vm(L, 1);

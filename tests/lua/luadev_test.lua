@@ -321,7 +321,12 @@ check.case("edu-watchdog: kicked it stays quiet, else it interrupts and acts", f
     vm:advance(100000)
     equal(line.rises, 1)
     equal(rd(vm, 0xc), 1)
-    vm:advance(50000)
+    wr(vm, 0xc, 1)
+    equal(rd(vm, 0xc), 0)
+    vm:reset()
+    vm:advance(1000000)
+    equal(line.rises, 1, "reset stops it")
+    equal(line.level, false)
     vm:close()
 end)
 
@@ -478,6 +483,21 @@ check.case("names that are taken; one definition in two machines; failing realiz
     raises("device.define", board, function(m) m:device({}) end)
     raises("unknown device type", board, function(m) m:device("never-seen") end)
     collectgarbage()
+end)
+
+check.case("listings of the command line know the files on the path of search", function()
+    local core = require "perilune.core"
+    equal(device.available()["edu-uart"]:match "[^/]+$", "edu-uart.lua")
+    local info = core.type_info(device.load "edu-watchdog")
+    equal(info.name, "edu-watchdog")
+    equal(info.bus, "System")
+    local names = {}
+    for i, p in ipairs(info.properties) do
+        names[i] = p.name
+    end
+    equal(table.concat(names, " "), "addr action")
+    raises('did you mean "edu-uart"', device.load, "edu-uarts")
+    raises("a definition is wanted", core.type_info, {})
 end)
 
 check.case("sample_board runs a bare-metal program", function()

@@ -1,5 +1,6 @@
 --- What --help, --machine help and --device help print.
 local core = require "perilune.core"
+local devices = require "perilune.device"
 local machine = require "perilune.machine"
 local options = require "perilune.cli.options"
 local props = require "perilune.props"
@@ -87,12 +88,19 @@ function M.device_help()
             rows[#rows + 1] = { t.name, t.bus and "on bus " .. t.bus or "", t.desc or "" }
         end
     end
+    local found = devices.available()
+    for _, name in ipairs(util.sorted_keys(found)) do
+        local ok, def = pcall(devices.load_file, found[name])
+        rows[#rows + 1] = { name, "in Lua", ok and def.spec.desc or ok and ""
+            or "cannot be loaded: " .. tostring(def) }
+    end
     print("devices:")
     print(columns(rows))
 end
 
 function M.device_props_help(name)
-    local t = core.type_info(name)
+    local path = devices.available()[name]
+    local t = path and core.type_info(devices.load_file(path)) or core.type_info(name)
     print(("device %s: %s"):format(t.name, t.desc or ""))
     local rows = {}
     for _, p in ipairs(t.properties) do
