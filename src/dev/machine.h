@@ -53,7 +53,7 @@ struct machine {
     struct door *door;
     struct bus main_bus; /* "main-system-bus" */
     struct device *devices, **devices_tail;
-    struct device *dead_devices; /* retired: only their memory is left */
+    struct device *dead_devices;  /* retired: only their memory is left */
     struct gpio_list *dead_lines; /* inputs of devices that are gone: they lead nowhere */
     struct cpu_port *cpus[MACHINE_CPUS_MAX];
     unsigned cpu_count;

@@ -207,10 +207,8 @@ static int cpu_tostring(lua_State *L)
 }
 
 static const luaL_Reg methods[] = {
-    { "read", l_cpu_read },
-    { "translate", l_cpu_translate },
-    { "disas", l_cpu_disas },
-    { "backtrace", l_cpu_backtrace },
+    { "read", l_cpu_read },   { "translate", l_cpu_translate },
+    { "disas", l_cpu_disas }, { "backtrace", l_cpu_backtrace },
     { NULL, NULL },
 };
 
