@@ -5,8 +5,9 @@
  * with the struct device_type that the type registry gets. An instance is that of its parent type
  * with a struct luadev behind it, then the hooks, values, properties and state that the definition
  * asks for. Plain registers are served in C by dev/reg.h; functions are entered by hook_call().
- * l_luadev_type.c reads definitions, luadev.c is the life of an instance and its callbacks,
- * l_luadev_object.c what Lua sees as `dev`. docs/devices-lua.md is the manual. Machine lock. */
+ * l_luadev_type.c, _field.c and _window.c read definitions, luadev.c is the life of an instance and
+ * its callbacks, l_luadev_object.c what Lua sees as `dev`. docs/devices-lua.md is the manual.
+ * Machine lock. */
 #pragma once
 
 #include "dev/machine.h"
