@@ -103,7 +103,8 @@ struct reading {
 static bool has_news(void *opaque)
 {
     struct reading *r = opaque;
-    return !r->t->editor || editor_ready(r->t->editor) || (r->vm && vm_state(r->vm) == VM_ENDED);
+    return !r->t->editor || r->t->script->exit_requested || editor_ready(r->t->editor) ||
+           (r->vm && vm_state(r->vm) == VM_ENDED);
 }
 
 /* read(prompt, vm) → "line", text; "complete", text; "interrupt"; "end"; "quit"; "ended" when the

@@ -80,7 +80,8 @@ static int l_vm_run(lua_State *L)
 
 static bool has_ended(void *opaque)
 {
-    return vm_state(opaque) == VM_ENDED;
+    struct script_vm *svm = opaque;
+    return svm->script->exit_requested || vm_state(svm->vm) == VM_ENDED;
 }
 
 /* Serve the loop until the machine has ended, whoever ends it. */
@@ -88,8 +89,10 @@ static int l_vm_wait(lua_State *L)
 {
     struct script_vm *svm = check_vm(L);
     struct lua_frame *saved = universe_block_begin(L, "vm:wait()");
-    loop_run(svm->script->loop, has_ended, svm->vm);
+    loop_run(svm->script->loop, has_ended, svm);
     universe_block_end(L, saved);
+    if (svm->script->exit_requested)
+        return luaL_error(L, "the script asked to exit");
     return 0;
 }
 
