@@ -126,6 +126,16 @@ local function run_monitored(vm, state)
     end
 end
 
+--- Monitors on sockets.
+local function serve(vm, state)
+    local servers = {}
+    _G.vm = state.monitor_servers and vm or _G.vm
+    for i, spec in ipairs(state.monitor_servers or {}) do
+        servers[i] = require("perilune.monitor.remote").listen(spec)
+    end
+    return servers
+end
+
 --- The prompt with no machine: whatever is made there is the user's.
 local function repl()
     require("perilune.monitor.terminal").run {
@@ -149,10 +159,12 @@ local function run_machine(state)
         vm:close()
         return 0
     end
-    if not state.machine.kernel and not state.script and not has_monitor(state) then
+    local servers = serve(vm, state)
+    local controlled = has_monitor(state) or #servers > 0
+    if not state.machine.kernel and not state.script and not controlled then
         vm:close()
         util.fail("nothing to run: give --kernel FILE, --script FILE or --dump")
-    elseif state.start_paused and not has_monitor(state) then
+    elseif state.start_paused and not controlled then
         vm:close()
         util.fail("-S: somebody must let it run; add --monitor stdio")
     end
@@ -163,8 +175,13 @@ local function run_machine(state)
     local before_run = core.realtime_ns()
     if has_monitor(state) then
         run_monitored(vm, state)
+    elseif state.start_paused then
+        vm:wait()
     else
         run_to_end(vm)
+    end
+    for _, server in ipairs(servers) do
+        server.close()
     end
     if state.stats then
         write_stats(vm, state.stats, before_run - started)
@@ -197,7 +214,6 @@ end
 function M.main(args)
     _G.perilune = require "perilune"
     _G.machine = machine
-    _G.device = require "perilune.device"
     local state = options.parse(args)
     set_log(state)
     if state.action then

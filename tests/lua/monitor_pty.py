@@ -5,6 +5,7 @@ import os
 import pty
 import select
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -153,12 +154,32 @@ def lines_from_a_pipe(program, state):
     assert done.returncode == 7 and done.stdout == b"VM status: paused\n", done
 
 
+def clients_of_a_socket(program, state):
+    path = os.path.join(state, "socket")
+    machine = subprocess.Popen([program, "--machine", "pc", "--serial", "null", "-S", "--monitor",
+                                "unix:" + path], stdin=subprocess.DEVNULL)
+    end = time.monotonic() + LIMIT
+    while not os.path.exists(path) and time.monotonic() < end:
+        time.sleep(0.02)
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(LIMIT)
+        while client.connect_ex(path) != 0 and time.monotonic() < end:
+            time.sleep(0.02)
+        client.sendall(b"info status\nquit 9\n")
+        seen = b""
+        while block := client.recv(4096):
+            seen += block
+        assert b"VM status: paused\n" in seen, seen
+    assert machine.wait(LIMIT) == 9, machine.returncode
+    assert not os.path.exists(path), "the socket is left behind"
+
+
 def main():
     program = sys.argv[1]
     state = tempfile.mkdtemp()
     try:
         for test in (prompt_without_machine, history_is_kept, switching, quit_from_the_monitor,
-                     lines_from_a_pipe):
+                     lines_from_a_pipe, clients_of_a_socket):
             test(program, state)
             print("ok", test.__name__, flush=True)
     finally:

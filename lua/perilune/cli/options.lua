@@ -163,8 +163,13 @@ local function nographic(state)
 end
 
 local function monitor(state, value)
-    if value ~= "stdio" and value ~= "none" then
-        util.fail(('"%s" is not available; stdio and none are'):format(value))
+    if value:match("^unix:") or value:match("^tcp:") then
+        state.monitor_servers = state.monitor_servers or {}
+        table.insert(state.monitor_servers, value)
+        state.uses_machine = true
+        return
+    elseif value ~= "stdio" and value ~= "none" then
+        util.fail(('"%s" is none of stdio, none, unix:PATH, tcp:127.0.0.1:PORT'):format(value))
     end
     state.monitor = value
     state.uses_machine = state.uses_machine or value == "stdio"
@@ -211,7 +216,7 @@ M.rows = {
         help = "a serial port; the first is at stdio by default" },
     { name = "nographic", set = nographic,
         help = "serial port and monitor share the terminal: Ctrl-a c switches, Ctrl-a h helps" },
-    { name = "monitor", arg = "stdio|none", set = monitor,
+    { name = "monitor", arg = "stdio|none|unix:PATH|tcp:127.0.0.1:PORT", set = monitor,
         help = "a prompt for commands and Lua; with a serial port at stdio too, Ctrl-a c switches" },
     { name = "S", set = function(state)
         state.start_paused = true

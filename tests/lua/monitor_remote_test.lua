@@ -1,0 +1,105 @@
+-- The monitor on sockets: several clients, garbage, limits.
+local check = require "check"
+local remote = require "perilune.monitor.remote"
+local uv = require "luv"
+
+local case, equal, raises = check.case, check.equal, check.raises
+
+_G.vm = perilune.machine("pc", { serial = { "ring" } })
+vm.memory:write_bytes(0x7c00, "\xeb\xfe")
+for name, value in pairs { cs = 0, cs_base = 0, rip = 0x7c00 } do
+    rawget(_G, "vm").cpus[1][name] = value
+end
+
+--- Let the machine run, and the loop be served, until f() is true.
+local function until_true(f, what)
+    local deadline = uv.hrtime() + 10000000000
+    local timer = uv.new_timer()
+    timer:start(1, 5, function()
+        if f() or uv.hrtime() > deadline then
+            vm:pause("test")
+        end
+    end)
+    repeat
+        vm:run()
+    until f() or uv.hrtime() > deadline
+    timer:close()
+    equal(f() and true, true, what)
+end
+
+local function connect(server)
+    local c = { seen = "", stream = uv.new_tcp() }
+    c.stream:connect("127.0.0.1", server.port, function(problem)
+        c.connected = not problem
+        c.stream:read_start(function(_, data)
+            c.seen = c.seen .. (data or "")
+            c.ended = c.ended or not data
+        end)
+    end)
+    function c.expect(text)
+        until_true(function()
+            return c.seen:find(text, 1, true)
+        end, text)
+        c.seen = c.seen:sub(select(2, c.seen:find(text, 1, true)) + 1)
+    end
+    return c
+end
+
+local server = remote.listen("tcp:127.0.0.1:0")
+
+case("two clients have sessions of their own", function()
+    local a, b = connect(server), connect(server)
+    a.expect("perilune> ")
+    b.expect("perilune> ")
+    a.stream:write("for i = 1, 2 do\n")
+    a.expect(">> ")
+    b.stream:write("1 + 1\r\ninfo status\n")
+    b.expect("2\nperilune> ")
+    b.expect("VM status: running")
+    a.stream:write("print('n' .. i)\nend\n")
+    a.expect("n1\nn2\nperilune> ")
+    a.stream:write("vm:run()\n")
+    a.expect("error: ")
+    a.stream:close()
+    b.stream:write("info version\n")
+    b.expect(perilune.version)
+    b.stream:close()
+end)
+
+case("garbage and megabytes without a newline", function()
+    local c, other = connect(server), connect(server)
+    c.expect("perilune> ")
+    c.stream:write("\0\xff\x01\27[A\n")
+    c.expect("error: ")
+    c.stream:write(("x"):rep(3000000))
+    until_true(function()
+        return c.ended
+    end, "the end of the connection")
+    c.stream:close()
+    other.expect("perilune> ")
+    other.stream:write("1 + 1\n")
+    other.expect("2\n")
+    other.stream:close()
+end)
+
+case("a unix socket is for its owner alone, and goes when it is closed", function()
+    local path = os.tmpname()
+    raises("not a socket", remote.listen, "unix:" .. path)
+    os.remove(path)
+    local s = remote.listen("unix:" .. path)
+    equal(uv.fs_stat(path).mode & 511, 384, "mode")
+    raises("there already", remote.listen, "unix:" .. path)
+    s.close()
+    equal(uv.fs_stat(path), nil, "the socket")
+end)
+
+case("nothing beyond this host by accident", function()
+    raises("insecure=on", remote.listen, "tcp:0.0.0.0:0")
+    raises("ADDRESS:PORT", remote.listen, "tcp:localhost")
+    raises("neither", remote.listen, "udp:1")
+    remote.listen("tcp:0.0.0.0:0,insecure=on").close()
+end)
+
+server.close()
+vm:close()
+check.finish()
