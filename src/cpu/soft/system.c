@@ -223,33 +223,33 @@ static int answer(struct soft_cpu *c, bool yes)
     return 0;
 }
 
-static int selector_operand(struct soft_cpu *c, const struct insn *i, uint16_t *sel)
+/* The descriptor that the source operand of LAR or LSL names. *ok: it is visible, and code, data or
+ * a system descriptor of a type whose bit is set: `legacy` outside of long mode, `in_long` within.
+ */
+static int inquire(struct soft_cpu *c, const struct insn *i, uint16_t legacy, uint16_t in_long,
+                   uint64_t *desc, bool *ok)
 {
-    uint64_t v;
+    uint64_t sel = c->r[i->reg];
     int st = 0;
     if (need_protected(c))
         return X_FAULT;
     if (i->flags & INSN_MEM)
-        st = mem_load(c, i, 2, &v);
-    else
-        v = c->r[i->reg];
-    *sel = (uint16_t)v;
+        st = mem_load(c, i, 2, &sel);
+    if (st < 0)
+        return st;
+    *ok = visible_descriptor(c, (uint16_t)sel, desc);
+    if (*ok && !(*desc >> 44 & 1))
+        *ok = (long_mode(c) ? in_long : legacy) >> (*desc >> 40 & 15) & 1;
     return st;
 }
 
 int op_lar(struct soft_cpu *c, const struct insn *i)
 {
-    uint16_t sel;
     uint64_t desc;
-    int st = selector_operand(c, i, &sel);
+    bool ok;
+    int st = inquire(c, i, 0x1a3e, 0x1a04, &desc, &ok);
     if (st < 0)
         return st;
-    bool ok = visible_descriptor(c, sel, &desc);
-    if (ok && !(desc >> 44 & 1)) {
-        unsigned type = desc >> 40 & 15;
-        static const uint16_t legacy = 0x1a3e, in_long = 0x1a04; /* types that LAR knows */
-        ok = (long_mode(c) ? in_long : legacy) >> type & 1;
-    }
     if (ok)
         reg_set(c, i->rm, i->size, desc >> 32 & 0x00f0ff00);
     return answer(c, ok) | st;
@@ -257,19 +257,14 @@ int op_lar(struct soft_cpu *c, const struct insn *i)
 
 int op_lsl(struct soft_cpu *c, const struct insn *i)
 {
-    uint16_t sel;
     uint64_t desc;
-    int st = selector_operand(c, i, &sel);
+    bool ok;
+    int st = inquire(c, i, 0x0a0e, 0x0a04, &desc, &ok);
     if (st < 0)
         return st;
-    bool ok = visible_descriptor(c, sel, &desc);
-    if (ok && !(desc >> 44 & 1)) {
-        unsigned type = desc >> 40 & 15;
-        ok = (long_mode(c) ? 0x0a04 : 0x0a0e) >> type & 1;
-    }
     if (ok) {
         struct segment s;
-        segment_from_descriptor(&s, sel, desc);
+        segment_from_descriptor(&s, 0, desc);
         reg_set(c, i->rm, i->size, s.limit);
     }
     return answer(c, ok) | st;
