@@ -112,32 +112,6 @@ int op_popcnt(struct soft_cpu *c, const struct insn *i)
     return st;
 }
 
-static int count_zeros(struct soft_cpu *c, const struct insn *i, bool leading)
-{
-    uint64_t v;
-    int st = source(c, i, &v);
-    if (st < 0)
-        return st;
-    unsigned bits = 8u * i->size;
-    unsigned n = !v        ? bits
-                 : leading ? (unsigned)__builtin_clzll(v) - (64 - bits)
-                           : (unsigned)__builtin_ctzll(v);
-    reg_set(c, i->rm, i->size, n);
-    uint32_t f = flags_get(c) & ~(uint32_t)(FLAG_CF | FLAG_ZF);
-    flags_set(c, f | (v ? 0 : FLAG_CF) | (n ? 0 : FLAG_ZF));
-    return st;
-}
-
-int op_tzcnt(struct soft_cpu *c, const struct insn *i)
-{
-    return count_zeros(c, i, false);
-}
-
-int op_lzcnt(struct soft_cpu *c, const struct insn *i)
-{
-    return count_zeros(c, i, true);
-}
-
 static int double_shift(struct soft_cpu *c, const struct insn *i, bool left)
 {
     unsigned bits = 8u * i->size;

@@ -214,11 +214,6 @@ static const struct opcode *next_map(struct decoder *d, const struct opcode *row
     }
     if (row->flags & OPF_ESCAPE)
         return sse_opcode(1, prefix, d->opcode);
-    /* TZCNT and LZCNT are BSF and BSR with F3. */
-    if (d->map == 1 && (d->opcode & 0xfe) == 0xbc && d->pf3) {
-        const struct opcode *counted = sse_opcode(1, PREFIX_F3, d->opcode);
-        return counted ? counted : row;
-    }
     return row;
 }
 

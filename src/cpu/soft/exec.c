@@ -8,7 +8,6 @@
 #include "cpu/soft/hot.h"
 
 #include "base/log.h"
-#include "loop/loop.h"
 
 const void *const *soft_labels;
 

@@ -31,13 +31,6 @@ int op_too_long(struct soft_cpu *c, const struct insn *i)
     return raise_error(c, VEC_GP, 0);
 }
 
-int op_fetch_fault(struct soft_cpu *c, const struct insn *i)
-{
-    (void)c;
-    (void)i;
-    return X_FAULT;
-}
-
 int op_shift_m(struct soft_cpu *c, const struct insn *i)
 {
     uint64_t a, va;
@@ -313,25 +306,6 @@ int op_xadd(struct soft_cpu *c, const struct insn *i)
     flags_add(c, a, b, r, i->size);
     reg_set(c, i->reg, i->size, a);
     return rm_store_rmw(c, i, i->size, r, va) | st;
-}
-
-static uint64_t byte_swapped(uint64_t v, unsigned size)
-{
-    return __builtin_bswap64(v) >> (64 - 8 * size);
-}
-
-int op_movbe_load(struct soft_cpu *c, const struct insn *i)
-{
-    uint64_t v;
-    int st = mem_load(c, i, i->size, &v);
-    if (st >= 0)
-        reg_set(c, i->reg, i->size, byte_swapped(v, i->size));
-    return st;
-}
-
-int op_movbe_store(struct soft_cpu *c, const struct insn *i)
-{
-    return mem_store(c, i, i->size, byte_swapped(reg_get(c, i->reg, i->size), i->size));
 }
 
 int op_fence(struct soft_cpu *c, const struct insn *i)

@@ -6,7 +6,6 @@
 #include "cpu/soft/operand.h"
 
 #include "base/log.h"
-#include "loop/loop.h"
 
 enum {
     PTE_P = 1 << 0,
@@ -411,23 +410,16 @@ static int after_device(struct soft_cpu *c)
     return atomic_load_explicit(&c->stop_at, memory_order_relaxed) ? 0 : X_BREAK;
 }
 
-static void enter_device(struct soft_cpu *c)
-{
-    machine_lock_take(loop_lock(c->vcpu.machine->loop));
-    c->vcpu.machine->current_cpu = c->vcpu.port;
-}
-
 static int leave_device(struct soft_cpu *c)
 {
-    c->vcpu.machine->current_cpu = NULL;
-    machine_lock_release(loop_lock(c->vcpu.machine->loop));
+    leave_machine(c);
     return after_device(c);
 }
 
 static int device_load(struct soft_cpu *c, uint64_t gpa, unsigned size, uint64_t *v)
 {
     c->stats.exits_mmio++;
-    enter_device(c);
+    enter_machine(c);
     address_space_load(c->vcpu.machine->memory, gpa, size, v);
     return leave_device(c);
 }
@@ -435,7 +427,7 @@ static int device_load(struct soft_cpu *c, uint64_t gpa, unsigned size, uint64_t
 static int device_store(struct soft_cpu *c, uint64_t gpa, unsigned size, uint64_t v)
 {
     c->stats.exits_mmio++;
-    enter_device(c);
+    enter_machine(c);
     address_space_store(c->vcpu.machine->memory, gpa, size, v);
     return leave_device(c);
 }
@@ -445,7 +437,7 @@ int io_in(struct soft_cpu *c, uint16_t port, unsigned size, uint64_t *v)
     c->stats.exits_pio++;
     if (UNLIKELY(c->debug_io))
         debug_io_access(c, port, size);
-    enter_device(c);
+    enter_machine(c);
     address_space_load(c->vcpu.machine->io, port, size, v);
     return leave_device(c);
 }
@@ -455,7 +447,7 @@ int io_out(struct soft_cpu *c, uint16_t port, unsigned size, uint64_t v)
     c->stats.exits_pio++;
     if (UNLIKELY(c->debug_io))
         debug_io_access(c, port, size);
-    enter_device(c);
+    enter_machine(c);
     address_space_store(c->vcpu.machine->io, port, size, v);
     return leave_device(c);
 }

@@ -5,7 +5,6 @@
 #include "cpu/soft/operand.h"
 
 #include "base/log.h"
-#include "loop/loop.h"
 
 /* clang-format off */
 enum {
@@ -30,18 +29,6 @@ enum {
 #define MSR_GS_BASE        0xc0000101u
 #define MSR_KERNEL_GS_BASE 0xc0000102u
 #define MSR_TSC_AUX        0xc0000103u
-
-static void lock(struct soft_cpu *c)
-{
-    machine_lock_take(loop_lock(c->vcpu.machine->loop));
-    c->vcpu.machine->current_cpu = c->vcpu.port;
-}
-
-static void unlock(struct soft_cpu *c)
-{
-    c->vcpu.machine->current_cpu = NULL;
-    machine_lock_release(loop_lock(c->vcpu.machine->loop));
-}
 
 static bool is_apic_msr(uint32_t index)
 {
@@ -100,12 +87,12 @@ bool msr_read(struct soft_cpu *c, uint32_t index, uint64_t *v)
     }
     if (p->apic_ops && (index == MSR_APIC_BASE || is_apic_msr(index))) {
         bool ok = true;
-        lock(c);
+        enter_machine(c);
         if (index == MSR_APIC_BASE)
             *v = p->apic_ops->get_base(p->apic);
         else
             ok = p->apic_ops->read_msr(p->apic, index, v);
-        unlock(c);
+        leave_machine(c);
         return ok;
     }
     switch (index) {
@@ -200,10 +187,10 @@ bool msr_write(struct soft_cpu *c, uint32_t index, uint64_t v)
         return true;
     }
     if (p->apic_ops && (index == MSR_APIC_BASE || is_apic_msr(index))) {
-        lock(c);
+        enter_machine(c);
         bool ok = index == MSR_APIC_BASE ? p->apic_ops->set_base(p->apic, v)
                                          : p->apic_ops->write_msr(p->apic, index, v);
-        unlock(c);
+        leave_machine(c);
         return ok;
     }
     switch (index) {

@@ -47,16 +47,16 @@
 
 #define COLD_OPS(X)                                                                                \
     /* general.c */                                                                                \
-    X(ud) X(too_long) X(fetch_fault) X(shift_m) X(rotate_carry) X(movzx) X(movsx) X(lea) X(xchg)   \
+    X(ud) X(too_long) X(shift_m) X(rotate_carry) X(movzx) X(movsx) X(lea) X(xchg)   \
     X(bswap) X(cmov) X(setcc) X(mov_load_moffs) X(mov_store_moffs) X(xlat) X(lahf) X(sahf) X(clc)  \
-    X(stc) X(cmc) X(cld) X(std) X(cbw) X(cwd) X(cmpxchg) X(cmpxchg8b) X(xadd) X(movbe_load)        \
-    X(movbe_store) X(salc)                                                                         \
+    X(stc) X(cmc) X(cld) X(std) X(cbw) X(cwd) X(cmpxchg) X(cmpxchg8b) X(xadd)        \
+    X(salc)                                                                         \
     /* stack.c */                                                                                  \
     X(push) X(push_imm) X(pop) X(pusha) X(popa) X(pushf) X(popf) X(enter) X(leave) X(push_seg)     \
     X(pop_seg)                                                                                     \
     /* muldiv.c, bits.c */                                                                         \
     X(mul) X(imul1) X(div) X(idiv) X(imul2) X(imul3) X(daa) X(das) X(aaa) X(aas) X(aam) X(aad)     \
-    X(bt) X(bts) X(btr) X(btc) X(bsf) X(bsr) X(shld) X(shrd) X(popcnt) X(tzcnt) X(lzcnt)           \
+    X(bt) X(bts) X(btr) X(btc) X(bsf) X(bsr) X(shld) X(shrd) X(popcnt)           \
     /* branch.c */                                                                                 \
     X(jcc_short_mode) X(jmp_near) X(call_near) X(jmp_rm) X(call_rm) X(ret_near) X(ret_imm)         \
     X(loop) X(loope) X(loopne) X(jcxz) X(jmp_far_imm) X(call_far_imm) X(jmp_far_m) X(call_far_m)   \

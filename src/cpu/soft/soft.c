@@ -3,7 +3,6 @@
 #include "cpu/soft/operand.h"
 
 #include "base/alloc.h"
-#include "loop/loop.h"
 
 #include <stdlib.h>
 

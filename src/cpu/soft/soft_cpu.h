@@ -8,6 +8,7 @@
 
 #include "base/bits.h"
 #include "cpu/vcpu.h"
+#include "loop/loop.h"
 #include "mem/address_space.h"
 
 #include <stdatomic.h>
@@ -308,9 +309,7 @@ struct soft_cpu {
     uint32_t jump_generation;
     struct code_cache *code;
 
-    uint64_t cpuid_seed;
     struct vcpu_stats stats;
-    void *time_owner;
 };
 
 /* ---- exec.c ---- */
@@ -495,6 +494,20 @@ static inline bool protected_mode(const struct soft_cpu *c)
 static inline void soft_recheck(struct soft_cpu *c)
 {
     atomic_store_explicit(&c->stop_at, 0, memory_order_relaxed);
+}
+
+/* Around what needs the machine lock on this cpu's behalf: devices, interrupt controllers,
+ * callbacks. */
+static inline void enter_machine(struct soft_cpu *c)
+{
+    machine_lock_take(loop_lock(c->vcpu.machine->loop));
+    c->vcpu.machine->current_cpu = c->vcpu.port;
+}
+
+static inline void leave_machine(struct soft_cpu *c)
+{
+    c->vcpu.machine->current_cpu = NULL;
+    machine_lock_release(loop_lock(c->vcpu.machine->loop));
 }
 
 static inline struct soft_cpu *soft_of(struct vcpu *v)

@@ -2,8 +2,6 @@
  * ports, HLT. */
 #include "cpu/soft/operand.h"
 
-#include "loop/loop.h"
-
 static int need_ring0(struct soft_cpu *c)
 {
     return c->cpl ? raise_error(c, VEC_GP, 0) : 0;

@@ -6,20 +6,6 @@
  * Callbacks run under the machine lock. */
 #include "cpu/soft/soft_cpu.h"
 
-#include "loop/loop.h"
-
-static void lock(struct soft_cpu *c)
-{
-    machine_lock_take(loop_lock(c->vcpu.machine->loop));
-    c->vcpu.machine->current_cpu = c->vcpu.port;
-}
-
-static void unlock(struct soft_cpu *c)
-{
-    c->vcpu.machine->current_cpu = NULL;
-    machine_lock_release(loop_lock(c->vcpu.machine->loop));
-}
-
 static void obey(struct soft_cpu *c, enum vcpu_verdict v)
 {
     if (v == VCPU_STOP) {
@@ -65,9 +51,9 @@ bool watch_tell_exec(struct soft_cpu *c)
     uint64_t va = c->rip + c->ea_base[SEG_CS];
     c->told_at = c->icount;
     c->told_rip = va;
-    lock(c);
+    enter_machine(c);
     obey(c, c->vcpu.event_ops->exec(c->vcpu.event_opaque, &c->vcpu, c->rip));
-    unlock(c);
+    leave_machine(c);
     return !c->stop_wanted;
 }
 
@@ -82,10 +68,10 @@ bool watch_tell_access(struct soft_cpu *c, uint64_t va, unsigned size, bool writ
 {
     if (!vcpu_ranges_meet(&c->watch.data, va, va + size - 1))
         return true;
-    lock(c);
+    enter_machine(c);
     enum vcpu_verdict v =
         c->vcpu.event_ops->access(c->vcpu.event_opaque, &c->vcpu, va, size, write, value);
-    unlock(c);
+    leave_machine(c);
     obey(c, v);
     return v != VCPU_DROP;
 }
@@ -96,10 +82,10 @@ bool watch_tell_exception(struct soft_cpu *c)
 {
     if (!(c->watch.events & VCPU_EVENT_EXCEPTION))
         return true;
-    lock(c);
+    enter_machine(c);
     enum vcpu_verdict v = c->vcpu.event_ops->exception(
         c->vcpu.event_opaque, &c->vcpu, c->exc.vector, c->exc.has_error ? c->exc.error : 0);
-    unlock(c);
+    leave_machine(c);
     obey(c, v);
     return v != VCPU_DROP;
 }
@@ -108,10 +94,10 @@ bool watch_tell_msr(struct soft_cpu *c, uint32_t index, bool write, uint64_t *va
 {
     if (!(c->watch.events & VCPU_EVENT_MSR))
         return true;
-    lock(c);
+    enter_machine(c);
     enum vcpu_verdict v =
         c->vcpu.event_ops->msr(c->vcpu.event_opaque, &c->vcpu, index, write, value);
-    unlock(c);
+    leave_machine(c);
     obey(c, v);
     return v != VCPU_DROP;
 }
@@ -120,7 +106,7 @@ void watch_tell_cpuid(struct soft_cpu *c, uint32_t leaf, uint32_t subleaf, uint3
 {
     if (!(c->watch.events & VCPU_EVENT_CPUID))
         return;
-    lock(c);
+    enter_machine(c);
     obey(c, c->vcpu.event_ops->cpuid(c->vcpu.event_opaque, &c->vcpu, leaf, subleaf, regs));
-    unlock(c);
+    leave_machine(c);
 }
