@@ -168,6 +168,14 @@ static bool view_shows(const struct flatview *v, const struct region *r)
     return false;
 }
 
+bool mem_has_region(const struct mem *m, const struct region *r)
+{
+    const struct region *known = m->regions;
+    while (known && known != r)
+        known = known->next;
+    return known != NULL;
+}
+
 bool mem_shows_region(const struct mem *m, const struct region *r)
 {
     for (const struct address_space *as = m->spaces; as; as = as->next)

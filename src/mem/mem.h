@@ -68,6 +68,9 @@ void mem_ram_written(struct mem *m, uint64_t ram_addr, uint64_t len);
 uint64_t mem_ram_size(const struct mem *m);
 struct region *mem_ram_region(const struct mem *m, uint64_t ram_addr);
 
+/* Has a region at this address been made and not finished? */
+bool mem_has_region(const struct mem *m, const struct region *r);
+
 /* Counters for `info mtree`, tests and benches. */
 struct mem_stats {
     uint64_t commits;        /* outermost commits that changed something */

@@ -1,163 +1,7 @@
 /* Object handles and argument checks. */
-#include "script/binding.h"
+#include "script/script_hook.h"
 
 #include <string.h>
-
-/* ---- types ---- */
-
-static const struct binding_type *upvalue_type(lua_State *L)
-{
-    return lua_touserdata(L, lua_upvalueindex(1));
-}
-
-static lua_CFunction find_function(const luaL_Reg *list, const char *name)
-{
-    for (; list && list->name; list++)
-        if (!strcmp(list->name, name))
-            return list->func;
-    return NULL;
-}
-
-enum { NAMES_MAX = 128 };
-
-static size_t add_names(const char **names, size_t n, const luaL_Reg *list)
-{
-    for (; list && list->name && n < NAMES_MAX; list++)
-        names[n++] = list->name;
-    return n;
-}
-
-static int unknown_field(lua_State *L, const struct binding_type *t, const char *name)
-{
-    const char *names[2 * NAMES_MAX + 1];
-    size_t n = add_names(names, 0, t->methods);
-    n = add_names(names, n, t->getters);
-    const char *const *more = t->names ? t->names(L) : NULL;
-    for (; more && *more && n < 2 * NAMES_MAX; more++)
-        names[n++] = *more;
-    names[n] = NULL;
-    const char *near = nearest_name(name, names);
-    struct error err = { 0 };
-    error_set(&err, "%s has no \"%s\"%s%s%s", luaL_tolstring(L, 1, NULL), name,
-              near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
-    return script_raise(L, &err);
-}
-
-static int type_index(lua_State *L)
-{
-    const struct binding_type *t = upvalue_type(L);
-    const char *name = luaL_checkstring(L, 2);
-    lua_CFunction f = find_function(t->methods, name);
-    if (f) {
-        lua_pushcfunction(L, f);
-        return 1;
-    }
-    binding_check(L, 1, t->meta);
-    f = find_function(t->getters, name);
-    if (f)
-        return f(L);
-    int n = t->get ? t->get(L) : 0;
-    return n ? n : unknown_field(L, t, name);
-}
-
-static int type_newindex(lua_State *L)
-{
-    const struct binding_type *t = upvalue_type(L);
-    const char *name = luaL_checkstring(L, 2);
-    binding_check(L, 1, t->meta);
-    lua_CFunction f = find_function(t->setters, name);
-    if (f)
-        return f(L);
-    if (find_function(t->getters, name) || find_function(t->methods, name))
-        return luaL_error(L, "\"%s\" of a %s cannot be set", name, t->label);
-    if (t->set && t->set(L))
-        return 0;
-    return unknown_field(L, t, name);
-}
-
-/* The next field in the order of the table of getters. */
-static int type_next_field(lua_State *L)
-{
-    const struct binding_type *t = upvalue_type(L);
-    const luaL_Reg *g = t->getters;
-    if (!lua_isnil(L, 2)) {
-        const char *last = luaL_checkstring(L, 2);
-        while (g->name && strcmp(g->name, last))
-            g++;
-        if (g->name)
-            g++;
-    }
-    if (!g->name)
-        return 0;
-    lua_settop(L, 1);
-    lua_pushstring(L, g->name);
-    g->func(L);
-    lua_pushstring(L, g->name);
-    lua_insert(L, -2);
-    return 2;
-}
-
-static int type_pairs(lua_State *L)
-{
-    lua_pushvalue(L, lua_upvalueindex(1));
-    lua_pushcclosure(L, type_next_field, 1);
-    lua_pushvalue(L, 1);
-    lua_pushnil(L);
-    return 3;
-}
-
-/* All fields and methods, for completion. */
-static int type_names(lua_State *L)
-{
-    const struct binding_type *t = upvalue_type(L);
-    binding_check(L, 1, t->meta);
-    const char *names[2 * NAMES_MAX];
-    size_t n = add_names(names, 0, t->methods);
-    n = add_names(names, n, t->getters);
-    const char *const *more = t->names ? t->names(L) : NULL;
-    for (; more && *more && n < ARRAY_LEN(names); more++)
-        names[n++] = *more;
-    lua_createtable(L, (int)n, 0);
-    for (size_t i = 0; i < n; i++) {
-        lua_pushstring(L, names[i]);
-        lua_rawseti(L, -2, (lua_Integer)i + 1);
-    }
-    return 1;
-}
-
-static int type_tostring(lua_State *L)
-{
-    const struct binding_type *t = upvalue_type(L);
-    struct binding_object *o = luaL_checkudata(L, 1, t->meta);
-    if (!o->svm || !o->svm->vm)
-        lua_pushfstring(L, "closed %s", t->label);
-    else
-        t->tostring(L);
-    return 1;
-}
-
-static void set_closure(lua_State *L, const struct binding_type *t, const char *name,
-                        lua_CFunction f)
-{
-    lua_pushlightuserdata(L, (void *)t);
-    lua_pushcclosure(L, f, 1);
-    lua_setfield(L, -2, name);
-}
-
-void binding_type_new(lua_State *L, const struct binding_type *t)
-{
-    luaL_newmetatable(L, t->meta);
-    set_closure(L, t, "__index", type_index);
-    set_closure(L, t, "__newindex", type_newindex);
-    set_closure(L, t, "__pairs", type_pairs);
-    set_closure(L, t, "__tostring", type_tostring);
-    set_closure(L, t, "names", type_names);
-    lua_pushstring(L, t->label);
-    lua_setfield(L, -2, "label");
-    lua_pushliteral(L, "protected");
-    lua_setfield(L, -2, "__metatable");
-    lua_pop(L, 1);
-}
 
 /* ---- objects ---- */
 
@@ -201,15 +45,74 @@ void binding_push(lua_State *L, struct script_vm *svm, const char *meta, void *p
     lua_pop(L, 1);
 }
 
+bool binding_is_closed(const struct binding_object *o)
+{
+    return !o->p || !o->svm->vm || o->svm->closing;
+}
+
+static const struct binding_type *type_of_meta(lua_State *L, const char *meta)
+{
+    luaL_getmetatable(L, meta);
+    lua_getfield(L, -1, "type");
+    const struct binding_type *t = lua_touserdata(L, -1);
+    lua_pop(L, 2);
+    return t;
+}
+
+/* Something else stands where an object must be. In front of a method's arguments this is what
+ * vm.run() in place of vm:run() does. */
+static void wrong_object(lua_State *L, int index, const struct binding_type *t)
+{
+    lua_Debug ar;
+    if (index == 1 && lua_getstack(L, 0, &ar) && lua_getinfo(L, "n", &ar) && ar.name &&
+        strcmp(ar.namewhat, "method") != 0) {
+        struct error err = { 0 };
+        error_set(&err,
+                  "%s: there is no %s in front of its arguments; call it with a colon: "
+                  "%s:%s(...)",
+                  ar.name, t->label, strrchr(t->meta, '.') + 1, ar.name);
+        script_raise(L, &err);
+    }
+    luaL_typeerror(L, index, t->label);
+}
+
 struct binding_object *binding_check(lua_State *L, int index, const char *meta)
 {
-    struct binding_object *o = luaL_checkudata(L, index, meta);
-    if (!o->svm->vm || o->svm->closing) {
-        luaL_getmetatable(L, meta);
-        lua_getfield(L, -1, "label");
-        luaL_error(L, "closed %s", lua_tostring(L, -1));
-    }
+    struct binding_object *o = luaL_testudata(L, index, meta);
+    if (UNLIKELY(!o))
+        wrong_object(L, index, type_of_meta(L, meta));
+    if (UNLIKELY(binding_is_closed(o)))
+        luaL_error(L, "closed %s", type_of_meta(L, meta)->label);
     return o;
+}
+
+/* The handles of one type: the table on top of the stack. */
+static void sweep_type(lua_State *L, struct script_vm *svm, const struct binding_type *t)
+{
+    for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) {
+        struct binding_object *o = lua_touserdata(L, -1);
+        if (!o->p || t->alive(svm, o->p))
+            continue;
+        void *gone = o->p;
+        o->p = NULL;
+        lua_pushnil(L);
+        lua_rawsetp(L, -4, gone);
+    }
+}
+
+void binding_sweep(lua_State *L, struct script_vm *svm)
+{
+    script_hooks_sweep(svm);
+    luaL_checkstack(L, 8, NULL);
+    lua_rawgetp(L, LUA_REGISTRYINDEX, svm);
+    luaL_getsubtable(L, LUA_REGISTRYINDEX, BINDING_TYPES);
+    for (lua_Integer i = 1; lua_rawgeti(L, -1, i) == LUA_TLIGHTUSERDATA; i++) {
+        const struct binding_type *t = lua_touserdata(L, -1);
+        if (t->alive && lua_getfield(L, -3, t->meta) == LUA_TTABLE)
+            sweep_type(L, svm, t);
+        lua_settop(L, -2 - (t->alive != NULL));
+    }
+    lua_pop(L, 3);
 }
 
 struct script_vm *binding_vm(lua_State *L, int index, const char *meta)

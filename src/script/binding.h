@@ -81,22 +81,45 @@ struct script {
 
 /* ---- types ---- */
 
-/* One kind of object. Getters and methods are looked up first, then `get` (with the object and the
- * name on the stack; 0 results: unknown). */
+/* A property or a method: what serves it is also what describes it. */
+struct binding_member {
+    const char *name;      /* NULL ends a table */
+    lua_CFunction fn;      /* the method, or what pushes the property's value */
+    const char *signature; /* "(addr, size) → value" of a method, the type of a property */
+    const char *help;      /* one line */
+    lua_CFunction set;     /* of a property: (object, name, value); NULL: read-only */
+};
+
+/* One kind of object. Methods and properties are looked up first, then `get` (with the object and
+ * the name on the stack; 0 results: unknown). */
 struct binding_type {
-    const char *meta;        /* "perilune.device" */
-    const char *label;       /* "device": for messages */
-    const luaL_Reg *methods; /* ends with a NULL name */
-    const luaL_Reg *getters; /* fields, in the order in which pairs() lists them */
-    const luaL_Reg *setters; /* may be NULL */
-    lua_CFunction get, set;  /* further fields by name; may be NULL */
-    const char *const *(*names)(
-        lua_State *L); /* of those further fields, for suggestions; may be NULL */
+    const char *meta;                          /* "perilune.device" */
+    const char *label;                         /* "device": for messages */
+    const char *help;                          /* one line: what it stands for */
+    const struct binding_member *methods;      /* may be NULL */
+    const struct binding_member *properties;   /* in the order of pairs(); may be NULL */
+    lua_CFunction get, set;                    /* further properties by name; may be NULL */
+    const char *const *(*names)(lua_State *L); /* of those further properties; may be NULL */
+    const char *further;                       /* what those are; may be NULL */
     lua_CFunction tostring;
+    /* Does the machine still have the object at this address? For binding_sweep(); NULL: always. */
+    bool (*alive)(struct script_vm *svm, const void *p);
 };
 
 /* Make the metatable. */
 void binding_type_new(lua_State *L, const struct binding_type *t);
+
+/* All types: a list of light userdata in the registry. */
+#define BINDING_TYPES "perilune.binding-types"
+
+/* Put what is made in another way into the list of all types; label "module" is for modules. */
+void binding_document(lua_State *L, const struct binding_type *t);
+
+/* Put methods into the table on top of the stack. */
+void binding_set_functions(lua_State *L, const struct binding_member *list);
+
+/* api() → { { name, label, help, members = { { name, kind, signature, help, writable } } } } */
+int l_core_api(lua_State *L);
 
 /* Push the handle of `p`, nil for NULL. */
 void binding_push(lua_State *L, struct script_vm *svm, const char *meta, void *p);
@@ -108,6 +131,16 @@ static inline void *binding_ptr(lua_State *L, int index, const char *meta)
 {
     return binding_check(L, index, meta)->p;
 }
+
+/* Its machine, or what it stood for, is gone. */
+bool binding_is_closed(const struct binding_object *o);
+
+/* Parts have gone from the machine: close the handles of those that it no longer has, and remove
+ * hooks on their lines. */
+void binding_sweep(lua_State *L, struct script_vm *svm);
+
+/* Is it an input of a device that is there, or a line made by m:line()? */
+bool script_line_alive(struct script_vm *svm, const struct irq *irq);
 
 /* The open machine behind a vm or machine object. */
 struct script_vm *binding_any_vm(lua_State *L, int index);

@@ -45,6 +45,16 @@ static int get_bus_devices(lua_State *L)
     return 1;
 }
 
+static bool bus_alive(struct script_vm *svm, const void *p)
+{
+    struct machine *m = vm_machine(svm->vm);
+    for (struct device *d = m->devices; d; d = d->next)
+        for (unsigned i = 0; i < d->bus_count; i++)
+            if (d->buses[i] == p)
+                return true;
+    return p == &m->main_bus;
+}
+
 static int bus_tostring(lua_State *L)
 {
     struct bus *b = check_bus(L);
@@ -52,21 +62,27 @@ static int bus_tostring(lua_State *L)
     return 1;
 }
 
-static const luaL_Reg bus_methods[] = {
-    { "device", l_bus_device },
-    { NULL, NULL },
+static const struct binding_member bus_methods[] = {
+    { "device", l_bus_device, "(type [, properties]) → device", "a new device on this bus" },
+    { NULL },
 };
 
-static const luaL_Reg bus_getters[] = {
-    { "name", get_bus_name },       { "type", get_bus_type }, { "parent", get_bus_parent },
-    { "devices", get_bus_devices }, { NULL, NULL },
+static const struct binding_member bus_properties[] = {
+    { "name", get_bus_name, "string", "its name" },
+    { "type", get_bus_type, "string", "System, PCI, ISA, ..." },
+    { "parent", get_bus_parent, "device", "the device that provides it; nil: the machine" },
+    { "devices", get_bus_devices, "{ device, ... }",
+      "what sits on it, in order of being put there" },
+    { NULL },
 };
 
 static const struct binding_type bus_binding = {
     .meta = META_BUS,
     .label = "bus",
+    .help = "a bus",
+    .alive = bus_alive,
     .methods = bus_methods,
-    .getters = bus_getters,
+    .properties = bus_properties,
     .tostring = bus_tostring,
 };
 

@@ -188,26 +188,29 @@ static int chardev_tostring(lua_State *L)
     return 1;
 }
 
-static const luaL_Reg methods[] = {
-    { "write", l_chardev_write },
-    { "read", l_chardev_read },
-    { "on_output", l_chardev_on_output },
-    { NULL, NULL },
+static const struct binding_member methods[] = {
+    { "write", l_chardev_write, "(text)", "to the guest, as if it had been typed" },
+    { "read", l_chardev_read, "() → text, total",
+      "what a ring holds, and how many bytes were ever written" },
+    { "on_output", l_chardev_on_output, "(f)",
+      "call f(text) for all that the guest writes; nil ends that" },
+    { NULL },
 };
 
-static const luaL_Reg getters[] = {
-    { "id", get_id },
-    { "kind", get_kind },
-    { "bytes_out", get_bytes_out },
-    { "bytes_in", get_bytes_in },
-    { NULL, NULL },
+static const struct binding_member properties[] = {
+    { "id", get_id, "string", "its id" },
+    { "kind", get_kind, "string", "null, ring, file, stdio, ..." },
+    { "bytes_out", get_bytes_out, "integer", "bytes written by the guest" },
+    { "bytes_in", get_bytes_in, "integer", "bytes given to the guest" },
+    { NULL },
 };
 
 static const struct binding_type chardev_type = {
     .meta = META_CHARDEV,
     .label = "chardev",
+    .help = "a character backend, such as what a serial port is connected to",
     .methods = methods,
-    .getters = getters,
+    .properties = properties,
     .tostring = chardev_tostring,
 };
 

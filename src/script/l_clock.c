@@ -25,19 +25,22 @@ static int clock_tostring(lua_State *L)
     return 1;
 }
 
-static const luaL_Reg clock_methods[] = { { NULL, NULL } };
+static const struct binding_member clock_methods[] = {
+    { NULL },
+};
 
-static const luaL_Reg clock_getters[] = {
-    { "now", get_now },
-    { "deadline", get_deadline },
-    { NULL, NULL },
+static const struct binding_member clock_properties[] = {
+    { "now", get_now, "integer", "the time, ns" },
+    { "deadline", get_deadline, "integer", "when the next timer fires, ns; nil: none is set" },
+    { NULL },
 };
 
 static const struct binding_type clock_type = {
     .meta = META_CLOCK,
     .label = "clock",
+    .help = "a clock",
     .methods = clock_methods,
-    .getters = clock_getters,
+    .properties = clock_properties,
     .tostring = clock_tostring,
 };
 

@@ -260,23 +260,39 @@ static const luaL_Reg error_meta[] = {
     { NULL, NULL },
 };
 
-static const luaL_Reg functions[] = {
-    { "new_vm", l_core_new_vm },
-    { "types", l_core_types },
-    { "check_device_type", l_core_check_device_type },
-    { "type_info", l_core_type_info },
-    { "parse_size", l_core_parse_size },
-    { "nearest", l_core_nearest },
-    { "names", l_core_names },
-    { "terminal", l_core_terminal },
-    { "new_error", l_core_new_error },
-    { "exit", l_core_exit },
-    { "log", l_core_log },
-    { "log_level", l_core_log_level },
-    { "log_file", l_core_log_file },
-    { "realtime_ns", l_core_realtime_ns },
-    { "has_accel", l_core_has_accel },
-    { NULL, NULL },
+static const struct binding_member functions[] = {
+    { "new_vm", l_core_new_vm, "{ name =, accel =, ... } → vm, machine", "an empty machine" },
+    { "types", l_core_types, "() → { { name, parent, desc, bus, abstract }, ... }",
+      "device types, sorted by name" },
+    { "check_device_type", l_core_check_device_type, "(definition, place)",
+      "raise for what is wrong with a definition" },
+    { "type_info", l_core_type_info, "(type) → { name, properties, ... }",
+      "one device type with its properties" },
+    { "parse_size", l_core_parse_size, "(text) → bytes",
+      "\"512M\" in bytes; nil for what is no size" },
+    { "nearest", l_core_nearest, "(name, { candidates }) → name",
+      "the nearest candidate; nil when none is near" },
+    { "names", l_core_names, "(object) → { name, ... }", "fields and methods of an object" },
+    { "terminal", l_core_terminal, "{ history =, vm =, focus = } → terminal",
+      "open the terminal for the monitor" },
+    { "new_error", l_core_new_error, "(kind, text) → error",
+      "an error object; kind is config or host" },
+    { "exit", l_core_exit, "([status])", "leave the program" },
+    { "log", l_core_log, "(level, who, text)", "write to the log" },
+    { "log_level", l_core_log_level, "(level)", "error, warning, info or debug" },
+    { "log_file", l_core_log_file, "(path)", "write the log into a file" },
+    { "realtime_ns", l_core_realtime_ns, "() → integer", "the monotonic time of the host" },
+    { "api", l_core_api, "() → { { name, label, help, members }, ... }",
+      "all types of objects with their members" },
+    { "has_accel", l_core_has_accel, "(name) → boolean", "is there such a backend" },
+    { NULL },
+};
+
+static const struct binding_type core_module = {
+    .meta = "perilune.core",
+    .label = "module",
+    .help = "what the Lua part of Perilune needs from C and no object has",
+    .methods = functions,
 };
 
 int luaopen_perilune_core(lua_State *L)
@@ -286,6 +302,8 @@ int luaopen_perilune_core(lua_State *L)
     luaL_newmetatable(L, "perilune.types");
     lua_pushcfunction(L, registry_gc);
     lua_setfield(L, -2, "__gc");
-    luaL_newlib(L, functions);
+    lua_newtable(L);
+    binding_set_functions(L, functions);
+    binding_document(L, &core_module);
     return 1;
 }

@@ -206,24 +206,32 @@ static int cpu_tostring(lua_State *L)
     return 1;
 }
 
-static const luaL_Reg methods[] = {
-    { "read", l_cpu_read },   { "translate", l_cpu_translate },
-    { "disas", l_cpu_disas }, { "backtrace", l_cpu_backtrace },
-    { NULL, NULL },
+static const struct binding_member methods[] = {
+    { "read", l_cpu_read, "(address, n) → bytes",
+      "virtual memory; nil and the address where nothing is mapped" },
+    { "translate", l_cpu_translate, "(address) → physical",
+      "the physical address, nil where nothing is mapped" },
+    { "disas", l_cpu_disas, "([address [, count]]) → { { addr, bytes, text }, ... }",
+      "instructions; without an address where the cpu stands" },
+    { "backtrace", l_cpu_backtrace, "([most]) → { { rip, name, method }, ... }, why it ends",
+      "calls, innermost first" },
+    { NULL },
 };
 
-static const luaL_Reg getters[] = {
-    { "index", get_index },
-    { "apic_id", get_apic_id },
-    { "instructions", get_instructions },
-    { NULL, NULL },
+static const struct binding_member properties[] = {
+    { "index", get_index, "integer", "its number, from 0" },
+    { "apic_id", get_apic_id, "integer", "number of its local APIC" },
+    { "instructions", get_instructions, "integer", "instructions retired" },
+    { NULL },
 };
 
 static const struct binding_type cpu_type = {
     .meta = META_CPU,
     .label = "cpu",
+    .help = "a cpu; its registers are properties while it stands still",
+    .further = "registers: rax ... r15, rip, rflags, cr0 ..., cs, cs_base ...",
     .methods = methods,
-    .getters = getters,
+    .properties = properties,
     .get = get_register,
     .set = set_register,
     .names = register_names,

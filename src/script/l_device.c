@@ -155,6 +155,7 @@ int binding_new_device(lua_State *L, struct script_vm *svm, const char *type, in
         lua_pushnil(L);
     if (lua_pcall(L, 2, 0, 0) != LUA_OK) {
         device_retire(c.d); /* its realize may have given handles away */
+        binding_sweep(L, svm);
         return raise_with_place(L);
     }
     binding_push(L, svm, META_DEVICE, c.d);
@@ -434,6 +435,14 @@ static const char *const *property_names(lua_State *L)
     return names;
 }
 
+static bool device_alive(struct script_vm *svm, const void *p)
+{
+    for (struct device *d = vm_machine(svm->vm)->devices; d; d = d->next)
+        if (d == p)
+            return true;
+    return false;
+}
+
 static int device_tostring(lua_State *L)
 {
     struct device *d = check_device(L);
@@ -441,33 +450,45 @@ static int device_tostring(lua_State *L)
     return 1;
 }
 
-static const luaL_Reg device_methods[] = {
-    { "get", l_device_get },
-    { "set", l_device_set },
-    { "properties", l_device_properties },
-    { "gpio_in", l_device_gpio_in },
-    { "connect", l_device_connect },
-    { "lines", l_device_lines },
-    { "map", l_device_map },
-    { "reset", l_device_reset },
-    { "device", l_device_device },
-    { "is_a", l_device_is_a },
-    { "info", l_device_info },
-    { NULL, NULL },
+static const struct binding_member device_methods[] = {
+    { "get", l_device_get, "(property) → value", "a property by name" },
+    { "set", l_device_set, "(property, value)",
+      "set a property; construct-only ones refuse once it is realized" },
+    { "properties", l_device_properties, "() → { { name, text }, ... }",
+      "properties as listings show them" },
+    { "gpio_in", l_device_gpio_in, "([name,] n) → irq", "an input line" },
+    { "connect", l_device_connect, "([name,] n, irq)",
+      "let an output drive a line; nil disconnects" },
+    { "lines", l_device_lines, "() → { { direction, name, count }, ... }",
+      "its input and output lines" },
+    { "map", l_device_map, "(window, addr [, priority])",
+      "place a memory window of a system-bus device" },
+    { "reset", l_device_reset, "()", "reset it and what sits on its buses" },
+    { "device", l_device_device, "(type [, properties]) → device",
+      "a new device on the one bus that it provides" },
+    { "is_a", l_device_is_a, "(type) → boolean", "is it of that type, or inherits from it" },
+    { "info", l_device_info, "() → { pci = or mmio = or isa_irqs = }", "what its bus knows of it" },
+    { NULL },
 };
 
-static const luaL_Reg device_getters[] = {
-    { "type", get_type },   { "id", get_id },
-    { "path", get_path },   { "parent_bus", get_parent_bus },
-    { "buses", get_buses }, { "bus", get_bus },
-    { NULL, NULL },
+static const struct binding_member device_properties[] = {
+    { "type", get_type, "string", "its type" },
+    { "id", get_id, "string", "the id that it was given; nil: none" },
+    { "path", get_path, "string", "its path; nil before it is realized" },
+    { "parent_bus", get_parent_bus, "bus", "where it sits; nil: on none" },
+    { "buses", get_buses, "{ bus, ... }", "buses that it provides, in order of creation" },
+    { "bus", get_bus, "{ name = bus }", "the same by name" },
+    { NULL },
 };
 
 static const struct binding_type device_binding = {
     .meta = META_DEVICE,
     .label = "device",
+    .help = "a device; its type's properties are properties here",
+    .further = "properties of the device's type",
+    .alive = device_alive,
     .methods = device_methods,
-    .getters = device_getters,
+    .properties = device_properties,
     .get = get_property,
     .set = set_property,
     .names = property_names,

@@ -169,6 +169,15 @@ void script_hook_remove(struct script_hook *h)
     }
 }
 
+void script_hooks_sweep(struct script_vm *svm)
+{
+    for (struct script_hook *h = svm->hooks, *next; h; h = next) {
+        next = h->next;
+        if (h->kind == &hook_irq && !script_line_alive(svm, h->irq))
+            script_hook_remove(h);
+    }
+}
+
 void script_hooks_remove_all(struct script_vm *svm)
 {
     while (svm->hooks)
@@ -398,18 +407,26 @@ static int hook_tostring(lua_State *L)
     return 1;
 }
 
-static const luaL_Reg methods[] = { { "remove", l_hook_remove }, { NULL, NULL } };
+static const struct binding_member methods[] = {
+    { "remove", l_hook_remove, "()", "end it; safe inside of it" },
+    { NULL },
+};
 
-static const luaL_Reg getters[] = {
-    { "event", get_event },  { "hits", get_hits },           { "errors", get_errors },
-    { "cost_ns", get_cost }, { "installed", get_installed }, { NULL, NULL },
+static const struct binding_member properties[] = {
+    { "event", get_event, "string", "what it listens to" },
+    { "hits", get_hits, "integer", "how often it was called" },
+    { "errors", get_errors, "integer", "how often it raised" },
+    { "cost_ns", get_cost, "integer", "time spent in it, ns" },
+    { "installed", get_installed, "boolean", "false once it was removed" },
+    { NULL },
 };
 
 static const struct binding_type hook_type = {
     .meta = META_HOOK,
     .label = "hook",
+    .help = "a function that is called at events",
     .methods = methods,
-    .getters = getters,
+    .properties = properties,
     .tostring = hook_tostring,
 };
 

@@ -43,6 +43,18 @@ static void line_changed(void *opaque, int n, bool level)
         s->falls++;
 }
 
+bool script_line_alive(struct script_vm *svm, const struct irq *irq)
+{
+    for (struct script_line *s = svm->lines; s; s = s->next)
+        if (&s->irq == irq)
+            return true;
+    for (struct device *d = vm_machine(svm->vm)->devices; d; d = d->next)
+        for (struct gpio_list *g = d->gpios; g; g = g->next)
+            if (g->in && irq >= g->in && irq < g->in + g->count)
+                return true;
+    return false;
+}
+
 static struct script_line *own_line(lua_State *L)
 {
     struct irq *irq = check_irq(L);
@@ -82,6 +94,11 @@ int l_machine_line(lua_State *L)
     return 1;
 }
 
+static bool irq_alive(struct script_vm *svm, const void *p)
+{
+    return script_line_alive(svm, p);
+}
+
 static int irq_tostring(lua_State *L)
 {
     struct irq *irq = check_irq(L);
@@ -89,22 +106,27 @@ static int irq_tostring(lua_State *L)
     return 1;
 }
 
-static const luaL_Reg methods[] = {
-    { "set", l_irq_set },
-    { "pulse", l_irq_pulse },
-    { NULL, NULL },
+static const struct binding_member methods[] = {
+    { "set", l_irq_set, "(level)", "drive it" },
+    { "pulse", l_irq_pulse, "()", "drive it high and low again" },
+    { NULL },
 };
 
-static const luaL_Reg getters[] = {
-    { "level", get_level }, { "number", get_number }, { "rises", get_rises },
-    { "falls", get_falls }, { NULL, NULL },
+static const struct binding_member properties[] = {
+    { "level", get_level, "boolean", "is it high" },
+    { "number", get_number, "integer", "which of its sink's inputs it is" },
+    { "rises", get_rises, "integer", "how often a line of m:line() has risen; nil for others" },
+    { "falls", get_falls, "integer", "how often it has fallen" },
+    { NULL },
 };
 
 static const struct binding_type irq_type = {
     .meta = META_IRQ,
     .label = "irq line",
+    .help = "an interrupt line, seen from its sink",
+    .alive = irq_alive,
     .methods = methods,
-    .getters = getters,
+    .properties = properties,
     .tostring = irq_tostring,
 };
 

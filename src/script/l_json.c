@@ -229,11 +229,19 @@ static int l_json_array(lua_State *L)
     return 1;
 }
 
-static const luaL_Reg functions[] = {
-    { "encode", l_json_encode },
-    { "decode", l_json_decode },
-    { "array", l_json_array },
-    { NULL, NULL },
+static const struct binding_member functions[] = {
+    { "encode", l_json_encode, "(value) → text", "JSON of a value" },
+    { "decode", l_json_decode, "(text) → value", "the value of JSON" },
+    { "array", l_json_array, "([table]) → table",
+      "mark a table as an array, also when it is empty" },
+    { NULL },
+};
+
+static const struct binding_type json_module = {
+    .meta = "perilune.json",
+    .label = "module",
+    .help = "JSON with 64-bit integers",
+    .methods = functions,
 };
 
 int luaopen_perilune_json(lua_State *L)
@@ -242,7 +250,9 @@ int luaopen_perilune_json(lua_State *L)
     luaL_newmetatable(L, "perilune.json.holder");
     lua_pushcfunction(L, holder_gc);
     lua_setfield(L, -2, "__gc");
-    luaL_newlib(L, functions);
+    lua_newtable(L);
+    binding_set_functions(L, functions);
+    binding_document(L, &json_module);
     lua_pushlightuserdata(L, NULL);
     lua_setfield(L, -2, "null");
     return 1;

@@ -272,11 +272,13 @@ static int l_dev_remove(lua_State *L)
 {
     struct device *d = check_dev(L);
     struct mem *mem = d->machine->mem;
+    struct script_vm *svm = luadev_type_of(d)->svm;
     if (d->path && !d->realized)
         return luaL_error(L, "%s is being realized", device_name(d));
     mem_begin(mem);
     device_retire(d);
     mem_commit(mem);
+    binding_sweep(L, svm);
     return 0;
 }
 
@@ -429,26 +431,40 @@ static const struct {
 } getters[] = { { "regs", FIELD_REGS }, { "props", FIELD_PROPS }, { "name", FIELD_NAME },
                 { "now", FIELD_NOW },   { "vm", FIELD_VM },       { "device", FIELD_DEVICE } };
 
-static const luaL_Reg methods[] = {
-    { "irq", l_dev_irq },
-    { "gpio", l_dev_gpio },
-    { "level", l_dev_level },
-    { "dma_read", l_dev_dma_read },
-    { "dma_write", l_dev_dma_write },
-    { "timer", l_dev_timer },
-    { "send", l_dev_send },
-    { "accept", l_dev_accept },
-    { "request", l_dev_request },
-    { "log", l_dev_log },
-    { "remove", l_dev_remove },
-    { "reg", l_dev_reg },
-    { NULL, NULL },
+/* What the getters above are, for the reference. */
+static const struct binding_member properties[] = {
+    { "regs", NULL, "{ NAME = integer }", "what its registers hold" },
+    { "props", NULL, "{ NAME = value }", "its properties" },
+    { "name", NULL, "string", "its path or id, for messages" },
+    { "now", NULL, "integer", "virtual time, ns" },
+    { "vm", NULL, "vm", "the machine" },
+    { "device", NULL, "device", "the device as the rest of the machine sees it" },
+    { NULL },
+};
+
+static const struct binding_member methods[] = {
+    { "irq", l_dev_irq, "([n,] level)", "drive an interrupt line, or the PCI pin" },
+    { "gpio", l_dev_gpio, "(name, n, level)", "drive an output line" },
+    { "level", l_dev_level, "(name [, n]) → boolean", "what an input is driven to" },
+    { "dma_read", l_dev_dma_read, "(addr, n) → bytes, boolean",
+      "read memory, and whether all of it was there" },
+    { "dma_write", l_dev_dma_write, "(addr, bytes) → boolean",
+      "write memory, and whether all of it arrived" },
+    { "timer", l_dev_timer, "(name) → timer", "a timer of the definition" },
+    { "send", l_dev_send, "(bytes or byte)", "to the character backend; nowhere without one" },
+    { "accept", l_dev_accept, "()", "there is room again for what waits at the backend" },
+    { "request", l_dev_request, "(what [, status])",
+      "reset, poweroff, pause or exit, at the next safe point" },
+    { "log", l_dev_log, "(text)", "what the guest did wrong" },
+    { "remove", l_dev_remove, "()", "take the device out of the machine" },
+    { "reg", l_dev_reg, "(name, index [, value]) → value", "an element of an array of registers" },
+    { NULL },
 };
 
 void luadev_push_fields(lua_State *L, const struct luadev_type *t)
 {
     lua_newtable(L);
-    luaL_setfuncs(L, methods, 0);
+    binding_set_functions(L, methods);
     for (size_t i = 0; i < ARRAY_LEN(getters); i++) {
         lua_pushinteger(L, getters[i].code);
         lua_setfield(L, -2, getters[i].name);
@@ -575,6 +591,30 @@ static void new_meta(lua_State *L, const char *meta, const luaL_Reg *functions)
     lua_pop(L, 1);
 }
 
+static const struct binding_member timer_methods[] = {
+    { "set", l_timer_set, "(ns)", "fire once, that long from now" },
+    { "at", l_timer_at, "(ns)", "fire once, at that virtual time" },
+    { "cancel", l_timer_cancel, "()", "do not fire" },
+    { "deadline", l_timer_deadline, "() → ns", "when it fires; nil: it is not set" },
+    { NULL },
+};
+
+static const struct binding_type dev_type = {
+    .meta = META_LUADEV,
+    .label = "device in Lua",
+    .help = "what the functions of a device type written in Lua get",
+    .methods = methods,
+    .properties = properties,
+    .further = "state fields of the definition, and what its functions put there",
+};
+
+static const struct binding_type timer_type = {
+    .meta = META_LUADEV_TIMER,
+    .label = "timer",
+    .help = "a timer of a device written in Lua",
+    .methods = timer_methods,
+};
+
 void l_luadev_open(lua_State *L)
 {
     static const luaL_Reg dev[] = { { "__index", l_dev_index },
@@ -587,11 +627,7 @@ void l_luadev_open(lua_State *L)
     static const luaL_Reg props[] = { { "__index", l_props_index },
                                       { "__newindex", l_props_newindex },
                                       { NULL, NULL } };
-    static const luaL_Reg timer[] = { { "set", l_timer_set },
-                                      { "at", l_timer_at },
-                                      { "cancel", l_timer_cancel },
-                                      { "deadline", l_timer_deadline },
-                                      { NULL, NULL } };
+    static const luaL_Reg timer[] = { { NULL, NULL } };
     new_meta(L, META_LUADEV, dev);
     new_meta(L, META_REGS, regs);
     new_meta(L, META_PROPS, props);
@@ -599,6 +635,9 @@ void l_luadev_open(lua_State *L)
     luaL_getmetatable(L, META_LUADEV_TIMER);
     lua_pushvalue(L, -1);
     lua_setfield(L, -2, "__index");
+    binding_set_functions(L, timer_methods);
     lua_pop(L, 1);
+    binding_document(L, &dev_type);
+    binding_document(L, &timer_type);
     l_luadev_type_open(L);
 }

@@ -65,35 +65,43 @@ static int machine_tostring(lua_State *L)
     return 1;
 }
 
-static const luaL_Reg methods[] = {
-    { "ram", l_machine_ram },
-    { "rom", l_machine_rom },
-    { "container", l_machine_container },
-    { "device", l_machine_device },
-    { "define", l_machine_define },
-    { "cpu", l_machine_cpu },
-    { "line", l_machine_line },
-    { "netdev", l_machine_netdev },
-    { "hub", l_machine_hub },
-    { "link", l_machine_link },
-    { "dump", l_machine_dump },
-    { "chardev", l_machine_chardev },
-    { "find", l_vm_find },
-    { "load_boot", l_vm_load_boot },
-    { "load_raw", l_vm_load_raw },
-    { NULL, NULL },
+static const struct binding_member methods[] = {
+    { "ram", l_machine_ram, "(name, size) → region", "a region of RAM, not mapped yet" },
+    { "rom", l_machine_rom, "(name, size) → region", "a region of ROM, not mapped yet" },
+    { "container", l_machine_container, "(name [, size]) → region", "a region that holds others" },
+    { "device", l_machine_device, "(type [, properties]) → device",
+      "a new device, on the bus that properties.bus names or the first that fits" },
+    { "define", l_machine_define, "(definition)", "make a device type written in Lua known" },
+    { "cpu", l_machine_cpu, "([model]) → index", "the next cpu" },
+    { "line", l_machine_line, "() → irq", "a line that ends in the script" },
+    { "netdev", l_machine_netdev, "{ type =, id =, ... } → port", "a network backend" },
+    { "hub", l_machine_hub, "(name) → hub", "a network hub" },
+    { "link", l_machine_link, "(port, port [, name]) → link", "join two ports" },
+    { "dump", l_machine_dump, "(link or port or id, path)", "write every frame into a pcap file" },
+    { "chardev", l_machine_chardev, "{ type =, id =, ... } → chardev", "a character backend" },
+    { "find", l_vm_find, "{ type = } → { device, ... }",
+      "devices of a type, or of one that inherits from it" },
+    { "load_boot", l_vm_load_boot, "{ kernel =, initrd =, append =, ... }",
+      "put a kernel in place" },
+    { "load_raw", l_vm_load_raw, "(path, addr)", "put a file into memory as it is" },
+    { NULL },
 };
 
-static const luaL_Reg getters[] = {
-    { "name", get_name },         { "memory", get_memory }, { "io", get_io },
-    { "main_bus", get_main_bus }, { "vm", get_vm },         { NULL, NULL },
+static const struct binding_member properties[] = {
+    { "name", get_name, "string", "what the machine is called" },
+    { "memory", get_memory, "space", "the physical address space" },
+    { "io", get_io, "space", "the ports" },
+    { "main_bus", get_main_bus, "bus", "the system bus" },
+    { "vm", get_vm, "vm", "what runs it" },
+    { NULL },
 };
 
 static const struct binding_type machine_type = {
     .meta = META_MACHINE,
     .label = "machine",
+    .help = "the parts of a machine: what a definition's build function gets",
     .methods = methods,
-    .getters = getters,
+    .properties = properties,
     .tostring = machine_tostring,
 };
 

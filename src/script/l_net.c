@@ -138,6 +138,14 @@ int l_vm_links(lua_State *L)
 
 /* ---- ports ---- */
 
+static bool port_alive(struct script_vm *svm, const void *p)
+{
+    struct net_port *port = NULL;
+    while ((port = net_port_next(vm_net(svm->vm), port)) && port != p)
+        ;
+    return port != NULL;
+}
+
 static int get_port_id(lua_State *L)
 {
     lua_pushstring(L, check_port(L, 1)->id);
@@ -187,24 +195,27 @@ static int port_tostring(lua_State *L)
     return 1;
 }
 
-static const luaL_Reg port_methods[] = {
-    { "hostfwd_add", l_port_hostfwd_add },
-    { "hostfwd_remove", l_port_hostfwd_remove },
-    { NULL, NULL },
+static const struct binding_member port_methods[] = {
+    { "hostfwd_add", l_port_hostfwd_add, "(rule)",
+      "forward a port of the host: \"tcp:127.0.0.1:2222-:22\"" },
+    { "hostfwd_remove", l_port_hostfwd_remove, "(rule)", "end a forwarding" },
+    { NULL },
 };
 
-static const luaL_Reg port_getters[] = {
-    { "id", get_port_id },
-    { "kind", get_port_kind },
-    { "link", get_port_link },
-    { NULL, NULL },
+static const struct binding_member port_properties[] = {
+    { "id", get_port_id, "string", "its id" },
+    { "kind", get_port_kind, "string", "nic, user or hub-port" },
+    { "link", get_port_link, "link", "where it is plugged in; nil: nowhere" },
+    { NULL },
 };
 
 static const struct binding_type port_type = {
     .meta = META_PORT,
     .label = "network port",
+    .help = "an end of a network: card, backend or port of a hub",
+    .alive = port_alive,
     .methods = port_methods,
-    .getters = port_getters,
+    .properties = port_properties,
     .tostring = port_tostring,
 };
 
@@ -227,18 +238,32 @@ static int hub_tostring(lua_State *L)
     return 1;
 }
 
-static const luaL_Reg hub_methods[] = { { "port", l_hub_port }, { NULL, NULL } };
-static const luaL_Reg hub_getters[] = { { NULL, NULL } };
+static const struct binding_member hub_methods[] = {
+    { "port", l_hub_port, "() → port", "one more port" },
+    { NULL },
+};
+static const struct binding_member hub_properties[] = {
+    { NULL },
+};
 
 static const struct binding_type hub_type = {
     .meta = META_HUB,
     .label = "network hub",
+    .help = "sends what comes in at one port out at all others",
     .methods = hub_methods,
-    .getters = hub_getters,
+    .properties = hub_properties,
     .tostring = hub_tostring,
 };
 
 /* ---- links ---- */
+
+static bool link_alive(struct script_vm *svm, const void *p)
+{
+    struct net_link *link = NULL;
+    while ((link = net_link_next(vm_net(svm->vm), link)) && link != p)
+        ;
+    return link != NULL;
+}
 
 static int get_link_name(lua_State *L)
 {
@@ -300,23 +325,27 @@ static int link_tostring(lua_State *L)
     return 1;
 }
 
-static const luaL_Reg link_methods[] = { { "stats", l_link_stats }, { NULL, NULL } };
-
-static const luaL_Reg link_getters[] = {
-    { "name", get_link_name },
-    { "up", get_link_up },
-    { "ports", get_link_ports },
-    { NULL, NULL },
+static const struct binding_member link_methods[] = {
+    { "stats", l_link_stats, "() → { { from, frames, bytes, dropped }, ... }",
+      "counters of both directions" },
+    { NULL },
 };
 
-static const luaL_Reg link_setters[] = { { "up", set_link_up }, { NULL, NULL } };
+static const struct binding_member link_properties[] = {
+    { "name", get_link_name, "string", "its name" },
+    { "up", get_link_up, "boolean", "is the wire plugged in; frames are dropped while it is not",
+      set_link_up },
+    { "ports", get_link_ports, "{ port, port }", "both ends" },
+    { NULL },
+};
 
 static const struct binding_type link_type = {
     .meta = META_LINK,
     .label = "link",
+    .help = "a wire between two network ports",
+    .alive = link_alive,
     .methods = link_methods,
-    .getters = link_getters,
-    .setters = link_setters,
+    .properties = link_properties,
     .tostring = link_tostring,
 };
 

@@ -2,6 +2,7 @@
 #include "script/binding.h"
 
 #include "base/alloc.h"
+#include "mem/mem.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -257,6 +258,11 @@ static int get_target_offset(lua_State *L)
     return 1;
 }
 
+static bool region_alive(struct script_vm *svm, const void *p)
+{
+    return mem_has_region(vm_machine(svm->vm)->mem, p);
+}
+
 static int region_tostring(lua_State *L)
 {
     struct region *r = check_region(L, 1);
@@ -267,35 +273,38 @@ static int region_tostring(lua_State *L)
     return 1;
 }
 
-static const luaL_Reg region_methods[] = {
-    { "alias", l_region_alias },
-    { "map", l_region_map },
-    { "unmap", l_region_unmap },
-    { "set_enabled", l_region_set_enabled },
-    { "set_readonly", l_region_set_readonly },
-    { "children", l_region_children },
-    { NULL, NULL },
+static const struct binding_member region_methods[] = {
+    { "alias", l_region_alias, "(name, offset, size) → region", "a window of it, not mapped yet" },
+    { "map", l_region_map, "(addr, region [, priority]) → region", "put a region into this one" },
+    { "unmap", l_region_unmap, "()", "take it out of the region that it is in" },
+    { "set_enabled", l_region_set_enabled, "(boolean)",
+      "a disabled region is as if it were not there" },
+    { "set_readonly", l_region_set_readonly, "(boolean)", "RAM that the guest cannot write" },
+    { "children", l_region_children, "() → { region, ... }", "what was put into it" },
+    { NULL },
 };
 
-static const luaL_Reg region_getters[] = {
-    { "name", get_name },
-    { "kind", get_kind },
-    { "addr", get_addr },
-    { "last", get_last },
-    { "priority", get_priority },
-    { "enabled", get_enabled },
-    { "readonly", get_readonly },
-    { "parent", get_parent },
-    { "target", get_target },
-    { "target_offset", get_target_offset },
-    { NULL, NULL },
+static const struct binding_member region_properties[] = {
+    { "name", get_name, "string", "its name" },
+    { "kind", get_kind, "string", "ram, rom, romd or i/o" },
+    { "addr", get_addr, "integer", "its offset in the region that it is in" },
+    { "last", get_last, "integer", "its last offset: one less than the size" },
+    { "priority", get_priority, "integer", "the higher one wins where siblings overlap" },
+    { "enabled", get_enabled, "boolean", "disabled is as if it were not there" },
+    { "readonly", get_readonly, "boolean", "the guest cannot write" },
+    { "parent", get_parent, "region", "the region that it is in; nil: none" },
+    { "target", get_target, "region", "what an alias shows; nil: it is no alias" },
+    { "target_offset", get_target_offset, "integer", "where in the target an alias begins" },
+    { NULL },
 };
 
 static const struct binding_type region_type = {
     .meta = META_REGION,
     .label = "region",
+    .help = "a memory region",
+    .alive = region_alive,
     .methods = region_methods,
-    .getters = region_getters,
+    .properties = region_properties,
     .tostring = region_tostring,
 };
 
@@ -424,34 +433,46 @@ static int get_space_root(lua_State *L)
     return 1;
 }
 
+static bool space_alive(struct script_vm *svm, const void *p)
+{
+    struct address_space *as = NULL;
+    while ((as = address_space_next(vm_machine(svm->vm)->mem, as)) && as != p)
+        ;
+    return as != NULL;
+}
+
 static int space_tostring(lua_State *L)
 {
     lua_pushfstring(L, "address space \"%s\"", address_space_name(check_space(L, 1)));
     return 1;
 }
 
-static const luaL_Reg space_methods[] = {
-    { "map", l_space_map },
-    { "read", l_space_read },
-    { "write", l_space_write },
-    { "read_bytes", l_space_read_bytes },
-    { "write_bytes", l_space_write_bytes },
-    { "program_bytes", l_space_program_bytes },
-    { "flat", l_space_flat },
-    { NULL, NULL },
+static const struct binding_member space_methods[] = {
+    { "map", l_space_map, "(addr, region [, priority]) → region", "put a region somewhere" },
+    { "read", l_space_read, "(addr, size) → value",
+      "an access of 1, 2, 4 or 8 bytes; a second result says what went wrong" },
+    { "write", l_space_write, "(addr, size, value) → boolean", "an access of 1, 2, 4 or 8 bytes" },
+    { "read_bytes", l_space_read_bytes, "(addr, n) → bytes", "as DMA reads" },
+    { "write_bytes", l_space_write_bytes, "(addr, bytes) → boolean", "as DMA writes" },
+    { "program_bytes", l_space_program_bytes, "(addr, bytes) → boolean",
+      "the same, but ROM takes it too" },
+    { "flat", l_space_flat, "() → { id, root, ranges }", "what each address leads to" },
+    { NULL },
 };
 
-static const luaL_Reg space_getters[] = {
-    { "name", get_space_name },
-    { "root", get_space_root },
-    { NULL, NULL },
+static const struct binding_member space_properties[] = {
+    { "name", get_space_name, "string", "its name" },
+    { "root", get_space_root, "region", "the region at its root" },
+    { NULL },
 };
 
 static const struct binding_type space_type = {
     .meta = META_SPACE,
     .label = "address space",
+    .help = "what a cpu or a device that does DMA sees",
+    .alive = space_alive,
     .methods = space_methods,
-    .getters = space_getters,
+    .properties = space_properties,
     .tostring = space_tostring,
 };
 

@@ -199,19 +199,31 @@ int l_core_terminal(lua_State *L)
     return 1;
 }
 
-static const luaL_Reg methods[] = {
-    { "read", l_terminal_read },
-    { "answer", l_terminal_answer },
-    { "interactive", l_terminal_interactive },
-    { "has_focus", l_terminal_has_focus },
-    { "close", l_terminal_close },
-    { NULL, NULL },
+static const struct binding_member methods[] = {
+    { "read", l_terminal_read, "(prompt [, vm]) → event, text",
+      "wait for a line, a key or the end of the machine" },
+    { "answer", l_terminal_answer, "{ line, ... }", "candidates, after the event \"complete\"" },
+    { "interactive", l_terminal_interactive, "() → boolean",
+      "does somebody type, or is it a pipe" },
+    { "has_focus", l_terminal_has_focus, "() → boolean",
+      "does the monitor read the terminal now, not the serial port" },
+    { "close", l_terminal_close, "()", "give the terminal back" },
+    { NULL },
+};
+
+static const struct binding_type terminal_type = {
+    .meta = META_TERMINAL,
+    .label = "terminal",
+    .help = "the terminal that the monitor reads lines from",
+    .methods = methods,
 };
 
 void l_terminal_open(lua_State *L)
 {
     luaL_newmetatable(L, META_TERMINAL);
-    luaL_newlib(L, methods);
+    lua_newtable(L);
+    binding_set_functions(L, methods);
+    binding_document(L, &terminal_type);
     lua_setfield(L, -2, "__index");
     lua_pushcfunction(L, l_terminal_close);
     lua_setfield(L, -2, "__gc");

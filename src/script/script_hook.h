@@ -68,6 +68,9 @@ bool script_hook_call(struct script_hook *h, hook_push_fn push, hook_take_fn tak
 /* Stop telling; safe at any time, its own callback included. */
 void script_hook_remove(struct script_hook *h);
 
+/* Remove hooks on lines that are gone. */
+void script_hooks_sweep(struct script_vm *svm);
+
 /* At the end of a machine, before its parts go. */
 void script_hooks_remove_all(struct script_vm *svm);
 

@@ -196,7 +196,8 @@ check.case("a device removes itself while its function runs", function()
     equal(tostring(kept), "closed device")
     raises("closed device", function() return kept.now end)
     raises("closed device", function() kept:irq(0, 1) end)
-    equal(d.type, "leaves")
+    raises("closed device", function() return d.type end)
+    equal(tostring(d), "closed device")
     vm:close()
 
     vm = with {

@@ -115,7 +115,7 @@ check.case("devices", function()
     for name in pairs(post) do
         fields[#fields + 1] = name
     end
-    equal(table.concat(fields, " "), "type id path parent_bus buses bus")
+    equal(table.concat(fields, " "), "type id path parent_bus buses bus last")
     vm:close()
     equal(tostring(post), "closed device")
     raises("closed device", function()

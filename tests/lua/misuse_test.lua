@@ -89,9 +89,9 @@ end)
 check.case("methods on the wrong object", function()
     local vm <close> = perilune.machine("pc", { memory = "2M" })
     local device, space = vm:devices()[1], vm.memory
-    check.raises("perilune.space expected", space.read, device, 0, 1)
-    check.raises("perilune.vm expected", vm.devices, 5)
-    check.raises("perilune.device expected", device.reset, vm)
+    check.raises("address space expected", space.read, device, 0, 1)
+    check.raises("vm expected", vm.devices, 5)
+    check.raises("device expected", device.reset, vm)
 end)
 
 check.finish()
