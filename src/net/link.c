@@ -24,37 +24,10 @@ enum {
     ROOM_MARK = NET_QUEUE_MAX / 2, /* a held sender is called back at this length */
 };
 
-struct frame {
-    struct frame *next;
-    size_t len;
-    uint8_t data[];
-};
-
-struct direction {
-    struct frame *first, **last;
-    unsigned count;
-    bool delivering;
-    bool sender_waits;        /* was told that there is no room */
-    struct net_tap *tap_next; /* the tap that comes after the one being called */
-    uint8_t *scratch;         /* NET_FRAME_MAX bytes in which taps may change a frame */
-    struct net_link_stats stats;
-};
-
-struct net_link {
-    struct net *net;
-    char *name;
-    struct net_port *port[2];
-    struct direction dir[2]; /* [e]: from end e to the other */
-    struct net_tap *taps;
-    bool up;
-    bool dead;     /* freed while a delivery was on the stack: goes with the last one */
-    unsigned busy; /* deliveries of this link on the stack */
-    struct net_link *next;
-};
-
-struct net *net_new(void)
+struct net *net_new(struct clock *clock)
 {
     struct net *n = ALLOC(struct net);
+    n->clock = clock;
     n->ports_tail = &n->ports;
     n->links_tail = &n->links;
     return n;
@@ -227,6 +200,7 @@ static void unplug(struct net_link *l, const struct net_port *leaving)
     }
     for (unsigned e = 0; e < 2; e++) {
         drop_queue(&l->dir[e]);
+        net_drop_held(&l->dir[e]);
         l->port[e]->link = NULL;
     }
     for (unsigned e = 0; e < 2; e++) {
@@ -283,56 +257,15 @@ bool net_has_outside(const struct net *n)
     return false;
 }
 
-/* ---- taps ---- */
-
-void net_link_add_tap(struct net_link *l, struct net_tap *t)
-{
-    struct net_tap **at = &l->taps;
-    while (*at)
-        at = &(*at)->next;
-    t->next = NULL;
-    *at = t;
-}
-
-void net_link_remove_tap(struct net_link *l, struct net_tap *t)
-{
-    struct net_tap **at = &l->taps;
-    while (*at && *at != t)
-        at = &(*at)->next;
-    if (!*at)
-        return;
-    *at = t->next;
-    for (unsigned e = 0; e < 2; e++)
-        if (l->dir[e].tap_next == t)
-            l->dir[e].tap_next = t->next;
-    t->next = NULL;
-}
-
-/* Show the frame to all taps. They work on a copy, because the bytes are the sender's. */
-static enum net_verdict run_taps(struct net_link *l, unsigned from, const uint8_t **data,
-                                 size_t *len)
-{
-    struct direction *d = &l->dir[from];
-    if (!d->scratch)
-        d->scratch = alloc_zero(1, NET_FRAME_MAX);
-    memcpy(d->scratch, *data, *len);
-    *data = d->scratch;
-    for (struct net_tap *t = l->taps; t; t = d->tap_next) {
-        d->tap_next = t->next;
-        if (t->frame(t->opaque, from, d->scratch, len, NET_FRAME_MAX) == NET_DROP || l->dead)
-            return NET_DROP;
-        assert(*len <= NET_FRAME_MAX);
-    }
-    return NET_PASS;
-}
-
 /* ---- frames ---- */
 
-static void deliver(struct net_link *l, unsigned from, const uint8_t *data, size_t len)
+static void deliver(struct net_link *l, unsigned from, struct net_mark mark, const uint8_t *data,
+                    size_t len)
 {
     struct direction *d = &l->dir[from];
-    if (l->taps && run_taps(l, from, &data, &len) == NET_DROP) {
-        d->stats.dropped++;
+    enum net_verdict verdict = l->taps ? net_run_taps(l, from, mark, &data, &len) : NET_PASS;
+    if (verdict != NET_PASS) {
+        d->stats.dropped += verdict == NET_DROP;
         return;
     }
     d->stats.frames++;
@@ -401,7 +334,7 @@ static void deliver_queue(struct net_link *l, unsigned from)
         if (!d->first)
             d->last = &d->first;
         d->count--;
-        deliver(l, from, f->data, f->len);
+        deliver(l, from, f->mark, f->data, f->len);
         free(f);
     }
 }
@@ -415,7 +348,7 @@ static void pump(struct net_link *l, unsigned from)
     end_delivery(l, from);
 }
 
-static void enqueue(struct direction *d, const uint8_t *data, size_t len)
+static void enqueue(struct direction *d, struct net_mark mark, const uint8_t *data, size_t len)
 {
     if (d->count >= NET_QUEUE_MAX) {
         d->stats.dropped++;
@@ -423,6 +356,7 @@ static void enqueue(struct direction *d, const uint8_t *data, size_t len)
     }
     struct frame *f = alloc_resize(NULL, 1, sizeof *f + len);
     f->next = NULL;
+    f->mark = mark;
     f->len = len;
     memcpy(f->data, data, len);
     *d->last = f;
@@ -445,26 +379,29 @@ static bool within_budget(struct net *n, const struct net_link *l)
     return false;
 }
 
-void net_port_send(struct net_port *p, const uint8_t *frame, size_t len)
+void net_send_marked(struct net_link *l, unsigned from, struct net_mark mark, const uint8_t *frame,
+                     size_t len)
 {
-    struct net_link *l = p->link;
-    if (!l)
-        return;
-    unsigned from = p->end;
     struct direction *d = &l->dir[from];
     if (!l->up || len < FRAME_MIN || len > NET_FRAME_MAX || !within_budget(l->net, l)) {
         d->stats.dropped++;
         return;
     }
     if (d->delivering || d->count || !takes_now(l, from)) {
-        enqueue(d, frame, len);
+        enqueue(d, mark, frame, len);
         pump(l, from);
         return;
     }
     begin_delivery(l, from);
-    deliver(l, from, frame, len);
+    deliver(l, from, mark, frame, len);
     deliver_queue(l, from); /* what was sent meanwhile */
     end_delivery(l, from);
+}
+
+void net_port_send(struct net_port *p, const uint8_t *frame, size_t len)
+{
+    if (p->link)
+        net_send_marked(p->link, p->end, (struct net_mark){ 0 }, frame, len);
 }
 
 bool net_port_can_send(struct net_port *p)
@@ -492,8 +429,10 @@ void net_link_set_up(struct net_link *l, bool up)
         return;
     l->up = up;
     l->busy++;
-    for (unsigned e = 0; e < 2 && !up; e++)
+    for (unsigned e = 0; e < 2 && !up; e++) {
         drop_queue(&l->dir[e]);
+        net_drop_held(&l->dir[e]);
+    }
     for (unsigned e = 0; e < 2 && !l->dead; e++)
         tell_link(l->port[e], up);
     for (unsigned e = 0; e < 2 && !l->dead; e++)

@@ -20,6 +20,7 @@ struct net_port;
 enum {
     NET_FRAME_MAX = 65536 + 128, /* longest frame, segmentation offload included */
     NET_QUEUE_MAX = 256,         /* frames waiting in one direction before a sender is held back */
+    NET_HELD_MAX = 16 << 20,     /* bytes of frames delayed by taps, in one direction */
 };
 
 struct net_port_ops {
@@ -47,8 +48,9 @@ struct net_port {
     struct net_port *next;
 };
 
-/* All ports and links of a machine. */
-struct net *net_new(void);
+/* All ports and links of a machine. `clock` is that by which frames are delayed; NULL: none can be.
+ * It must stay. */
+struct net *net_new(struct clock *clock);
 void net_free(struct net *n); /* ports and links that it owns with it */
 
 /* Add a port under a unique id (NULL: one is made from the kind). The struct stays the caller's
@@ -81,16 +83,34 @@ struct net_link_stats net_link_stats(const struct net_link *l, unsigned end);
 /* A tap sees each frame once, when it is delivered (or dropped by a tap). It may change the bytes
  * in place, and says what happens to it. Taps run in order of adding. pcap dump and packet hooks
  * are taps. */
-enum net_verdict { NET_PASS, NET_DROP };
+enum net_verdict {
+    NET_PASS,
+    NET_DROP,
+    NET_HELD, /* net_link_hold() has taken it */
+};
 struct net_tap {
     enum net_verdict (*frame)(void *opaque, unsigned from_end, uint8_t *frame, size_t *len,
                               size_t capacity);
     void (*gone)(void *opaque); /* the link was freed, and the tap is off it. NULL: does not care */
     void *opaque;
+    bool sent_only; /* is not shown what net_link_inject() has made up */
+    uint64_t order; /* the link's */
     struct net_tap *next;
 };
 void net_link_add_tap(struct net_link *l, struct net_tap *t);
 void net_link_remove_tap(struct net_link *l, struct net_tap *t);
+
+/* From the tap that is being shown a frame from `from_end`: let these bytes go on to the taps after
+ * it `delay_ns` from now. Returns what the tap returns: NET_HELD, or NET_DROP when too much is on
+ * its way. What is held is lost when the wire is pulled out or the link goes. */
+enum net_verdict net_link_hold(struct net_link *l, const struct net_tap *t, unsigned from_end,
+                               const uint8_t *frame, size_t len, int64_t delay_ns);
+
+/* Send a frame that no port has sent from `from_end` to the other, `delay_ns` from now. `made`:
+ * taps that are `sent_only` do not see it. False: a delay is asked for that cannot be had (no
+ * clock, too much on its way). */
+bool net_link_inject(struct net_link *l, unsigned from_end, const uint8_t *frame, size_t len,
+                     int64_t delay_ns, bool made);
 
 /* Send a frame. Frames longer than NET_FRAME_MAX or shorter than 14 bytes are dropped; a full queue
  * drops too. */

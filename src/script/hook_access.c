@@ -216,6 +216,7 @@ struct packet_call {
     unsigned from;
     uint8_t *frame;
     size_t *len, capacity;
+    int64_t delay;
     enum net_verdict verdict;
 };
 
@@ -227,21 +228,38 @@ static int push_packet(lua_State *L, void *opaque)
     return 2;
 }
 
+static int64_t take_delay(lua_State *L, int index)
+{
+    lua_Number ns = lua_tonumber(L, index);
+    if (!(ns >= 0 && ns < 9.2e18))
+        luaL_error(L, "a delay of %f ns: it must be a time that will come", ns);
+    return (int64_t)ns;
+}
+
+/* What takes the place of the frame, how long it is delayed, or both. */
 static void take_packet(lua_State *L, void *opaque)
 {
     struct packet_call *call = opaque;
     if (lua_isboolean(L, 1) && !lua_toboolean(L, 1)) {
         call->verdict = NET_DROP;
-    } else if (hook_says_stop(L)) {
-        vm_pause(call->h->svm->vm, "hook");
-    } else if (lua_type(L, 1) == LUA_TSTRING) {
-        size_t len;
-        const char *bytes = lua_tolstring(L, 1, &len);
-        if (len > call->capacity)
-            luaL_error(L, "a frame of %d bytes does not fit in %d", (int)len, (int)call->capacity);
-        memcpy(call->frame, bytes, len);
-        *call->len = len;
+        return;
     }
+    if (hook_says_stop(L)) {
+        vm_pause(call->h->svm->vm, "hook");
+        return;
+    }
+    bool replaced = lua_type(L, 1) == LUA_TSTRING;
+    int delay = replaced ? 2 : 1;
+    if (lua_type(L, delay) == LUA_TNUMBER)
+        call->delay = take_delay(L, delay);
+    if (!replaced)
+        return;
+    size_t len;
+    const char *bytes = lua_tolstring(L, 1, &len);
+    if (len > call->capacity)
+        luaL_error(L, "a frame of %d bytes does not fit in %d", (int)len, (int)call->capacity);
+    memcpy(call->frame, bytes, len);
+    *call->len = len;
 }
 
 static enum net_verdict on_packet(void *opaque, unsigned from, uint8_t *frame, size_t *len,
@@ -250,9 +268,11 @@ static enum net_verdict on_packet(void *opaque, unsigned from, uint8_t *frame, s
     struct script_hook *h = opaque;
     if (h->packet.from >= 0 && (unsigned)h->packet.from != from)
         return NET_PASS;
-    struct packet_call call = { h, from, frame, len, capacity, NET_PASS };
+    struct packet_call call = { h, from, frame, len, capacity, 0, NET_PASS };
     script_hook_call(h, push_packet, take_packet, &call);
-    return call.verdict;
+    if (call.verdict != NET_PASS || !call.delay || !h->packet.link)
+        return call.verdict;
+    return net_link_hold(h->packet.link, &h->packet.tap, from, frame, *len, call.delay);
 }
 
 static void link_gone(void *opaque)
@@ -279,7 +299,8 @@ static void install_packet(lua_State *L, struct script_hook *h, int filter)
     lua_pop(L, 2);
     h->packet.link = link;
     h->packet.from = end;
-    h->packet.tap = (struct net_tap){ .frame = on_packet, .opaque = h, .gone = link_gone };
+    h->packet.tap =
+        (struct net_tap){ .frame = on_packet, .opaque = h, .gone = link_gone, .sent_only = true };
     net_link_add_tap(link, &h->packet.tap);
 }
 

@@ -1,5 +1,6 @@
 /* Networks as Lua sees them: backends, hubs, links and dumps. */
 #include "script/binding.h"
+#include "script/script_fault.h"
 
 #include "base/alloc.h"
 
@@ -328,6 +329,8 @@ static int link_tostring(lua_State *L)
 static const struct binding_member link_methods[] = {
     { "stats", l_link_stats, "() → { { from, frames, bytes, dropped }, ... }",
       "counters of both directions" },
+    { "send", l_link_send, "(from, bytes [, delay])",
+      "send a frame as if port `from` had; `delay` in ns" },
     { NULL },
 };
 

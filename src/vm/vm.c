@@ -95,7 +95,7 @@ struct vm *vm_new(struct loop *loop, const struct vm_config *config, struct erro
     vm->parked = true;
     waiter_init(&vm->runner);
     waiter_init(&vm->parking);
-    vm->net = net_new();
+    vm->net = net_new(&vm->machine.virtual);
     vm->machine.ops = &machine_ops;
     vm->machine.owner = vm;
     vm->machine.door = door_new(on_knock, vm);

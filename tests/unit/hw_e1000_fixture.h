@@ -74,7 +74,7 @@ static inline struct nic *nic_with(const char *prop, const char *value)
     struct nic *n = calloc(1, sizeof *n);
     struct error err = { 0 };
     n->pc = pc_new();
-    n->net = net_new();
+    n->net = net_new(NULL);
     n->peer = (struct net_port){ .ops = &peer_ops, .opaque = n };
     assert_true(net_port_add(n->net, &n->peer, "peer", &err));
     n->dev = test_device(n->pc->t, "e1000", "nic");

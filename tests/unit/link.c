@@ -75,6 +75,14 @@ static void card_add(struct net *n, struct card *c, const char *id)
     assert_true(net_port_add(n, &c->port, id, &err));
 }
 
+/* A tap for what is held and what is made up. */
+struct noting_tap {
+    struct net_tap tap;
+    struct net_link *link;
+    int64_t delay;
+    unsigned seen;
+};
+
 struct pair {
     struct net *n;
     struct card a, b;
@@ -83,7 +91,7 @@ struct pair {
 
 static void pair_new(struct pair *p)
 {
-    p->n = net_new();
+    p->n = net_new(NULL);
     card_add(p->n, &p->a, "a");
     card_add(p->n, &p->b, "b");
     p->l = net_link_new(p->n, &p->a.port, &p->b.port, NULL, NULL);
@@ -322,7 +330,7 @@ static void test_hub(void **state)
 {
     (void)state;
     struct error err = { 0 };
-    struct net *n = net_new();
+    struct net *n = net_new(NULL);
     struct card c[3];
     struct net_hub *h = net_hub_new(n, "hub0", &err);
     assert_null(net_hub_new(n, "hub0", &err));
@@ -358,12 +366,111 @@ static void test_hub(void **state)
     net_free(n);
 }
 
+/* A clock that stands where it is put. */
+static int64_t time_now(void *opaque)
+{
+    return *(int64_t *)opaque;
+}
+
+static enum net_verdict hold_frame(void *opaque, unsigned from, uint8_t *frame, size_t *len,
+                                   size_t capacity)
+{
+    struct noting_tap *t = opaque;
+    (void)capacity;
+    t->seen++;
+    return net_link_hold(t->link, &t->tap, from, frame, *len, t->delay);
+}
+
+/* A frame held by a tap goes on later, past that tap; what is held goes with the wire. */
+static void test_held_frames(void **state)
+{
+    (void)state;
+    int64_t now = 0;
+    struct clock clock;
+    clock_init(&clock, "test", time_now, NULL, &now);
+    struct net *n = net_new(&clock);
+    struct card a, b;
+    card_add(n, &a, "a");
+    card_add(n, &b, "b");
+    struct net_link *l = net_link_new(n, &a.port, &b.port, NULL, NULL);
+    struct noting_tap t = { .tap = { .frame = hold_frame, .opaque = &t }, .link = l, .delay = 10 };
+    net_link_add_tap(l, &t.tap);
+    send_byte(&a, 1);
+    t.delay = 5;
+    send_byte(&a, 2);
+    assert_int_equal(b.got, 0);
+    now = 10;
+    assert_int_equal(clock_run(&clock), 2);
+    assert_int_equal(b.got, 2);
+    assert_int_equal(b.first_bytes[0], 2);
+    assert_int_equal(b.first_bytes[1], 1);
+    assert_int_equal(t.seen, 2);
+
+    /* The receiver is busy when it comes: it waits in the queue like any other. */
+    send_byte(&a, 3);
+    b.deaf = true;
+    now = 20;
+    clock_run(&clock);
+    assert_int_equal(b.got, 2);
+    b.deaf = false;
+    net_port_ready(&b.port);
+    assert_int_equal(b.got, 3);
+
+    send_byte(&a, 4);
+    net_link_set_up(l, false);
+    net_link_set_up(l, true);
+    assert_int_equal(net_link_stats(l, 0).dropped, 1);
+    send_byte(&a, 5);
+    net_link_free(l);
+    assert_int_equal(clock_deadline(&clock), CLOCK_NEVER);
+    now = 100;
+    clock_run(&clock);
+    assert_int_equal(b.got, 3);
+    net_free(n);
+    clock_fini(&clock);
+}
+
+static enum net_verdict note_frame(void *opaque, unsigned from, uint8_t *frame, size_t *len,
+                                   size_t capacity)
+{
+    struct noting_tap *t = opaque;
+    (void)from;
+    (void)frame;
+    (void)len;
+    (void)capacity;
+    t->seen++;
+    return NET_PASS;
+}
+
+/* Frames that nobody sent: shown to dumps, not to taps that want sent ones. No clock, no delay. */
+static void test_injected_frames(void **state)
+{
+    (void)state;
+    struct pair p;
+    pair_new(&p);
+    struct noting_tap all = { .tap = { .frame = note_frame, .opaque = &all } };
+    struct noting_tap sent = { .tap = { .frame = note_frame, .opaque = &sent, .sent_only = true } };
+    net_link_add_tap(p.l, &all.tap);
+    net_link_add_tap(p.l, &sent.tap);
+    const uint8_t frame[64] = { [14] = 7 };
+    assert_true(net_link_inject(p.l, 0, frame, sizeof frame, 0, true));
+    assert_true(net_link_inject(p.l, 1, frame, sizeof frame, 0, false));
+    assert_int_equal(p.b.got, 1);
+    assert_int_equal(p.a.got, 1);
+    assert_int_equal(all.seen, 2);
+    assert_int_equal(sent.seen, 1);
+    assert_false(net_link_inject(p.l, 0, frame, sizeof frame, 1, true));
+    net_link_remove_tap(p.l, &all.tap);
+    net_link_remove_tap(p.l, &sent.tap);
+    net_free(p.n);
+}
+
 /* Two hubs joined twice are a loop: a frame would go round for ever. */
 static void test_hub_loop_ends(void **state)
 {
     (void)state;
     log_set_level(LOG_ERROR);
-    struct net *n = net_new();
+    struct net *n = net_new(NULL);
     struct net_hub *g = net_hub_new(n, NULL, NULL), *h = net_hub_new(n, NULL, NULL);
     struct card a, b;
     card_add(n, &a, "a");
@@ -389,11 +496,17 @@ static void test_hub_loop_ends(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_names),         cmocka_unit_test(test_delivery_and_limits),
-        cmocka_unit_test(test_back_pressure), cmocka_unit_test(test_order_behind_queue),
-        cmocka_unit_test(test_up_and_down),   cmocka_unit_test(test_answers_do_not_nest),
-        cmocka_unit_test(test_taps),          cmocka_unit_test(test_hub),
+        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_delivery_and_limits),
+        cmocka_unit_test(test_back_pressure),
+        cmocka_unit_test(test_order_behind_queue),
+        cmocka_unit_test(test_up_and_down),
+        cmocka_unit_test(test_answers_do_not_nest),
+        cmocka_unit_test(test_taps),
+        cmocka_unit_test(test_hub),
         cmocka_unit_test(test_hub_loop_ends),
+        cmocka_unit_test(test_held_frames),
+        cmocka_unit_test(test_injected_frames),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

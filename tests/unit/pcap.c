@@ -54,7 +54,7 @@ static void fixture_new(struct fixture *f)
     int fd = mkstemp(f->path);
     assert_true(fd >= 0);
     close(fd);
-    f->n = net_new();
+    f->n = net_new(NULL);
     assert_true(net_port_add(f->n, &f->a, "a", NULL));
     assert_true(net_port_add(f->n, &f->b, "b", NULL));
     f->l = net_link_new(f->n, &f->a, &f->b, NULL, NULL);

@@ -243,7 +243,7 @@ static struct world *world_new(const struct slirp_config *config)
     struct error err = { 0 };
     w->loop = loop_new(&err);
     machine_lock_take(loop_lock(w->loop));
-    w->net = net_new();
+    w->net = net_new(NULL);
     w->door = door_new(on_knock, w);
     w->answers_arp = true;
     struct slirp_config plain = { .id = "n1" };
