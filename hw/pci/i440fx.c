@@ -293,6 +293,7 @@ static const struct pci_class i440fx_class = {
 const struct device_type i440fx_type = {
     .name = I440FX_TYPE,
     .parent = "pci-device",
+    .fixed = true,
     .desc = "Intel 82441FX host bridge function; made by i440FX-pcihost",
     .instance_size = sizeof(struct i440fx),
     .state = i440fx_state,

@@ -225,6 +225,7 @@ static const struct pci_class piix3_class = {
 const struct device_type piix3_type = {
     .name = "PIIX3",
     .parent = "pci-device",
+    .fixed = true,
     .desc = "Intel 82371SB PCI-to-ISA bridge with the ISA bus isa.0",
     .instance_size = sizeof(struct piix3),
     .state = piix3_state,

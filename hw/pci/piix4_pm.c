@@ -530,6 +530,7 @@ static const struct pci_class pm_class = {
 const struct device_type piix4_pm_type = {
     .name = "PIIX4_PM",
     .parent = "pci-device",
+    .fixed = true,
     .desc = "Intel 82371AB power management: ACPI timer, events, sleep and SMBus",
     .instance_size = sizeof(struct piix4_pm),
     .props = pm_props,

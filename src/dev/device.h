@@ -33,6 +33,7 @@ struct device_type {
     const char *desc;   /* one line for --device help */
     size_t instance_size;
     bool abstract;        /* only a parent for others */
+    bool fixed;           /* part of the board: cannot be removed while the machine is there */
     const char *bus_type; /* the kind of bus it sits on ("System", "PCI", "ISA"); NULL: inherited */
     const struct prop *props;
     const struct state_field *state;

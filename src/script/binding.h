@@ -36,11 +36,6 @@ struct script_chardev {
     struct script_chardev *next;
 };
 
-struct script_pcap {
-    struct net_pcap *p;
-    struct script_pcap *next;
-};
-
 /* What every handle begins with. */
 struct binding_object {
     struct script_vm *svm;
@@ -62,7 +57,9 @@ struct script_vm {
     struct script_region *regions; /* newest first */
     struct script_line *lines;
     struct script_chardev *chardevs, **chardevs_tail;
-    struct script_pcap *pcaps;
+    struct script_pcap *pcaps;      /* dumps, in order of creation: see l_dump.c */
+    struct script_leaving *leaving; /* devices that a hook has removed: see l_topology.c */
+    bool was_reset; /* what comes now comes to a machine that is there, and is reset at once */
     struct script_hook *hooks, *state_hooks; /* see script_hook.h */
     struct script_symbols *symbols;          /* NULL: none were asked for */
     char *kernel_path;                       /* of the last load_boot; NULL: none */
@@ -139,6 +136,9 @@ bool binding_is_closed(const struct binding_object *o);
  * hooks on their lines. */
 void binding_sweep(lua_State *L, struct script_vm *svm);
 
+/* Is the device at this address one of the machine's? */
+bool script_device_alive(struct script_vm *svm, const struct device *d);
+
 /* Is it an input of a device that is there, or a line made by m:line()? */
 bool script_line_alive(struct script_vm *svm, const struct irq *irq);
 
@@ -161,6 +161,7 @@ struct script_vm *binding_vm(lua_State *L, int index, const char *meta);
 #define META_HUB     "perilune.hub"
 #define META_CHARDEV "perilune.chardev"
 #define META_CLOCK   "perilune.clock"
+#define META_DUMP    "perilune.dump"
 
 /* ---- arguments ---- */
 
@@ -185,6 +186,9 @@ bool table_bool(lua_State *L, int index, const char *name);
 /* Raise if the table at `index` has a key that is not in `known`. `what` names the table. */
 void check_keys(lua_State *L, int index, const char *what, const char *const *known);
 
+/* { { start, last, offset, priority, kind, name }, ... } of a view. */
+void push_flat_ranges(lua_State *L, const struct flatview *v);
+
 /* The keys of the table at absolute index `table`, sorted, as a new table: what happens must not
  * depend on hashing. Raises for keys that are not strings. */
 void push_sorted_keys(lua_State *L, int table);
@@ -206,6 +210,8 @@ int binding_new_device(lua_State *L, struct script_vm *svm, const char *type, in
 
 struct script_vm *script_vm_new(lua_State *L, const struct vm_config *config);
 void script_vm_close(struct script_vm *svm);
+void script_free_dumps(struct script_vm *svm);
+void script_forget_leaving(struct script_vm *svm);
 struct script_chardev *script_find_chardev(struct script_vm *svm, const char *id);
 const char *prop_kind_name(enum prop_kind kind);
 
@@ -220,6 +226,7 @@ void l_cpu_open(lua_State *L);
 void l_net_open(lua_State *L);
 void l_chardev_open(lua_State *L);
 void l_clock_open(lua_State *L);
+void l_dump_open(lua_State *L);
 void l_luadev_open(lua_State *L);
 void l_terminal_open(lua_State *L);
 int luaopen_perilune_core(lua_State *L);
@@ -244,6 +251,10 @@ int l_machine_netdev(lua_State *L);
 int l_machine_hub(lua_State *L);
 int l_machine_link(lua_State *L);
 int l_machine_dump(lua_State *L);
+int l_machine_dumps(lua_State *L);
+int l_machine_batch(lua_State *L);
+int l_device_remove(lua_State *L);
+int l_port_remove(lua_State *L);
 int l_machine_chardev(lua_State *L);
 int l_machine_line(lua_State *L);
 int l_machine_define(lua_State *L);

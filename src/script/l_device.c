@@ -158,6 +158,8 @@ int binding_new_device(lua_State *L, struct script_vm *svm, const char *type, in
         binding_sweep(L, svm);
         return raise_with_place(L);
     }
+    if (svm->was_reset)
+        device_reset(c.d);
     binding_push(L, svm, META_DEVICE, c.d);
     return 1;
 }
@@ -435,12 +437,17 @@ static const char *const *property_names(lua_State *L)
     return names;
 }
 
-static bool device_alive(struct script_vm *svm, const void *p)
+bool script_device_alive(struct script_vm *svm, const struct device *p)
 {
     for (struct device *d = vm_machine(svm->vm)->devices; d; d = d->next)
         if (d == p)
             return true;
     return false;
+}
+
+static bool device_alive(struct script_vm *svm, const void *p)
+{
+    return script_device_alive(svm, p);
 }
 
 static int device_tostring(lua_State *L)
@@ -466,6 +473,8 @@ static const struct binding_member device_methods[] = {
     { "reset", l_device_reset, "()", "reset it and what sits on its buses" },
     { "device", l_device_device, "(type [, properties]) → device",
       "a new device on the one bus that it provides" },
+    { "remove", l_device_remove, "() → boolean",
+      "unplug it; false: it goes when the hook that asks is over" },
     { "is_a", l_device_is_a, "(type) → boolean", "is it of that type, or inherits from it" },
     { "info", l_device_info, "() → { pci = or mmio = or isa_irqs = }", "what its bus knows of it" },
     { NULL },

@@ -87,44 +87,6 @@ int l_machine_link(lua_State *L)
     return 1;
 }
 
-/* dump(link or port or its id, path): every frame into a pcap file. */
-int l_machine_dump(lua_State *L)
-{
-    struct script_vm *svm = binding_vm(L, 1, META_MACHINE);
-    struct machine *m = vm_machine(svm->vm);
-    struct error err = { 0 };
-    struct net_link *l = NULL;
-    const char *path = luaL_checkstring(L, 3);
-    const char *what = "link";
-    if (luaL_testudata(L, 2, META_LINK)) {
-        l = check_link(L, 2);
-    } else {
-        struct net_port *p;
-        if (lua_type(L, 2) == LUA_TSTRING)
-            p = net_port_find(vm_net(svm->vm), what = lua_tostring(L, 2));
-        else
-            p = check_port(L, 2);
-        if (!p) {
-            error_set(&err, "dump: there is no network backend \"%s\"", what);
-            return script_raise(L, &err);
-        }
-        what = p->id;
-        l = p->link;
-    }
-    if (!l) {
-        error_set(&err, "dump: \"%s\" is not plugged in anywhere, so there is nothing to dump",
-                  what);
-        return script_raise(L, &err);
-    }
-    struct net_pcap *pcap = net_pcap_new(l, path, &m->virtual, m->epoch_ns, &err);
-    if (!pcap)
-        return script_raise(L, &err);
-    struct script_pcap *s = ALLOC(struct script_pcap);
-    *s = (struct script_pcap){ pcap, svm->pcaps };
-    svm->pcaps = s;
-    return 0;
-}
-
 int l_vm_links(lua_State *L)
 {
     struct script_vm *svm = binding_vm(L, 1, META_VM);
@@ -199,6 +161,7 @@ static int port_tostring(lua_State *L)
 static const struct binding_member port_methods[] = {
     { "hostfwd_add", l_port_hostfwd_add, "(rule)",
       "forward a port of the host: \"tcp:127.0.0.1:2222-:22\"" },
+    { "remove", l_port_remove, "()", "remove a backend that no device uses" },
     { "hostfwd_remove", l_port_hostfwd_remove, "(rule)", "end a forwarding" },
     { NULL },
 };

@@ -237,6 +237,55 @@ static int get_readonly(lua_State *L)
     return 1;
 }
 
+/* ---- properties that can be set ---- */
+
+static int set_enabled(lua_State *L)
+{
+    struct region *r = check_region(L, 1);
+    luaL_checktype(L, 3, LUA_TBOOLEAN);
+    region_set_enabled(r, lua_toboolean(L, 3));
+    return 0;
+}
+
+static int set_readonly(lua_State *L)
+{
+    struct region *r = check_region(L, 1);
+    luaL_checktype(L, 3, LUA_TBOOLEAN);
+    region_set_readonly(r, lua_toboolean(L, 3));
+    return 0;
+}
+
+static struct region *check_placed(lua_State *L)
+{
+    struct region *r = check_region(L, 1);
+    if (!r->parent)
+        luaL_error(L, "region \"%s\" is not mapped anywhere", r->name);
+    return r;
+}
+
+static int set_addr(lua_State *L)
+{
+    struct region *r = check_placed(L);
+    uint64_t addr = check_size(L, 3);
+    if (addr > r->parent->last)
+        return luaL_error(L, "\"%s\": its address lies beyond the end of \"%s\"", r->name,
+                          r->parent->name);
+    region_set_addr(r, addr);
+    return 0;
+}
+
+static int set_priority(lua_State *L)
+{
+    struct region *r = check_placed(L), *parent = r->parent;
+    lua_Integer priority = luaL_checkinteger(L, 3);
+    luaL_argcheck(L, priority >= INT32_MIN && priority <= INT32_MAX, 3, "it has 32 bits");
+    mem_begin(r->mem);
+    region_remove(r);
+    region_add(parent, r->addr, r, (int)priority);
+    mem_commit(r->mem);
+    return 0;
+}
+
 static int get_parent(lua_State *L)
 {
     struct script_vm *svm = binding_vm(L, 1, META_REGION);
@@ -287,11 +336,12 @@ static const struct binding_member region_methods[] = {
 static const struct binding_member region_properties[] = {
     { "name", get_name, "string", "its name" },
     { "kind", get_kind, "string", "ram, rom, romd or i/o" },
-    { "addr", get_addr, "integer", "its offset in the region that it is in" },
+    { "addr", get_addr, "integer", "its offset in the region that it is in", set_addr },
     { "last", get_last, "integer", "its last offset: one less than the size" },
-    { "priority", get_priority, "integer", "the higher one wins where siblings overlap" },
-    { "enabled", get_enabled, "boolean", "disabled is as if it were not there" },
-    { "readonly", get_readonly, "boolean", "the guest cannot write" },
+    { "priority", get_priority, "integer", "the higher one wins where siblings overlap",
+      set_priority },
+    { "enabled", get_enabled, "boolean", "disabled is as if it were not there", set_enabled },
+    { "readonly", get_readonly, "boolean", "the guest cannot write", set_readonly },
     { "parent", get_parent, "region", "the region that it is in; nil: none" },
     { "target", get_target, "region", "what an alias shows; nil: it is no alias" },
     { "target_offset", get_target_offset, "integer", "where in the target an alias begins" },
@@ -391,16 +441,8 @@ static const char *range_kind(const struct flat_range *r)
     return r->readonly ? "rom" : "ram";
 }
 
-/* { id = (equal for shared views), root = region, ranges = { { start, last, ... } } } */
-static int l_space_flat(lua_State *L)
+void push_flat_ranges(lua_State *L, const struct flatview *v)
 {
-    struct script_vm *svm = binding_vm(L, 1, META_SPACE);
-    struct flatview *v = address_space_view(check_space(L, 1));
-    lua_createtable(L, 0, 3);
-    lua_pushlightuserdata(L, v);
-    lua_setfield(L, -2, "id");
-    binding_push(L, svm, META_REGION, v->root);
-    lua_setfield(L, -2, "root");
     lua_createtable(L, (int)v->count, 0);
     for (size_t i = 0; i < v->count; i++) {
         const struct flat_range *r = &v->ranges[i];
@@ -416,6 +458,19 @@ static int l_space_flat(lua_State *L)
         lua_setfield(L, -2, "name");
         lua_rawseti(L, -2, (lua_Integer)i + 1);
     }
+}
+
+/* { id = (equal for shared views), root = region, ranges = { { start, last, ... } } } */
+static int l_space_flat(lua_State *L)
+{
+    struct script_vm *svm = binding_vm(L, 1, META_SPACE);
+    struct flatview *v = address_space_view(check_space(L, 1));
+    lua_createtable(L, 0, 3);
+    lua_pushlightuserdata(L, v);
+    lua_setfield(L, -2, "id");
+    binding_push(L, svm, META_REGION, v->root);
+    lua_setfield(L, -2, "root");
+    push_flat_ranges(L, v);
     lua_setfield(L, -2, "ranges");
     return 1;
 }

@@ -138,6 +138,7 @@ static int l_vm_reset(lua_State *L)
     struct error err = { 0 };
     struct lua_frame *saved = universe_block_begin(L, "vm:reset()");
     bool ok = vm_reset(svm->vm, &err);
+    svm->was_reset = true;
     universe_block_end(L, saved);
     if (!ok)
         return script_raise(L, &err);
@@ -449,6 +450,8 @@ static const struct binding_member methods[] = {
     { "advance", l_vm_advance, "(ns)", "let virtual time pass on a machine without a cpu" },
     { "stats", l_vm_stats, "() → { instructions =, exits =, ... }", "counters of the run" },
     { "ram_sha256", l_vm_ram_sha256, "() → text", "SHA-256 over all RAM and ROM" },
+    { "batch", l_machine_batch, "(f [, { diff = true }]) → diff",
+      "f's changes of memory take effect at once, at its end" },
     { "devices", l_vm_devices, "() → { device, ... }", "all devices in order of creation" },
     { "find", l_vm_find, "{ type = } → { device, ... }",
       "devices of a type, or of one that inherits from it" },

@@ -156,7 +156,7 @@ struct lua_frame *universe_block_begin(lua_State *L, const char *what)
 {
     struct universe *u = universe_of(L);
     if (u->frame && u->frame->hook)
-        luaL_error(L, "%s waits, and a hook may not", what);
+        luaL_error(L, "%s waits, and a %s may not", what, u->frame->batch ? "batch" : "hook");
     struct lua_frame *saved = u->frame;
     u->frame = NULL;
     return saved;

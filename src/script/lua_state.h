@@ -33,6 +33,7 @@ struct hook_target;
 struct lua_frame {
     struct lua_frame *outer;
     bool hook;      /* instructions are limited, and it may not wait */
+    bool batch;     /* no hook by itself: a transaction, in which nobody may wait either */
     bool exhausted; /* the budget is used up: every further instruction raises */
     uint64_t budget, left;
 };

@@ -91,6 +91,7 @@ static int open_bindings(lua_State *L)
     l_net_open(L);
     l_chardev_open(L);
     l_clock_open(L);
+    l_dump_open(L);
     l_hook_open(L);
     l_luadev_open(L);
     l_terminal_open(L);

@@ -54,16 +54,6 @@ static void free_parts(void *opaque)
     mem_commit(mem);
 }
 
-static void free_pcaps(struct script_vm *svm)
-{
-    while (svm->pcaps) {
-        struct script_pcap *p = svm->pcaps;
-        svm->pcaps = p->next;
-        net_pcap_free(p->p);
-        free(p);
-    }
-}
-
 /* Pushes the userdata. */
 struct script_vm *script_vm_new(lua_State *L, const struct vm_config *config)
 {
@@ -102,7 +92,8 @@ void script_vm_close(struct script_vm *svm)
     svm->closing = true;
     script_terminal_forget(svm);
     script_hooks_remove_all(svm);
-    free_pcaps(svm);
+    script_forget_leaving(svm);
+    script_free_dumps(svm);
     script_symbols_free(svm->symbols);
     free(svm->kernel_path);
     svm->symbols = NULL;
