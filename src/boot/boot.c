@@ -43,7 +43,7 @@ bool boot_place_initrd(struct boot_load *b, uint64_t max, struct error *err)
     b->report.initrd_size = size;
     if (!layout_place_high(&b->layout, size, 4096, max, "the initrd", &b->report.initrd_addr,
                            err) ||
-        !layout_write(&b->layout, b->report.initrd_addr, b->initrd.data, size, err)) {
+        !layout_read(&b->layout, b->report.initrd_addr, &b->initrd, 0, size, err)) {
         error_prefix(err, "initrd %s: ", b->initrd.path);
         return false;
     }
@@ -60,7 +60,7 @@ bool elf_program_load(struct boot_load *b, struct error *err)
     bool is64 = b->elf.is64;
     if (b->initrd.size)
         return error_set(err, "a bare ELF program takes no initrd (PVH, multiboot and Linux do)");
-    if (!boot_claim_elf(b, err) || !elf_image_load(&b->elf, &b->layout, b->kernel.data, err) ||
+    if (!boot_claim_elf(b, err) || !elf_image_load(&b->elf, &b->layout, &b->kernel, err) ||
         !layout_put_string(&b->layout, boot_cmdline(b), "the command line", &b->report.cmdline_addr,
                            err) ||
         !layout_place_small(&b->layout, ELF_STACK_SIZE, "the stack", &stack, err) ||

@@ -200,12 +200,12 @@ bool elf_image_claim(const struct elf_image *elf, struct layout *l, struct error
     return true;
 }
 
-bool elf_image_load(const struct elf_image *elf, struct layout *l, const uint8_t *data,
+bool elf_image_load(const struct elf_image *elf, struct layout *l, const struct image *image,
                     struct error *err)
 {
     for (size_t i = 0; i < elf->count; i++) {
         const struct elf_segment *s = &elf->segments[i];
-        if (!layout_write(l, s->paddr, data + s->offset, s->file_size, err) ||
+        if (!layout_read(l, s->paddr, image, s->offset, s->file_size, err) ||
             !layout_zero(l, s->paddr + s->file_size, s->mem_size - s->file_size, err))
             return false;
     }

@@ -31,9 +31,9 @@ void elf_image_fini(struct elf_image *elf); /* safe on a zeroed struct */
 /* Take the segments' places; segments that overlap each other are found here. */
 bool elf_image_claim(const struct elf_image *elf, struct layout *l, struct error *err);
 
-/* Write the claimed segments, from the whole file or from a stream of which `prefix_size` bytes
+/* Write the claimed segments, from a file or from a stream of which `prefix_size` bytes
  * have been read already. What the file does not fill is zeroed. */
-bool elf_image_load(const struct elf_image *elf, struct layout *l, const uint8_t *data,
+bool elf_image_load(const struct elf_image *elf, struct layout *l, const struct image *image,
                     struct error *err);
 bool elf_image_load_stream(const struct elf_image *elf, struct layout *l, const uint8_t *prefix,
                            size_t prefix_size, uint64_t stream_size, struct unpack *u,

@@ -8,9 +8,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static bool image_map(struct image *image, int fd, const char *what, uint64_t max,
-                      struct error *err)
+static bool image_map(struct image *image, int fd, uint64_t max, struct error *err)
 {
+    const char *what = image->what;
     struct stat st;
     if (fstat(fd, &st) < 0)
         return error_set_host(err, errno, "%s %s", what, image->path);
@@ -27,26 +27,51 @@ static bool image_map(struct image *image, int fd, const char *what, uint64_t ma
         return error_set_host(err, errno, "%s %s: cannot map the file", what, image->path);
     image->data = p;
     image->size = st.st_size;
+    image->fd = fd;
     return true;
 }
 
 bool image_open(struct image *image, const char *what, const char *path, uint64_t max,
                 struct error *err)
 {
-    *image = (struct image){ .path = path };
+    *image = (struct image){ .path = path, .what = what };
     /* O_NONBLOCK: a FIFO is refused instead of waited for. */
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
         return error_set(err, "%s %s: %s", what, path, strerror(errno));
-    bool ok = image_map(image, fd, what, max, err);
+    if (image_map(image, fd, max, err))
+        return true;
     close(fd);
-    return ok;
+    return false;
+}
+
+bool image_read(const struct image *image, uint64_t offset, void *dst, size_t size,
+                struct error *err)
+{
+    uint8_t *to = dst;
+    while (size) {
+        ssize_t n = pread(image->fd, to, size, (off_t)offset);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return error_set_host(err, errno, "%s %s: cannot read the file", image->what,
+                                  image->path);
+        if (n == 0)
+            return error_set(err, "%s %s: cut short to %llu bytes while it was read", image->what,
+                             image->path, (unsigned long long)offset);
+        to += n;
+        offset += n;
+        size -= n;
+    }
+    return true;
 }
 
 void image_close(struct image *image)
 {
-    if (image->data)
+    if (image->data) {
         munmap(image->data, image->size);
+        close(image->fd);
+    }
     image->data = NULL;
     image->size = 0;
 }

@@ -265,6 +265,21 @@ bool layout_write(struct layout *l, uint64_t addr, const void *data, uint64_t si
     return true;
 }
 
+bool layout_read(struct layout *l, uint64_t addr, const struct image *image, uint64_t offset,
+                 uint64_t size, struct error *err)
+{
+    while (size) {
+        uint64_t n = size;
+        uint8_t *p = layout_ptr(l, addr, &n, err);
+        if (!p || !image_read(image, offset, p, n, err))
+            return false;
+        addr += n;
+        offset += n;
+        size -= n;
+    }
+    return true;
+}
+
 bool layout_zero(struct layout *l, uint64_t addr, uint64_t size, struct error *err)
 {
     while (size) {

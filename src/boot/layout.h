@@ -5,6 +5,7 @@
 #pragma once
 
 #include "boot/boot.h"
+#include "boot/image.h"
 
 struct layout_piece {
     uint64_t start, last; /* inclusive */
@@ -50,6 +51,9 @@ void layout_describe_ram(const struct layout *l, char *buf, size_t size);
 /* Write claimed RAM. Bytes that turn out not to be RAM are a failure. */
 bool layout_write(struct layout *l, uint64_t addr, const void *data, uint64_t size,
                   struct error *err);
+/* The same from a file. */
+bool layout_read(struct layout *l, uint64_t addr, const struct image *image, uint64_t offset,
+                 uint64_t size, struct error *err);
 bool layout_zero(struct layout *l, uint64_t addr, uint64_t size, struct error *err);
 
 /* Host pointer to claimed RAM and, in *len (at most as given), how far it goes; NULL: not RAM. */

@@ -11,12 +11,33 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 static void *map_zeroed(size_t size)
 {
     void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
                    -1, 0);
     return p == MAP_FAILED ? NULL : p;
+}
+
+enum { HUGE_PAGE = 2 << 20 };
+
+/* Aligned and marked for huge pages: filling it takes a fault for each of these instead of 512, and
+ * what walks through guest memory misses the host's TLB less. */
+static void *map_guest(size_t size)
+{
+    if (size < HUGE_PAGE || size > SIZE_MAX - HUGE_PAGE)
+        return map_zeroed(size);
+    uint8_t *p = map_zeroed(size + HUGE_PAGE);
+    if (!p)
+        return NULL;
+    size_t head = -(uintptr_t)p & (HUGE_PAGE - 1), page = (size_t)sysconf(_SC_PAGESIZE);
+    size_t end = (head + size + page - 1) & ~(page - 1);
+    if (head)
+        munmap(p, head);
+    munmap(p + end, size + HUGE_PAGE - end);
+    madvise(p + head, size, MADV_HUGEPAGE); /* a host without them goes on with small pages */
+    return p + head;
 }
 
 static size_t flags_size(const struct region *r)
@@ -29,7 +50,7 @@ bool ram_attach(struct region *r, struct error *err)
     struct mem *m = r->mem;
     size_t size = r->last == UINT64_MAX ? 0 : r->last + 1; /* 0: more than any host can map */
     errno = ENOMEM;
-    r->host = size ? map_zeroed(size) : NULL;
+    r->host = size ? map_guest(size) : NULL;
     if (!r->host)
         return error_set_host(err, errno, "memory '%s': the host cannot map %llu bytes (%llu MiB)",
                               r->name, (unsigned long long)region_size(r),

@@ -1,6 +1,8 @@
 /* The loaders for ELF programs, PVH, multiboot and raw files, on files written by the test. */
 #include "boot_fixture.h"
 
+#include "boot/image.h"
+
 #include <linux/kvm.h>
 
 static const struct test_segment two[] = { { MIB, 100, 300 }, { 2 * MIB, 50, 50 } };
@@ -404,6 +406,31 @@ static void test_multiboot_addresses(void **state)
     rig_fini(&r);
 }
 
+/* Somebody cuts the file short between opening and reading it. */
+static void test_cut_while_read(void **state)
+{
+    struct error err = { 0 };
+    struct image image;
+    char path[64];
+    uint8_t bytes[16384];
+    memset(bytes, 0x44, sizeof bytes);
+    snprintf(path, sizeof path, "/tmp/perilune-boot-c.%d", (int)getpid());
+    FILE *f = fopen(path, "wb");
+    assert_int_equal(fwrite(bytes, 1, sizeof bytes, f), sizeof bytes);
+    fclose(f);
+    assert_true(image_open(&image, "kernel", path, UINT32_MAX, &err));
+    memset(bytes, 0, sizeof bytes);
+    assert_true(image_read(&image, 4096, bytes, 8192, &err));
+    assert_int_equal(bytes[8191], 0x44);
+    assert_int_equal(bytes[8192], 0);
+    assert_int_equal(truncate(path, 5000), 0);
+    assert_false(image_read(&image, 4096, bytes, 8192, &err));
+    assert_non_null(strstr(err.text, path));
+    assert_non_null(strstr(err.text, "cut short to 5000 bytes"));
+    image_close(&image);
+    unlink(path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -420,6 +447,7 @@ int main(void)
         cmocka_unit_test(test_pvh),
         cmocka_unit_test(test_multiboot),
         cmocka_unit_test(test_multiboot_addresses),
+        cmocka_unit_test(test_cut_while_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
