@@ -1,14 +1,22 @@
 /* The program: a loop, Lua, and the command line, which is written in Lua. */
+#define _GNU_SOURCE
 #include "loop/loop.h"
 #include "script/script.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { STATUS_HOST = 4 };
+enum {
+    STATUS_HOST = 4,
+    /* What a machine with a network and a monitor opens, and some: libuv ends the process where it
+     * finds no descriptor for its signal pipe, so that is seen to beforehand. */
+    DESCRIPTORS_NEEDED = 32,
+};
 
 /* Where lua/ and machines/ are: beside an installed binary (bin/../share/perilune), else in the
  * source tree that it was built from. */
@@ -34,12 +42,30 @@ static const char *data_dir(char buf[PATH_MAX])
     return PERILUNE_SOURCE_DIR;
 }
 
+/* As errno says it when less than DESCRIPTORS_NEEDED can be opened. */
+static bool descriptors_suffice(struct error *err)
+{
+    int fds[DESCRIPTORS_NEEDED], count = 0;
+    int first = open("/", O_PATH | O_CLOEXEC);
+    for (int fd = first; fd >= 0; fd = fcntl(first, F_DUPFD_CLOEXEC, 0)) {
+        fds[count++] = fd;
+        if (count == DESCRIPTORS_NEEDED)
+            break;
+    }
+    int why = errno;
+    for (int i = 0; i < count; i++)
+        close(fds[i]);
+    return count == DESCRIPTORS_NEEDED ||
+           error_set_host(err, why, "%d file descriptors can be opened, %d are needed (ulimit -n)",
+                          count, DESCRIPTORS_NEEDED);
+}
+
 int main(int argc, char **argv)
 {
     char buf[PATH_MAX];
     struct error err = { 0 };
     const char *const dirs[] = { data_dir(buf), NULL };
-    struct loop *loop = loop_new(&err);
+    struct loop *loop = descriptors_suffice(&err) ? loop_new(&err) : NULL;
     struct script *script = NULL;
     int status = STATUS_HOST;
     if (loop) {

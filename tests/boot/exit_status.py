@@ -1,5 +1,7 @@
 """The exit status tells how a machine ended, and --stats why."""
+import resource
 import socket
+import subprocess
 
 import guest
 
@@ -54,3 +56,26 @@ with socket.socket() as taken:
     rule = f"tcp:127.0.0.1:{taken.getsockname()[1]}-:80"
     refused(4, "cannot listen", "--machine", "pc", "--nic", f"user,hostfwd={rule}", *triple)
 print("a failure of the host ends with 4:", test.errors.strip())
+
+# Whatever number of file descriptors there is: all goes well, or the end is 4 and says why.
+done = bare("done", bytes((0xb0, 1, 0xe6, 0xf4)) + HLT)
+ended = {}
+for count in (*range(4, 50), 64):
+    run = subprocess.run([test.program, "--machine", "pc", "--nographic", "--memory", "16M", "--nic",
+                          "user", "--monitor", f"unix:{test.path('monitor')}",
+                          *done],
+                         stdin=subprocess.DEVNULL, capture_output=True, timeout=60,
+                         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (count,) * 2))
+    ended.setdefault(run.returncode, []).append(count)
+    guest.equal(run.returncode in (3, 4), True, f"status {run.returncode} with {count} descriptors")
+    if run.returncode == 4:
+        guest.found_in("Too many open files", run.stderr.decode(), "standard error")
+guest.equal(sorted(ended), [3, 4], "statuses with few descriptors")
+print(f"less than {min(ended[3])} file descriptors end with 4")
+
+run = subprocess.run([test.program, "--machine", "pc", "--nographic", "--memory", "512M", *triple],
+                     stdin=subprocess.DEVNULL, capture_output=True, timeout=60,
+                     preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (256 << 20,) * 2))
+guest.equal(run.returncode, 4, "status where the host has too little memory")
+guest.found_in("cannot map 536870912 bytes", run.stderr.decode(), "standard error")
+print("so does RAM that the host cannot map")
