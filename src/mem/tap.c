@@ -44,10 +44,14 @@ static struct passage enter(const struct flat_range *r, uint64_t addr)
     };
 }
 
-/* May the access go on? */
-static bool still_there(const struct passage *p, uint64_t addr, unsigned size)
+/* The view in which the access goes on: what lay beneath. If a callback has finished taps there,
+ * what lay beneath those. NULL: nothing is left. */
+static const struct flatview *left_beneath(const struct passage *p, uint64_t addr, unsigned size)
 {
-    return p->beneath && view_is_alive(p->mem, p->finished, p->beneath, addr, size);
+    const struct flatview *v = p->beneath;
+    while (v && !view_is_alive(p->mem, p->finished, v, addr, size))
+        v = v->beneath;
+    return v;
 }
 
 enum mem_result tap_load(const struct flat_range *r, uint64_t addr, unsigned size, uint64_t *value)
@@ -58,8 +62,9 @@ enum mem_result tap_load(const struct flat_range *r, uint64_t addr, unsigned siz
     bool before = p.ops->before && p.ops->read;
     if (before && !p.ops->read(p.opaque, p.offset, size, &v))
         goto out;
-    if (still_there(&p, addr, size)) {
-        result = view_load(p.mem, p.beneath, addr, size, &v);
+    const struct flatview *left = left_beneath(&p, addr, size);
+    if (left) {
+        result = view_load(p.mem, left, addr, size, &v);
     } else {
         v = bits_mask(size * 8);
         p.mem->stats.unassigned_reads++;
@@ -80,8 +85,9 @@ enum mem_result tap_store(const struct flat_range *r, uint64_t addr, unsigned si
     enum mem_result result = MEM_OK;
     if (p.ops->write && !p.ops->write(p.opaque, p.offset, size, &value))
         goto out;
-    if (still_there(&p, addr, size)) {
-        result = view_store(p.mem, p.beneath, addr, size, value & bits_mask(size * 8));
+    const struct flatview *left = left_beneath(&p, addr, size);
+    if (left) {
+        result = view_store(p.mem, left, addr, size, value & bits_mask(size * 8));
     } else {
         p.mem->stats.unassigned_writes++;
         result = MEM_UNASSIGNED;

@@ -4,8 +4,8 @@
  * test nothing. A tap covers a stretch of a container; an access to it is shown to `ops`, which may
  * change it, and then goes on to what the flat view would have had there without the tap. Where
  * taps lie over each other the newest is asked first, and each once. A callback may change the
- * topology, and may finish its own tap: the access then goes on to what lay beneath when it began,
- * as far as that still exists. */
+ * topology, and may finish its own tap and others: the access then goes on to what lay beneath when
+ * it began, as far as that still exists. */
 #pragma once
 
 #include "mem/region.h"

@@ -9,6 +9,7 @@ struct watch {
     char letter;
     char *log;
     bool take, finish;
+    struct watch *other; /* finished as well */
     uint64_t replace;
 };
 
@@ -20,6 +21,10 @@ static bool watch_access(struct watch *w, char what, uint64_t offset, unsigned s
     bool take = w->take;
     if (w->replace)
         *value = w->replace;
+    if (w->other) {
+        region_fini(&w->other->region);
+        memset(w->other, 0xa5, sizeof *w);
+    }
     if (w->finish) {
         region_fini(&w->region);
         memset(w, 0xa5, sizeof *w); /* as if freed */
@@ -183,6 +188,32 @@ static void taps_may_finish_themselves(void **state)
     tear_down(f);
 }
 
+/* One that finishes those beneath it too: the access reaches the memory all the same. */
+static void taps_may_finish_others(void **state)
+{
+    struct fixture *f = set_up(0x10000);
+    struct region ram;
+    char log[256] = "";
+    struct watch a = { .letter = 'a', .log = log }, b = a, c = a;
+    ram_init(&ram, f, "ram", PAGE);
+    region_add(&f->root, 0, &ram, 0);
+    region_init_tap(&a.region, &f->root, "a", 0, 0x10, &before, &a);
+    region_init_tap(&b.region, &f->root, "b", 0, 0x10, &before, &b);
+    b.finish = true;
+    b.other = &a;
+    assert_int_equal(address_space_store(f->as, 0, 4, 0x1234), MEM_OK);
+    assert_int_equal(ld_le32(ram.host), 0x1234);
+    a = c;
+    region_init_tap(&a.region, &f->root, "a", 0, 0x10, &before, &a);
+    region_init_tap(&c.region, &f->root, "c", 0, 0x10, &before, &c);
+    c.other = &a;
+    assert_int_equal(load(f, 0, 4), 0x1234);
+    assert_string_equal(flat(f), "0-f c, 10-fff ram @10");
+    region_fini(&c.region);
+    region_fini(&ram);
+    tear_down(f);
+}
+
 static bool finish_ram(void *opaque, uint64_t offset, unsigned size, uint64_t *value)
 {
     region_fini(opaque);
@@ -211,6 +242,7 @@ int main(void)
         cmocka_unit_test(taps_before_reads),
         cmocka_unit_test(taps_see_the_whole_view),
         cmocka_unit_test(taps_may_finish_themselves),
+        cmocka_unit_test(taps_may_finish_others),
         cmocka_unit_test(taps_may_take_what_is_beneath),
     };
     log_set_level(LOG_ERROR);
