@@ -312,25 +312,56 @@ static void not_found(struct machine *m, const char *path, struct error *err)
     free(names);
 }
 
+/* Is `part` what `path` ends with, cut at a slash? */
+static bool is_end_of(const char *path, const char *part)
+{
+    size_t whole = strlen(path), n = strlen(part);
+    return n && n < whole && path[whole - n - 1] == '/' && !strcmp(path + whole - n, part);
+}
+
+static bool has_end(const struct device *d, const char *part)
+{
+    return d->path && is_end_of(d->path, part);
+}
+
+static bool has_type(const struct device *d, const char *type)
+{
+    return d->path && !strcmp(d->type->name, type);
+}
+
+/* The one device that `fits`; *several: there is more than one, and `err` names two. */
+static struct device *find_only(struct machine *m, const char *name,
+                                bool (*fits)(const struct device *, const char *), bool *several,
+                                struct error *err)
+{
+    struct device *found = NULL;
+    for (struct device *d = m->devices; d; d = d->next) {
+        if (!fits(d, name))
+            continue;
+        if (found) {
+            error_set(err, "'%s' could be '%s' or '%s'; give the full path", name, found->path,
+                      d->path);
+            *several = true;
+            return NULL;
+        }
+        found = d;
+    }
+    return found;
+}
+
 struct device *device_find(struct machine *m, const char *path, struct error *err)
 {
     struct device *found = find_id(m, path);
+    bool several = false;
     if (found)
         return found;
     for (struct device *d = m->devices; d; d = d->next)
         if (d->path && !strcmp(d->path, path))
             return d;
-    for (struct device *d = m->devices; d; d = d->next) {
-        if (!d->path || strcmp(last_part(d->path), path))
-            continue;
-        if (found) {
-            error_set(err, "'%s' could be '%s' or '%s'; give the full path", path, found->path,
-                      d->path);
-            return NULL;
-        }
-        found = d;
-    }
-    if (!found)
+    found = find_only(m, path, has_end, &several, err);
+    if (!found && !several)
+        found = find_only(m, path, has_type, &several, err);
+    if (!found && !several)
         not_found(m, path, err);
     return found;
 }

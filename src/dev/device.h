@@ -131,7 +131,8 @@ bool device_is_a(const struct device *d, const char *type);
 /* The ops that the nearest type in the chain lists under `name`, or NULL. */
 const void *device_interface(const struct device *d, const char *name);
 
-/* By full path, id, or unique last part of a path. NULL with an error naming the nearest. */
+/* By full path, id, an end of a path (from a slash on) that only one has, or a type of which there
+ * is one. NULL with an error naming the nearest, or two that it could be. */
 struct device *device_find(struct machine *m, const char *path, struct error *err);
 
 /* The name for messages: path once realized, else type and id. */

@@ -16,6 +16,7 @@ void irq_set(struct irq *irq, bool level)
     if (irq->tap && !irq->tap(irq->tap_opaque, irq, level))
         return;
     irq->level = level;
+    irq->rises += level;
     if (irq->handler)
         irq->handler(irq->opaque, irq->n, level);
 }

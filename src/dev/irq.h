@@ -6,12 +6,14 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct irq {
     void (*handler)(void *opaque, int n, bool level);
     void *opaque;
     int n; /* which input of the sink this is */
     bool level;
+    uint64_t rises; /* how often it went high */
     /* false: swallow the change. NULL: no tap */
     bool (*tap)(void *tap_opaque, struct irq *irq, bool level);
     void *tap_opaque;

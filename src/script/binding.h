@@ -25,7 +25,6 @@ struct script_region {
 /* An IRQ line whose sink is the script: for tests, and to look at what a device drives. */
 struct script_line {
     struct irq irq; /* must stay the first member */
-    unsigned rises, falls;
     struct script_line *next;
 };
 
@@ -240,6 +239,7 @@ int l_core_terminal(lua_State *L);
 
 /* Methods that live in other files than their type. */
 int l_device_info(lua_State *L);
+int l_device_state(lua_State *L);
 int l_vm_find(lua_State *L);
 int l_vm_load_boot(lua_State *L);
 int l_vm_boot_report(lua_State *L);

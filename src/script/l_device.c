@@ -476,6 +476,7 @@ static const struct binding_member device_methods[] = {
     { "remove", l_device_remove, "() → boolean",
       "unplug it; false: it goes when the hook that asks is over" },
     { "is_a", l_device_is_a, "(type) → boolean", "is it of that type, or inherits from it" },
+    { "state", l_device_state, "() → { field = value }", "what a snapshot of it would hold" },
     { "info", l_device_info, "() → { pci = or mmio = or isa_irqs = }", "what its bus knows of it" },
     { NULL },
 };

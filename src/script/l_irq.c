@@ -34,15 +34,6 @@ static int get_number(lua_State *L)
     return 1;
 }
 
-static void line_changed(void *opaque, int n, bool level)
-{
-    struct script_line *s = opaque;
-    if (level)
-        s->rises++;
-    else
-        s->falls++;
-}
-
 bool script_line_alive(struct script_vm *svm, const struct irq *irq)
 {
     for (struct script_line *s = svm->lines; s; s = s->next)
@@ -55,30 +46,17 @@ bool script_line_alive(struct script_vm *svm, const struct irq *irq)
     return false;
 }
 
-static struct script_line *own_line(lua_State *L)
-{
-    struct irq *irq = check_irq(L);
-    return irq->handler == line_changed ? (struct script_line *)irq : NULL;
-}
-
-/* How often a line made by m:line() has risen; nil for others. */
 static int get_rises(lua_State *L)
 {
-    struct script_line *s = own_line(L);
-    if (s)
-        lua_pushinteger(L, s->rises);
-    else
-        lua_pushnil(L);
+    lua_pushinteger(L, (lua_Integer)check_irq(L)->rises);
     return 1;
 }
 
+/* It begins low. */
 static int get_falls(lua_State *L)
 {
-    struct script_line *s = own_line(L);
-    if (s)
-        lua_pushinteger(L, s->falls);
-    else
-        lua_pushnil(L);
+    struct irq *irq = check_irq(L);
+    lua_pushinteger(L, (lua_Integer)(irq->rises - irq->level));
     return 1;
 }
 
@@ -89,7 +67,7 @@ int l_machine_line(lua_State *L)
     struct script_line *s = ALLOC(struct script_line);
     s->next = svm->lines;
     svm->lines = s;
-    irq_init(&s->irq, line_changed, s, 0);
+    irq_init(&s->irq, NULL, NULL, 0);
     binding_push(L, svm, META_IRQ, &s->irq);
     return 1;
 }
@@ -115,8 +93,8 @@ static const struct binding_member methods[] = {
 static const struct binding_member properties[] = {
     { "level", get_level, "boolean", "is it high" },
     { "number", get_number, "integer", "which of its sink's inputs it is" },
-    { "rises", get_rises, "integer", "how often a line of m:line() has risen; nil for others" },
-    { "falls", get_falls, "integer", "how often it has fallen" },
+    { "rises", get_rises, "integer", "how often it has gone high" },
+    { "falls", get_falls, "integer", "how often it has gone low" },
     { NULL },
 };
 
