@@ -1,6 +1,6 @@
 """The dependency rule of docs/architecture.md, read off every #include "..." of src and hw.
 
-    base <- loop <- mem <- dev <- {net, char} <- hw        dev <- cpu        {cpu, boot} <- debug
+    base <- loop <- trace <- mem <- dev <- {net, char} <- hw        dev <- cpu        {cpu, boot} <- debug
     {hw/types.h, net, char, cpu, boot, debug} <- vm <- script <- main
     boot stands on mem; soft and kvm never include each other
     only src/script includes Lua's headers
@@ -18,18 +18,19 @@ LUA = {"lua.h", "lauxlib.h", "lualib.h", "luaconf.h", "luv.h", "luv/luv.h"}
 BELOW = {
     "base": set(),
     "loop": {"base"},
-    "mem": {"base", "loop"},
-    "dev": {"base", "loop", "mem"},
-    "net": {"base", "loop", "mem", "dev"},
-    "char": {"base", "loop", "mem", "dev"},
-    "hw": {"base", "loop", "mem", "dev", "net", "char"},
-    "cpu": {"base", "loop", "mem", "dev"},
-    "cpu/soft": {"base", "loop", "mem", "dev", "cpu"},
-    "cpu/kvm": {"base", "loop", "mem", "dev", "cpu"},
-    "boot": {"base", "loop", "mem"},
+    "trace": {"base", "loop"},
+    "mem": {"base", "loop", "trace"},
+    "dev": {"base", "loop", "trace", "mem"},
+    "net": {"base", "loop", "trace", "mem", "dev"},
+    "char": {"base", "loop", "trace", "mem", "dev"},
+    "hw": {"base", "loop", "trace", "mem", "dev", "net", "char"},
+    "cpu": {"base", "loop", "trace", "mem", "dev"},
+    "cpu/soft": {"base", "loop", "trace", "mem", "dev", "cpu"},
+    "cpu/kvm": {"base", "loop", "trace", "mem", "dev", "cpu"},
+    "boot": {"base", "loop", "trace", "mem"},
 }
-BELOW["debug"] = {"base", "loop", "mem", "dev", "cpu", "boot"}
-BELOW["vm"] = {"base", "loop", "mem", "dev", "net", "char", "cpu", "boot", "debug"}
+BELOW["debug"] = {"base", "loop", "trace", "mem", "dev", "cpu", "boot"}
+BELOW["vm"] = {"base", "loop", "trace", "mem", "dev", "net", "char", "cpu", "boot", "debug"}
 BELOW["script"] = BELOW["vm"] | {"vm"}
 BELOW["main"] = BELOW["script"] | {"script"}
 
