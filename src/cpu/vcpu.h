@@ -116,6 +116,37 @@ struct vcpu_watch {
     struct vcpu_ranges data;
 };
 
+/* An exception from outside. */
+struct vcpu_exception {
+    int vector; /* 0 to 31, without 2: the NMI has a pin */
+    bool has_error;
+    uint32_t error;
+};
+
+/* Does an exception of this vector push an error code? SDM vol. 3 table 6-1. */
+static inline bool vcpu_vector_has_error(int vector)
+{
+    return vector >= 0 && vector < 32 && 0x60227d00u >> vector & 1;
+}
+
+/* An error as a machine check reports it: SDM vol. 3 16.3. */
+struct vcpu_machine_check {
+    unsigned bank;
+    uint64_t status, addr, misc; /* for the MSRs of the bank */
+    uint64_t mcg_status;         /* if #MC is raised */
+};
+
+/* In IA32_MCi_STATUS and IA32_MCG_STATUS. */
+#define MC_STATUS_VALID        (1ULL << 63)
+#define MC_STATUS_OVERFLOW     (1ULL << 62)
+#define MC_STATUS_UNCORRECTED  (1ULL << 61)
+#define MC_STATUS_ENABLED      (1ULL << 60)
+#define MC_STATUS_MISC_VALID   (1ULL << 59)
+#define MC_STATUS_ADDR_VALID   (1ULL << 58)
+#define MC_STATUS_CORRUPT      (1ULL << 57) /* PCC */
+#define MCG_STATUS_RESTART     (1ULL << 0)  /* RIPV */
+#define MCG_STATUS_IN_PROGRESS (1ULL << 2)  /* MCIP */
+
 struct vcpu_backend {
     const char *name; /* "soft", "kvm" */
     /* Retired instructions are exact and drive the virtual clock; all vcpus share one thread. */
@@ -159,6 +190,14 @@ struct vcpu_backend {
     /* Guest virtual to physical, as a supervisor read; no side effects. */
     bool (*translate)(struct vcpu *v, uint64_t gva, uint64_t *gpa);
     void (*get_stats)(struct vcpu *v, struct vcpu_stats *stats);
+
+    /* Faults, from the vcpu's own thread or while it does not run. (An NMI is a pin.) */
+    /* Deliver an exception before the next instruction; it ends a halt. One at a time: refused
+     * while another waits. */
+    bool (*inject)(struct vcpu *v, const struct vcpu_exception *e, struct error *err);
+    /* Log an error in a bank; if it is uncorrected and enabled, raise #MC, or shut down when
+     * CR4.MCE is clear or another is in progress. Refused: no such bank. */
+    bool (*machine_check)(struct vcpu *v, const struct vcpu_machine_check *m, struct error *err);
 
     /* The events that it can tell of (enum vcpu_event); the rest is refused by who asks. */
     unsigned events;

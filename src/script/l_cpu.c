@@ -1,4 +1,5 @@
 /* A cpu's registers by name, through the vcpu seam; the cpu must not be executing. */
+#include "script/script_fault.h"
 #include "script/script_symbols.h"
 
 #include <stddef.h>
@@ -215,6 +216,13 @@ static const struct binding_member methods[] = {
       "instructions; without an address where the cpu stands" },
     { "backtrace", l_cpu_backtrace, "([most]) → { { rip, name, method }, ... }, why it ends",
       "calls, innermost first" },
+    { "inject", l_cpu_inject, "(vector [, error_code])",
+      "deliver an exception before the next instruction" },
+    { "nmi", l_cpu_nmi, "()", "a pulse on its NMI pin" },
+    { "mce", l_cpu_mce, "({ bank =, status =, addr =, misc =, mcg_status = })",
+      "log a machine check in a bank; #MC if it is uncorrected and enabled" },
+    { "stall", l_cpu_stall, "(ns)",
+      "execute nothing for so much virtual time; timers and devices go on" },
     { NULL },
 };
 
@@ -222,6 +230,7 @@ static const struct binding_member properties[] = {
     { "index", get_index, "integer", "its number, from 0" },
     { "apic_id", get_apic_id, "integer", "number of its local APIC" },
     { "instructions", get_instructions, "integer", "instructions retired" },
+    { "stalled", l_cpu_get_stalled, "boolean", "does a stall go on" },
     { NULL },
 };
 

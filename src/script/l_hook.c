@@ -226,6 +226,8 @@ static const struct hook_kind *find_kind(lua_State *L, const char *event, int fi
             return kinds[n] == &hook_read ? &hook_gva_read : &hook_gva_write;
         return kinds[n];
     }
+    if (!strcmp(event, "block"))
+        luaL_error(L, "vm:on: there are no \"block\" events, because there are no disks yet");
     names[ARRAY_LEN(kinds)] = NULL;
     const char *near = nearest_name(event, names);
     struct error err = { 0 };
@@ -310,26 +312,31 @@ int l_vm_hooks(lua_State *L)
 /* supports("hook.exec") → true or false, for hook.NAME of every event. */
 int l_vm_supports(lua_State *L)
 {
+    enum { COUNTS = -1, ALWAYS = -2, INJECTS = -3, MACHINE_CHECKS = -4 };
     static const struct {
         const char *name;
-        int event; /* -1: a matter of counting instructions; -2: always */
+        int event; /* or one of these */
     } features[] = {
         { "hook.exec", VM_EVENT_EXEC },
-        { "hook.insn", -1 },
-        { "hook.read", -2 },
-        { "hook.write", -2 },
+        { "hook.insn", COUNTS },
+        { "hook.read", ALWAYS },
+        { "hook.write", ALWAYS },
         { "hook.read.gva", VM_EVENT_ACCESS },
         { "hook.write.gva", VM_EVENT_ACCESS },
-        { "hook.pio", -2 },
-        { "hook.irq", -2 },
+        { "hook.pio", ALWAYS },
+        { "hook.irq", ALWAYS },
         { "hook.exception", VM_EVENT_EXCEPTION },
         { "hook.msr", VM_EVENT_MSR },
         { "hook.cpuid", VM_EVENT_CPUID },
-        { "hook.packet", -2 },
-        { "hook.serial", -2 },
-        { "hook.timer", -2 },
-        { "hook.state", -2 },
-        { "deterministic", -1 },
+        { "hook.packet", ALWAYS },
+        { "hook.serial", ALWAYS },
+        { "hook.timer", ALWAYS },
+        { "hook.state", ALWAYS },
+        { "inject", INJECTS },
+        { "mce", MACHINE_CHECKS },
+        { "nmi", ALWAYS },
+        { "stall", ALWAYS },
+        { "deterministic", COUNTS },
     };
     struct script_vm *svm = binding_vm(L, 1, META_VM);
     const char *name = luaL_checkstring(L, 2);
@@ -339,9 +346,13 @@ int l_vm_supports(lua_State *L)
         if (strcmp(names[n], name))
             continue;
         int e = features[n].event;
-        lua_pushboolean(L, e == -2   ? true
-                           : e == -1 ? vm_backend(svm->vm)->counts_instructions
-                                     : vm_event_supported(svm->vm, (enum vm_event_kind)e));
+        const struct vcpu_backend *backend = vm_backend(svm->vm);
+        lua_pushboolean(L, e == ALWAYS    ? true
+                           : e == COUNTS  ? backend->counts_instructions
+                           : e == INJECTS ? backend->inject != NULL
+                           : e == MACHINE_CHECKS
+                               ? backend->machine_check != NULL
+                               : vm_event_supported(svm->vm, (enum vm_event_kind)e));
         return 1;
     }
     names[ARRAY_LEN(features)] = NULL;

@@ -180,6 +180,10 @@ static void turn(struct vm *vm)
     do_requests(vm);
     if (vm->state != VM_RUNNING || door_pending(m->door))
         return;
+    if (vm_cpu_is_stalled(vm, v->port->index)) {
+        idle(vm);
+        return;
+    }
     uint64_t limit = counts ? vm_instruction_limit(vm) : 0;
     atomic_store_explicit(&vm->published_ns, clock_now(&m->virtual), memory_order_relaxed);
     machine_lock_release(loop_lock(vm->loop));

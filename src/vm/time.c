@@ -137,6 +137,32 @@ static void host_rearmed(void *opaque)
     paced_arm(&((struct vm *)opaque)->paced_host);
 }
 
+/* ---- stalls ---- */
+
+static void stall_ended(void *opaque)
+{
+    vm_nudge(opaque);
+}
+
+void vm_stall_cpu(struct vm *vm, unsigned index, int64_t ns)
+{
+    struct timer *t = &vm->stall_ends;
+    int64_t end;
+    if (index >= vm->vcpu_count || ns <= 0)
+        return;
+    if (__builtin_add_overflow(clock_now(&vm->machine.virtual), ns, &end))
+        end = CLOCK_NEVER;
+    if (timer_is_set(t) && t->deadline >= end)
+        return;
+    timer_set(t, end);
+    vm_nudge(vm);
+}
+
+bool vm_cpu_is_stalled(const struct vm *vm, unsigned index)
+{
+    return index < vm->vcpu_count && timer_is_set(&vm->stall_ends);
+}
+
 /* ---- life ---- */
 
 void vm_time_init(struct vm *vm)
@@ -150,6 +176,7 @@ void vm_time_init(struct vm *vm)
     paced_init(&vm->paced_virtual_rt, &m->virtual_rt, vm->loop);
     paced_init(&vm->paced_host, &m->host, vm->loop);
     paced_go(&vm->paced_host, true);
+    timer_init(&vm->stall_ends, &m->virtual, stall_ended, vm);
     m->epoch_ns = vm->config.epoch_ns;
 }
 

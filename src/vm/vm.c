@@ -201,6 +201,7 @@ bool vm_reset(struct vm *vm, struct error *err)
     vm->exit_reason[0] = 0;
     vm->exit_status = 0;
     vm->request = (struct vm_request){ .reset = false };
+    timer_cancel(&vm->stall_ends);
     machine_reset_devices(&vm->machine);
     for (unsigned n = 0; n < vm->vcpu_count; n++)
         vm->backend->reset(vm->vcpus[n]);

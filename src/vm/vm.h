@@ -88,6 +88,12 @@ bool vm_run(struct vm *vm, struct error *err);
  * first and firing timers in order, each at its own time. */
 void vm_advance(struct vm *vm, int64_t ns);
 
+/* Let the cpu execute nothing for `ns` of virtual time from now (or longer, if it is stalled for
+ * longer already), while timers and devices go on; interrupts wait. From the vcpu's own thread or
+ * while it does not run: takes effect before the next instruction. A reset ends it. */
+void vm_stall_cpu(struct vm *vm, unsigned index, int64_t ns);
+bool vm_cpu_is_stalled(const struct vm *vm, unsigned index);
+
 /* May the state of cpus be looked at: nothing executes, or the caller is what the executing thread
  * has called. */
 bool vm_cpus_are_still(const struct vm *vm);

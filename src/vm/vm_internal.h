@@ -86,6 +86,8 @@ struct vm {
     struct paced_clock paced_virtual, paced_virtual_rt, paced_host;
     struct clock instructions; /* counting backends: its time is the retired count */
 
+    struct timer stall_ends; /* set: the cpu executes nothing until then */
+
     struct event_table events;
 };
 

@@ -44,6 +44,29 @@ local function power_button(vm)
     pm:gpio_in("power-button", 0):pulse()
 end
 
+--- Machine checks and NMIs, as people know them.
+local function register_faults(monitor)
+    monitor.command { name = "nmi", help = "pulse the NMI pin of every cpu", run = function()
+        for _, cpu in ipairs(monitor.vm().cpus) do
+            cpu:nmi()
+        end
+    end }
+    monitor.command { name = "mce", args = { { "cpu", "value", help = "number of the cpu, from 0" },
+        { "bank", "value" }, { "status", "value", help = "IA32_MCi_STATUS" },
+        { "mcgstatus", "value", help = "IA32_MCG_STATUS", optional = true },
+        { "addr", "value", optional = true }, { "misc", "value", optional = true } },
+        help = "a machine check",
+        run = function(a)
+            local vm = monitor.vm()
+            local cpu = vm.cpus[a.cpu + 1]
+            if not cpu then
+                util.fail(("mce: there is no cpu %d; the machine has %d"):format(a.cpu, #vm.cpus))
+            end
+            monitor.still(vm, cpu.mce, cpu, { bank = a.bank, status = a.status, addr = a.addr,
+                misc = a.misc, mcg_status = a.mcgstatus })
+        end }
+end
+
 local function set_log(level)
     for _, name in ipairs(levels) do
         if name == level then
@@ -92,6 +115,7 @@ function M.register(monitor)
         run = function()
             power_button(monitor.vm())
         end }
+    register_faults(monitor)
     monitor.command { name = "log", args = { { "level", "word",
         help = table.concat(levels, ", ") } }, help = "what is logged",
         complete = function()

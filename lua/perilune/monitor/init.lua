@@ -20,7 +20,7 @@ local registered = {} -- in order
 M.missing = {
     ["dump-guest-memory"] = "use pmemsave",
     gdbserver = "", object_add = "use --object", object_del = "", device_del = "", netdev_del = "",
-    savevm = "", loadvm = "", delvm = "", mce = "", nmi = "", ["trace-event"] = "use log debug",
+    savevm = "", loadvm = "", delvm = "", ["trace-event"] = "use log debug",
     screendump = "there is no display", sendkey = "write to the serial port instead",
     eject = "there are no disks", change = "there are no disks",
     snapshot_blkdev = "there are no disks",

@@ -158,4 +158,6 @@ const struct vcpu_backend vcpu_kvm = {
     .set_msr = kvm_vcpu_set_msr,
     .translate = kvm_vcpu_translate,
     .get_stats = get_stats,
+    .inject = kvm_vcpu_inject,
+    .machine_check = kvm_vcpu_machine_check,
 };

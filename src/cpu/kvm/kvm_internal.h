@@ -51,6 +51,8 @@ struct kvm_vcpu {
     /* Machine lock. */
     bool intr, nmi;
     bool halted;
+    struct vcpu_exception injected; /* while exception_waits */
+    bool exception_waits;
     uint8_t cr8;
     uint64_t apic_base;
     uint64_t tsc_offset; /* of the guest's TSC against the host's */
@@ -87,6 +89,13 @@ enum vcpu_stop kvm_vcpu_run(struct vcpu *vcpu, uint64_t limit);
 void kvm_vcpu_kick(struct vcpu *vcpu);
 /* Get it out of KVM_RUN without ending `run`. */
 void kvm_vcpu_interrupt(struct kvm_vcpu *v);
+
+/* inject.c */
+bool kvm_vcpu_inject(struct vcpu *vcpu, const struct vcpu_exception *e, struct error *err);
+bool kvm_vcpu_machine_check(struct vcpu *vcpu, const struct vcpu_machine_check *m,
+                            struct error *err);
+/* Before the guest is entered: hand what waits to the kernel. */
+void kvm_inject_waiting(struct kvm_vcpu *v);
 
 /* state.c */
 bool kvm_state_init(struct kvm_vcpu *v, struct error *err);

@@ -184,7 +184,8 @@ void kvm_vcpu_reset(struct vcpu *vcpu)
     for (size_t i = 0; i < ARRAY_LEN(msrs); i++)
         if (!kvm_vcpu_set_msr(vcpu, msrs[i].index, msrs[i].value, &err))
             log_host(LOG_WARN, "kvm", "reset: %s", err.text);
-    v->halted = v->nmi = false; /* the INTR pin is the interrupt controller's to lower */
+    v->halted = v->nmi = v->exception_waits =
+        false; /* the INTR pin is the interrupt controller's to lower */
     v->cr8 = 0;
     v->apic_base = sregs.apic_base;
     note_tsc(v);

@@ -279,6 +279,7 @@ static void inject(struct kvm_vcpu *v)
     struct cpu_port *p = v->vcpu.port;
     struct kvm_run *run = v->run;
 
+    kvm_inject_waiting(v);
     if (v->nmi && kvm_ioctl(v->fd, KVM_NMI, NULL) == 0) {
         v->nmi = false;
         v->stats.interrupts++;
@@ -301,7 +302,7 @@ static void inject(struct kvm_vcpu *v)
 /* False with *stop: still halted. A wake-up may have come between HLT and here. */
 static bool prepare(struct kvm_vcpu *v, enum vcpu_stop *stop)
 {
-    if (v->halted && !v->nmi && !(v->intr && v->run->if_flag)) {
+    if (v->halted && !v->nmi && !v->exception_waits && !(v->intr && v->run->if_flag)) {
         *stop = take_kick(v) ? VCPU_STOP_KICK : VCPU_STOP_HALT;
         return false;
     }

@@ -88,12 +88,17 @@ static void take_init(struct soft_cpu *c)
     c->sipi_pending = false;
 }
 
-/* Deliver what is due. False: the cpu shut down. *acted says whether anything was. */
+/* Deliver what is due, in the order of SDM vol. 3 table 6-2. False: the cpu shut down. *acted says
+ * whether anything was. */
 static bool deliver_due(struct soft_cpu *c, bool *acted)
 {
     *acted = true;
+    if (inject_take_machine_check(c))
+        return take_fault(c);
     if (c->step_pending || c->debug_hits)
         return take_debug_trap(c);
+    if (inject_take_exception(c))
+        return take_fault(c);
     if (c->nmi && !c->nmi_blocked && c->shadow_at != c->icount) {
         c->nmi = false;
         c->nmi_blocked = true;

@@ -11,8 +11,7 @@ enum {
     MSR_P5_MC_ADDR = 0x0, MSR_P5_MC_TYPE = 0x1, MSR_TSC = 0x10, MSR_PLATFORM_ID = 0x17, MSR_APIC_BASE = 0x1b,
     MSR_FEATURE_CONTROL = 0x3a, MSR_MISC_FEATURES = 0x140, MSR_TSC_ADJUST = 0x3b, MSR_BIOS_UPDT_TRIG = 0x79,
     MSR_BIOS_SIGN_ID = 0x8b, MSR_SMI_COUNT = 0x34, MSR_PLATFORM_INFO = 0xce, MSR_MTRRCAP = 0xfe, MSR_SYSENTER_CS = 0x174,
-    MSR_SYSENTER_ESP = 0x175, MSR_SYSENTER_EIP = 0x176, MSR_MCG_CAP = 0x179,
-    MSR_MCG_STATUS = 0x17a, MSR_MISC_ENABLE = 0x1a0, MSR_MTRR_PHYS0 = 0x200,
+    MSR_SYSENTER_ESP = 0x175, MSR_SYSENTER_EIP = 0x176, MSR_MISC_ENABLE = 0x1a0, MSR_MTRR_PHYS0 = 0x200,
     MSR_MTRR_FIX64K = 0x250, MSR_MTRR_FIX16K_80000 = 0x258, MSR_MTRR_FIX16K_A0000 = 0x259,
     MSR_MTRR_FIX4K = 0x268, MSR_PAT = 0x277, MSR_MTRR_DEF_TYPE = 0x2ff,
     MSR_TSC_DEADLINE = 0x6e0, MSR_X2APIC = 0x800, MSR_X2APIC_LAST = 0x8ff,
@@ -95,6 +94,10 @@ bool msr_read(struct soft_cpu *c, uint32_t index, uint64_t *v)
         leave_machine(c);
         return ok;
     }
+    if (mc_is_msr(index)) {
+        *v = mc_msr_read(c, index);
+        return true;
+    }
     switch (index) {
     case MSR_TSC:
         *v = soft_tsc(c);
@@ -121,8 +124,6 @@ bool msr_read(struct soft_cpu *c, uint32_t index, uint64_t *v)
         *v = 1; /* locked */
         return true;
     case MSR_PLATFORM_ID:
-    case MSR_MCG_CAP:
-    case MSR_MCG_STATUS:
     case MSR_P5_MC_ADDR:
     case MSR_P5_MC_TYPE:
     case MSR_APIC_BASE:
@@ -193,6 +194,8 @@ bool msr_write(struct soft_cpu *c, uint32_t index, uint64_t v)
         leave_machine(c);
         return ok;
     }
+    if (mc_is_msr(index))
+        return mc_msr_write(c, index, v);
     switch (index) {
     case MSR_TSC:
         c->tsc_offset += v - soft_tsc(c);
@@ -208,7 +211,6 @@ bool msr_write(struct soft_cpu *c, uint32_t index, uint64_t v)
         return set_base(c, SEG_GS, v);
     case MSR_BIOS_SIGN_ID:
     case MSR_BIOS_UPDT_TRIG:
-    case MSR_MCG_STATUS:
     case MSR_P5_MC_ADDR:
     case MSR_P5_MC_TYPE:
     case MSR_PLATFORM_INFO:

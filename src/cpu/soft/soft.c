@@ -54,6 +54,7 @@ void soft_init(struct soft_cpu *c)
     c->debug_hits = 0;
     debug_registers_changed(c);
     c->nmi = c->nmi_blocked = c->halted = c->shut_down = c->step_pending = false;
+    c->exception_waits = c->mc_waits = false;
     c->shadow_at = UINT64_MAX;
     c->wait_sipi = !c->vcpu.port->bootstrap;
     update_mode(c);
@@ -74,6 +75,9 @@ static void soft_reset(struct vcpu *v)
     c->mtrr_def_type = 0;
     memset(c->mtrr_fixed, 0, sizeof c->mtrr_fixed);
     memset(c->mtrr_var, 0, sizeof c->mtrr_var);
+    c->mcg_status = 0; /* what the banks have logged stays, to be found after the reset */
+    for (unsigned n = 0; n < MC_BANKS; n++)
+        c->mc[n].ctl = 0;
     fpu_reset(c);
 }
 
@@ -443,6 +447,8 @@ const struct vcpu_backend vcpu_soft = {
     .set_msr = soft_set_msr,
     .translate = soft_translate,
     .get_stats = soft_get_stats,
+    .inject = soft_inject,
+    .machine_check = soft_machine_check,
     .events = VCPU_EVENT_EXEC | VCPU_EVENT_ACCESS | VCPU_EVENT_EXCEPTION | VCPU_EVENT_MSR |
               VCPU_EVENT_CPUID,
     .watch = soft_watch,

@@ -226,6 +226,8 @@ struct x87 {
 
 /* ---- the cpu ---- */
 
+enum { MC_BANKS = 4 }; /* of machine checks */
+
 struct code_page;
 
 struct soft_cpu {
@@ -289,6 +291,14 @@ struct soft_cpu {
     uint64_t told_at; /* icount at which the point at told_rip was told of: it is passed now */
     uint64_t told_rip;
     bool stop_wanted; /* a callback said VCPU_STOP */
+
+    /* From outside: see inject.c. */
+    struct vcpu_exception injected; /* while exception_waits */
+    bool exception_waits, mc_waits;
+    uint64_t mcg_status;
+    struct mc_bank {
+        uint64_t ctl, status, addr, misc;
+    } mc[MC_BANKS];
 
     /* FPU */
     struct x87 fpu;
@@ -440,6 +450,18 @@ bool watch_tell_access(struct soft_cpu *c, uint64_t va, unsigned size, bool writ
 bool watch_tell_exception(struct soft_cpu *c);
 bool watch_tell_msr(struct soft_cpu *c, uint32_t index, bool write, uint64_t *value);
 void watch_tell_cpuid(struct soft_cpu *c, uint32_t leaf, uint32_t subleaf, uint32_t regs[4]);
+
+/* ---- inject.c ---- */
+
+bool soft_inject(struct vcpu *v, const struct vcpu_exception *e, struct error *err);
+bool soft_machine_check(struct vcpu *v, const struct vcpu_machine_check *m, struct error *err);
+/* Put what was injected into c->exc; false: nothing waits. */
+bool inject_take_machine_check(struct soft_cpu *c);
+bool inject_take_exception(struct soft_cpu *c);
+/* The MSRs of machine checks. */
+bool mc_is_msr(uint32_t index);
+uint64_t mc_msr_read(const struct soft_cpu *c, uint32_t index);
+bool mc_msr_write(struct soft_cpu *c, uint32_t index, uint64_t value); /* false: #GP */
 
 /* ---- msr.c, cpuid.c ---- */
 
