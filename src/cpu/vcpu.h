@@ -46,11 +46,15 @@ struct vcpu_msr {
 /* What hooks, the monitor and a debugger can ask to be told of. */
 enum vcpu_event {
     VCPU_EVENT_EXEC = 1 << 0,      /* an instruction in one of the ranges is about to be executed */
-    VCPU_EVENT_ACCESS = 1 << 1,    /* data at a linear address in one of the ranges is accessed */
-    VCPU_EVENT_EXCEPTION = 1 << 2, /* an exception is about to be delivered */
-    VCPU_EVENT_MSR = 1 << 3,       /* RDMSR or WRMSR */
-    VCPU_EVENT_CPUID = 1 << 4,
+    VCPU_EVENT_READ = 1 << 1,      /* data at a linear address in one of the ranges is read */
+    VCPU_EVENT_WRITE = 1 << 2,     /* or written */
+    VCPU_EVENT_EXCEPTION = 1 << 3, /* an exception is about to be delivered */
+    VCPU_EVENT_MSR = 1 << 4,       /* RDMSR or WRMSR */
+    VCPU_EVENT_CPUID = 1 << 5,
 };
+
+/* Registers by number: those of struct kvm_regs in its order, and what else conditions ask for. */
+enum { VCPU_REG_COUNT = sizeof(struct kvm_regs) / sizeof(uint64_t), VCPU_REG_CR3 = VCPU_REG_COUNT };
 
 /* What a callback wants done. */
 enum vcpu_verdict {
@@ -64,9 +68,13 @@ enum vcpu_verdict {
 /* Called on the vcpu's thread with the machine lock held and the state of all earlier instructions
  * committed. Registers may be read; they may be changed where it says "between instructions". */
 struct vcpu_event_ops {
+    /* Would exec() call anybody for the instruction at linear address `va`? Asked before it, on the
+     * vcpu's thread, without the machine lock; a false answer counts as the event. */
+    bool (*exec_wanted)(void *opaque, struct vcpu *v, uint64_t va);
     /* Between instructions. */
-    enum vcpu_verdict (*exec)(void *opaque, struct vcpu *v, uint64_t rip);
-    /* Reads: after, *value may be replaced. Writes: before, *value may be replaced. */
+    enum vcpu_verdict (*exec)(void *opaque, struct vcpu *v, uint64_t va);
+    /* Reads: after, *value may be replaced. Writes: before, *value may be replaced; on backends
+     * whose watch is late (see below) after, and *value only tells. */
     enum vcpu_verdict (*access)(void *opaque, struct vcpu *v, uint64_t gva, unsigned size,
                                 bool write, uint64_t *value);
     /* Between instructions, rip at the one that faults (or after the one that traps). */
@@ -112,8 +120,8 @@ static inline bool vcpu_ranges_meet(const struct vcpu_ranges *r, uint64_t first,
 /* What is wanted at present. The ranges are the caller's until the next call. */
 struct vcpu_watch {
     unsigned events; /* enum vcpu_event */
-    struct vcpu_ranges exec;
-    struct vcpu_ranges data;
+    struct vcpu_ranges exec, data, msr;
+    bool exec_changed, data_changed; /* they are not what they were at the last call */
 };
 
 /* An exception from outside. */
@@ -181,6 +189,8 @@ struct vcpu_backend {
     void (*reset)(struct vcpu *v);
     bool (*get_regs)(struct vcpu *v, struct kvm_regs *regs, struct error *err);
     bool (*set_regs)(struct vcpu *v, const struct kvm_regs *regs, struct error *err);
+    /* One register by its number. Also within an instruction, on the vcpu's own thread. */
+    uint64_t (*get_reg)(struct vcpu *v, unsigned number);
     bool (*get_sregs)(struct vcpu *v, struct kvm_sregs *sregs, struct error *err);
     bool (*set_sregs)(struct vcpu *v, const struct kvm_sregs *sregs, struct error *err);
     bool (*get_fpu)(struct vcpu *v, struct kvm_fpu *fpu, struct error *err);
@@ -199,10 +209,15 @@ struct vcpu_backend {
      * CR4.MCE is clear or another is in progress. Refused: no such bank. */
     bool (*machine_check)(struct vcpu *v, const struct vcpu_machine_check *m, struct error *err);
 
-    /* The events that it can tell of (enum vcpu_event); the rest is refused by who asks. */
-    unsigned events;
+    /* Can it tell of the event? The error says why not. May try it out at the first call, which
+     * takes some milliseconds. NULL: of all. */
+    bool (*supports)(struct vcpu *v, enum vcpu_event event, struct error *err);
+    /* Are there means to watch all of this? NULL: any number. */
+    bool (*fits)(struct vcpu *v, const struct vcpu_watch *w, struct error *err);
+    /* Tells of writes after they have happened: they can be neither replaced nor dropped. */
+    bool late;
     /* Change what is watched, from the vcpu's own thread or while it does not run. Takes effect at
-     * the next instruction. NULL when `events` is 0. */
+     * the next instruction. */
     void (*watch)(struct vcpu *v, const struct vcpu_watch *w);
 };
 

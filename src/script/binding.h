@@ -59,10 +59,10 @@ struct script_vm {
     struct script_pcap *pcaps;      /* dumps, in order of creation: see l_dump.c */
     struct script_leaving *leaving; /* devices that a hook has removed: see l_topology.c */
     bool was_reset; /* what comes now comes to a machine that is there, and is reset at once */
-    struct script_hook *hooks, *state_hooks; /* see script_hook.h */
-    struct script_symbols *symbols;          /* NULL: none were asked for */
-    char *kernel_path;                       /* of the last load_boot; NULL: none */
-    bool in_hook;                            /* one of them is running: what it does fires none */
+    struct script_hook *hooks, **hooks_tail, *state_hooks; /* see script_hook.h */
+    struct script_symbols *symbols;                        /* NULL: none were asked for */
+    char *kernel_path;                                     /* of the last load_boot; NULL: none */
+    bool in_hook; /* one of them is running: what it does fires none */
 };
 
 struct script {

@@ -31,7 +31,7 @@ struct hook {
     uint64_t budget;                  /* 0: the universe's */
     bool disabled;
     uint64_t hits, errors;
-    int64_t cost_ns; /* spent in it in all */
+    uint64_t cost_ticks; /* spent in it in all; see hook_cost_ns() */
 };
 
 /* Make a hook of the function at `index` of `L`. In protected code. */
@@ -40,7 +40,11 @@ void hook_init(struct hook *h, lua_State *L, int index, const char *name, enum h
 /* Lock held; safe while the hook runs, and on a zeroed struct. */
 void hook_fini(struct hook *h);
 
-/* Push arguments: in protected code, with room for 40 values. Returns how many. */
+/* Nanoseconds spent in it in all. */
+int64_t hook_cost_ns(const struct hook *h);
+
+/* Push arguments: in protected code, with room for LUA_MINSTACK - 1 values. Returns how
+ * many. */
 typedef int (*hook_push_fn)(lua_State *L, void *opaque);
 /* Take the results, at indices 1 to lua_gettop: in protected code. */
 typedef void (*hook_take_fn)(lua_State *L, void *opaque);

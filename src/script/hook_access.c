@@ -104,6 +104,7 @@ static void install_memory(lua_State *L, struct script_hook *h, int filter)
     if (first == last)
         last += (uint64_t)size - 1;
     bool write = h->kind == &hook_write;
+    h->nested = table_bool(L, filter, "nested");
     lay_tap(L, h, filter, &vm_machine(h->svm->vm)->system, first, last, !write, write);
 }
 
@@ -113,6 +114,7 @@ static void install_pio(lua_State *L, struct script_hook *h, int filter)
     uint64_t first, last;
     if (!filter_range(L, filter, "port", &first, &last))
         luaL_error(L, "vm:on(\"pio\"): the filter needs \"port\": a number or { first, last }");
+    h->nested = table_bool(L, filter, "nested");
     lua_getfield(L, filter, "dir");
     int dir = luaL_checkoption(L, -1, "both", directions);
     lua_pop(L, 1);
@@ -124,8 +126,8 @@ static void remove_tap(struct script_hook *h)
     region_fini(&h->access.tap);
 }
 
-static const char *const memory_keys[] = { "at", "size", "phase", NULL };
-static const char *const pio_keys[] = { "port", "dir", "phase", NULL };
+static const char *const memory_keys[] = { "at", "size", "phase", "nested", NULL };
+static const char *const pio_keys[] = { "port", "dir", "phase", "nested", NULL };
 const struct hook_kind hook_read = { "read", memory_keys, install_memory, remove_tap };
 const struct hook_kind hook_write = { "write", memory_keys, install_memory, remove_tap };
 const struct hook_kind hook_pio = { "pio", pio_keys, install_pio, remove_tap };
@@ -191,6 +193,7 @@ static void install_irq(lua_State *L, struct script_hook *h, int filter)
     if (irq->tap && irq->tap != on_irq)
         luaL_error(L, "vm:on(\"irq\"): something else watches this line");
     h->irq = irq;
+    h->nested = table_bool(L, filter, "nested");
     struct script_hook *head = irq->tap_opaque;
     chain_add(&head, h);
     irq->tap_opaque = head;
@@ -206,7 +209,7 @@ static void remove_irq(struct script_hook *h)
         h->irq->tap = NULL;
 }
 
-static const char *const irq_keys[] = { "line", NULL };
+static const char *const irq_keys[] = { "line", "nested", NULL };
 const struct hook_kind hook_irq = { "irq", irq_keys, install_irq, remove_irq };
 
 /* ---- packets ---- */

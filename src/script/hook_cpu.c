@@ -1,6 +1,8 @@
 /* Hooks on what cpus do: execution, linear accesses, exceptions, MSRs, CPUID. */
 #include "script/script_hook.h"
 
+#include "base/log.h"
+
 #include <stddef.h>
 #include <string.h>
 
@@ -14,7 +16,18 @@ struct cpu_call {
 
 static void push_cpu(lua_State *L, struct cpu_call *call)
 {
-    binding_push(L, call->h->svm, META_CPU, call->info->vcpu);
+    struct script_hook *h = call->h;
+    if (h->cpu == call->info->vcpu) {
+        lua_rawgeti(L, LUA_REGISTRYINDEX, h->cpu_ref);
+        return;
+    }
+    if (h->cpu)
+        luaL_unref(L, LUA_REGISTRYINDEX, h->cpu_ref);
+    h->cpu = NULL;
+    binding_push(L, h->svm, META_CPU, call->info->vcpu);
+    lua_pushvalue(L, -1);
+    h->cpu_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    h->cpu = call->info->vcpu;
 }
 
 static enum vcpu_verdict run(void *opaque, const struct vm_event_info *info, hook_push_fn push,
@@ -36,8 +49,14 @@ static void take_stop(lua_State *L, void *opaque)
 static void take_value(lua_State *L, void *opaque)
 {
     struct cpu_call *call = opaque;
+    const struct vcpu_backend *backend = call->info->vcpu->backend;
     if (hook_says_stop(L))
         call->verdict = VCPU_STOP;
+    else if (backend->late && call->h->kind == &hook_gva_write && !lua_isnoneornil(L, 1))
+        luaL_error(L,
+                   "accel \"%s\" tells of a write when it has happened: it cannot be replaced or "
+                   "dropped; accel \"soft\" can",
+                   backend->name);
     else if (lua_isboolean(L, 1) && !lua_toboolean(L, 1))
         call->verdict = VCPU_DROP;
     else if (lua_isinteger(L, 1) && call->info->value)
@@ -49,23 +68,23 @@ static void take_value(lua_State *L, void *opaque)
 /* The general registers by name, as conditions know them. */
 static const struct {
     const char *name;
-    size_t offset;
+    unsigned number;
 } registers[] = {
-#define REG(r)                           \
-    {                                    \
-#r, offsetof(struct kvm_regs, r) \
+#define REG(r)                                              \
+    {                                                       \
+#r, offsetof(struct kvm_regs, r) / sizeof(uint64_t) \
     }
     REG(rax), REG(rbx), REG(rcx), REG(rdx), REG(rsi), REG(rdi), REG(rbp), REG(rsp), REG(r8),
     REG(r9),  REG(r10), REG(r11), REG(r12), REG(r13), REG(r14), REG(r15), REG(rip), REG(rflags),
 };
 
-static size_t check_register(lua_State *L, const char *name)
+static unsigned check_register(lua_State *L, const char *name)
 {
     const char *names[ARRAY_LEN(registers) + 1];
     for (size_t n = 0; n < ARRAY_LEN(registers); n++) {
         names[n] = registers[n].name;
         if (!strcmp(name, names[n]))
-            return registers[n].offset;
+            return registers[n].number;
     }
     names[ARRAY_LEN(registers)] = NULL;
     const char *near = nearest_name(name, names);
@@ -94,7 +113,7 @@ static void read_condition(lua_State *L, struct vm_event *e, int filter)
     const char *reg = table_string(L, when, "reg");
     if (!reg)
         luaL_error(L, "vm:on: \"when\" needs \"reg\"");
-    e->reg_offset = check_register(L, reg);
+    e->reg = check_register(L, reg);
     e->mask = (uint64_t)filter_integer(L, when, "mask", &all);
     for (size_t n = 0; n < ARRAY_LEN(ops); n++) {
         if (lua_getfield(L, when, ops[n].name) != LUA_TNIL) {
@@ -106,6 +125,28 @@ static void read_condition(lua_State *L, struct vm_event *e, int filter)
     if (e->op == VM_COND_NONE)
         luaL_error(L, "vm:on: \"when\" needs one of eq, ne, lt, gt");
     lua_settop(L, when - 1);
+}
+
+/* The table of events is the vcpus' own while they execute: somebody else who changes it has them
+ * pause for that moment. */
+static bool hold(struct script_vm *svm)
+{
+    static const char reason[] = "hooks";
+    struct universe *u = svm->script->universe;
+    struct lua_frame *saved = u->frame;
+    if (vm_cpus_are_still(svm->vm))
+        return false;
+    u->frame = NULL; /* others may enter Lua meanwhile */
+    vm_pause(svm->vm, reason);
+    u->frame = saved;
+    return vm_state(svm->vm) == VM_PAUSED && !strcmp(vm_pause_reason(svm->vm), reason);
+}
+
+static void let_go(struct script_vm *svm, bool held)
+{
+    struct error err;
+    if (held && !vm_resume(svm->vm, &err))
+        log_host(LOG_ERROR, "hooks", "%s", err.text);
 }
 
 static void install(lua_State *L, struct script_hook *h, int filter, enum vm_event_kind kind,
@@ -124,13 +165,18 @@ static void install(lua_State *L, struct script_hook *h, int filter, enum vm_eve
     lua_pop(L, 1);
     read_condition(L, e, filter);
     struct error err = { 0 };
-    if (!vm_event_add(h->svm->vm, e, &err))
+    bool held = hold(h->svm);
+    bool added = vm_event_add(h->svm->vm, e, &err);
+    let_go(h->svm, held);
+    if (!added)
         script_raise(L, &err);
 }
 
 static void uninstall(struct script_hook *h)
 {
+    bool held = !h->svm->closing && hold(h->svm);
     vm_event_remove(&h->event);
+    let_go(h->svm, held);
 }
 
 #define CPU_KEYS "cpu", "skip", "cr3", "when"

@@ -138,11 +138,10 @@ struct script_hook *script_hook_new(lua_State *L, struct script_vm *svm,
 
 void script_hook_installed(struct script_hook *h)
 {
-    struct script_hook **tail = &h->svm->hooks;
-    while (*tail)
-        tail = &(*tail)->next;
-    h->at = tail;
-    *tail = h;
+    struct script_vm *svm = h->svm;
+    h->at = svm->hooks ? svm->hooks_tail : &svm->hooks;
+    *h->at = h;
+    svm->hooks_tail = &h->next;
     h->installed = true;
 }
 
@@ -150,7 +149,10 @@ static void forget_function(struct script_hook *h)
 {
     h->hits = h->hook.hits;
     h->errors = h->hook.errors;
-    h->cost_ns = h->hook.cost_ns;
+    h->cost_ns = hook_cost_ns(&h->hook);
+    if (h->cpu)
+        luaL_unref(h->hook.universe->factory, LUA_REGISTRYINDEX, h->cpu_ref);
+    h->cpu = NULL;
     hook_fini(&h->hook);
 }
 
@@ -160,8 +162,7 @@ void script_hook_remove(struct script_hook *h)
         return;
     h->installed = false;
     *h->at = h->next;
-    if (h->next)
-        h->next->at = h->at;
+    *(h->next ? &h->next->at : &h->svm->hooks_tail) = h->at;
     h->kind->uninstall(h);
     if (h->calling == 0) {
         forget_function(h);
@@ -187,13 +188,14 @@ void script_hooks_remove_all(struct script_vm *svm)
 bool script_hook_call(struct script_hook *h, hook_push_fn push, hook_take_fn take, void *opaque)
 {
     struct script_vm *svm = h->svm;
-    if (svm->in_hook || svm->closing)
+    bool within = svm->in_hook;
+    if (svm->closing || !h->installed || (within && (!h->nested || h->calling)))
         return false;
     svm->in_hook = true;
     h->calling++;
     bool ok = hook_call(&h->hook, push, take, opaque, NULL);
     h->calling--;
-    svm->in_hook = false;
+    svm->in_hook = within;
     if (!h->installed && h->calling == 0) {
         forget_function(h);
         drop_anchor(h);
@@ -315,19 +317,19 @@ int l_vm_supports(lua_State *L)
     enum { COUNTS = -1, ALWAYS = -2, INJECTS = -3, MACHINE_CHECKS = -4 };
     static const struct {
         const char *name;
-        int event; /* or one of these */
+        int event; /* of enum vcpu_event, or one of these */
     } features[] = {
-        { "hook.exec", VM_EVENT_EXEC },
+        { "hook.exec", VCPU_EVENT_EXEC },
         { "hook.insn", COUNTS },
         { "hook.read", ALWAYS },
         { "hook.write", ALWAYS },
-        { "hook.read.gva", VM_EVENT_ACCESS },
-        { "hook.write.gva", VM_EVENT_ACCESS },
+        { "hook.read.gva", VCPU_EVENT_READ },
+        { "hook.write.gva", VCPU_EVENT_WRITE },
         { "hook.pio", ALWAYS },
         { "hook.irq", ALWAYS },
-        { "hook.exception", VM_EVENT_EXCEPTION },
-        { "hook.msr", VM_EVENT_MSR },
-        { "hook.cpuid", VM_EVENT_CPUID },
+        { "hook.exception", VCPU_EVENT_EXCEPTION },
+        { "hook.msr", VCPU_EVENT_MSR },
+        { "hook.cpuid", VCPU_EVENT_CPUID },
         { "hook.packet", ALWAYS },
         { "hook.serial", ALWAYS },
         { "hook.timer", ALWAYS },
@@ -352,7 +354,7 @@ int l_vm_supports(lua_State *L)
                            : e == INJECTS ? backend->inject != NULL
                            : e == MACHINE_CHECKS
                                ? backend->machine_check != NULL
-                               : vm_event_supported(svm->vm, (enum vm_event_kind)e));
+                               : vm_event_supported(svm->vm, (enum vcpu_event)e, NULL));
         return 1;
     }
     names[ARRAY_LEN(features)] = NULL;
@@ -391,7 +393,7 @@ static int get_errors(lua_State *L)
 static int get_cost(lua_State *L)
 {
     struct script_hook *h = check_hook(L);
-    lua_pushinteger(L, h->hook.universe ? h->hook.cost_ns : h->cost_ns);
+    lua_pushinteger(L, h->hook.universe ? hook_cost_ns(&h->hook) : h->cost_ns);
     return 1;
 }
 

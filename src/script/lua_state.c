@@ -11,6 +11,7 @@
 #include <luv/luv.h>
 #include <stdlib.h>
 #include <string.h>
+#include <x86intrin.h>
 
 enum { MEMORY_CAP_DEFAULT = 1 << 30, HOOK_BUDGET_DEFAULT = 100000000, SHUTDOWN_ROUNDS = 1000 };
 
@@ -201,6 +202,8 @@ struct universe *universe_new(const struct universe_config *config, struct error
     u->memory_cap = config->memory_cap ? config->memory_cap : MEMORY_CAP_DEFAULT;
     u->hook_budget = config->hook_budget ? config->hook_budget : HOOK_BUDGET_DEFAULT;
     u->log_name = config->log_name;
+    u->started_ns = loop_realtime_ns();
+    u->started_ticks = __rdtsc();
     u->main = lua_newstate(universe_alloc, u);
     if (u->main) {
         memcpy(lua_getextraspace(u->main), &u, sizeof u);

@@ -55,6 +55,8 @@ struct universe {
     struct lua_frame *frame; /* of whoever holds the lock; NULL: no Lua code is running */
     size_t bytes, memory_cap;
     uint64_t hook_budget;
+    int64_t started_ns; /* when it was made, by both clocks */
+    uint64_t started_ticks;
     /* Set on any thread: the main code that runs raises "interrupted", which clears it. */
     atomic_bool interrupt;
     const char *log_name;

@@ -30,9 +30,12 @@ struct script_hook {
     const struct hook_kind *kind;
     struct hook hook;
     bool installed;
+    bool nested;      /* told of what other hooks do, too */
     unsigned calling; /* its function is running, so many levels deep */
     uint64_t hits, errors;
-    int64_t cost_ns;           /* as they were when it was removed */
+    int64_t cost_ns;  /* as they were when it was removed */
+    struct vcpu *cpu; /* that it was told of last; its handle is cpu_ref of the registry */
+    int cpu_ref;
     struct script_hook *chain; /* the next one on the same line, chardev or state */
     union {
         struct vm_event event;
@@ -61,8 +64,9 @@ struct script_hook {
     };
 };
 
-/* Call its function unless one of the machine's hooks is running already on this thread: what a
- * hook does itself fires none. True if it was called and did not raise. */
+/* Call its function unless one of the machine's hooks is running already: what a hook does itself
+ * fires none but those that are `nested`, and never itself. True if it was called and did not
+ * raise. */
 bool script_hook_call(struct script_hook *h, hook_push_fn push, hook_take_fn take, void *opaque);
 
 /* Stop telling; safe at any time, its own callback included. */

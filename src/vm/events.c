@@ -7,25 +7,37 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct {
-    const char *name;
-    enum vcpu_event event;
-} kinds[VM_EVENT_KINDS] = {
-    [VM_EVENT_EXEC] = { "exec", VCPU_EVENT_EXEC },
-    [VM_EVENT_ACCESS] = { "access", VCPU_EVENT_ACCESS },
-    [VM_EVENT_EXCEPTION] = { "exception", VCPU_EVENT_EXCEPTION },
-    [VM_EVENT_MSR] = { "msr", VCPU_EVENT_MSR },
-    [VM_EVENT_CPUID] = { "cpuid", VCPU_EVENT_CPUID },
+static const char *const kind_names[VM_EVENT_KINDS] = {
+    [VM_EVENT_EXEC] = "exec", [VM_EVENT_ACCESS] = "access", [VM_EVENT_EXCEPTION] = "exception",
+    [VM_EVENT_MSR] = "msr",   [VM_EVENT_CPUID] = "cpuid",
 };
 
 const char *vm_event_kind_name(enum vm_event_kind kind)
 {
-    return kinds[kind].name;
+    return kind_names[kind];
 }
 
-bool vm_event_supported(const struct vm *vm, enum vm_event_kind kind)
+/* What the vcpus must be able to tell of for it: enum vcpu_event. */
+static unsigned needs(const struct vm_event *e)
 {
-    return vm->backend->events & kinds[kind].event;
+    static const unsigned events[VM_EVENT_KINDS] = {
+        [VM_EVENT_EXEC] = VCPU_EVENT_EXEC,
+        [VM_EVENT_EXCEPTION] = VCPU_EVENT_EXCEPTION,
+        [VM_EVENT_MSR] = VCPU_EVENT_MSR,
+        [VM_EVENT_CPUID] = VCPU_EVENT_CPUID,
+    };
+    if (e->kind == VM_EVENT_ACCESS)
+        return (e->reads ? VCPU_EVENT_READ : 0) | (e->writes ? VCPU_EVENT_WRITE : 0);
+    return events[e->kind];
+}
+
+bool vm_event_supported(const struct vm *vm, enum vcpu_event event, struct error *err)
+{
+    if (!vm->backend->supports)
+        return true;
+    if (!vm->vcpu_count)
+        return error_set(err, "the machine has no cpu");
+    return vm->backend->supports(vm->vcpus[0], event, err);
 }
 
 /* ---- what the vcpus are asked for ---- */
@@ -38,14 +50,35 @@ static int by_first(const void *a, const void *b)
     return x->order < y->order ? -1 : x->order > y->order;
 }
 
+/* The first `sorted` entries are in order, those behind have been added: bring them in. */
+static void sort_in(struct event_list *l, size_t sorted)
+{
+    size_t added = l->count - sorted;
+    if (!added)
+        return;
+    struct vm_event **tail = alloc_zero(added, sizeof(struct vm_event *));
+    memcpy(tail, l->events + sorted, added * sizeof *tail);
+    qsort(tail, added, sizeof *tail, by_first);
+    for (size_t at = l->count; added; at--) {
+        bool old = sorted && by_first(&l->events[sorted - 1], &tail[added - 1]) > 0;
+        l->events[at - 1] = old ? l->events[--sorted] : tail[--added];
+    }
+    free(tail);
+}
+
 /* Merge the ranges of a sorted list; `reach[n]` is the highest end of entries 0..n, for searching.
  */
 static void merge(struct event_list *l)
 {
+    l->merged = alloc_resize(l->merged, l->count, sizeof *l->merged);
+    l->reach = alloc_resize(l->reach, l->count, sizeof *l->reach);
     l->merged_count = 0;
+    l->needs = 0;
     uint64_t reach = 0;
     for (size_t n = 0; n < l->count; n++) {
-        const struct vm_event *e = l->events[n];
+        struct vm_event *e = l->events[n];
+        e->index = n;
+        l->needs |= needs(e);
         reach = n && reach > e->last ? reach : e->last;
         l->reach[n] = reach;
         struct vcpu_range *top = l->merged_count ? &l->merged[l->merged_count - 1] : NULL;
@@ -68,72 +101,84 @@ static void drop_removed(struct event_list *l)
     l->count = kept;
 }
 
-static void add_waiting(struct event_table *t)
+static void bring_in_waiting(struct event_table *t)
 {
     for (size_t n = 0; n < t->waiting_count; n++) {
         struct vm_event *e = t->waiting[n];
         if (!e)
             continue;
         struct event_list *l = &t->lists[e->kind];
+        e->waiting = false;
         ALLOC_GROW(l->events, l->count, l->capacity);
         l->events[l->count++] = e;
     }
     t->waiting_count = 0;
 }
 
-static void apply(struct vm *vm)
+/* Bring the lists up to date, and say what they make of the watch. */
+static struct vcpu_watch arrange(struct event_table *t)
 {
-    struct event_table *t = &vm->events;
-    t->changed = false;
-    add_waiting(t);
+    struct event_list *l = t->lists;
+    size_t sorted[VM_EVENT_KINDS];
+    for (unsigned k = 0; k < VM_EVENT_KINDS; k++) {
+        if (l[k].changed)
+            drop_removed(&l[k]);
+        sorted[k] = l[k].count;
+    }
+    bring_in_waiting(t);
     struct vcpu_watch w = { .events = 0 };
     for (unsigned k = 0; k < VM_EVENT_KINDS; k++) {
-        struct event_list *l = &t->lists[k];
-        drop_removed(l);
-        if (l->count)
-            qsort(l->events, l->count, sizeof *l->events, by_first);
-        l->merged = alloc_resize(l->merged, l->count, sizeof *l->merged);
-        l->reach = alloc_resize(l->reach, l->count, sizeof *l->reach);
-        merge(l);
-        if (l->count)
-            w.events |= kinds[k].event;
+        if (l[k].changed) {
+            sort_in(&l[k], sorted[k]);
+            merge(&l[k]);
+        }
+        l[k].changed = false;
+        w.events |= l[k].needs;
     }
-    const struct event_list *exec = &t->lists[VM_EVENT_EXEC], *data = &t->lists[VM_EVENT_ACCESS];
+    const struct event_list *exec = &l[VM_EVENT_EXEC], *data = &l[VM_EVENT_ACCESS],
+                            *msr = &l[VM_EVENT_MSR];
     w.exec = (struct vcpu_ranges){ exec->merged, exec->merged_count };
     w.data = (struct vcpu_ranges){ data->merged, data->merged_count };
-    if (vm->backend->watch)
-        for (unsigned n = 0; n < vm->vcpu_count; n++)
-            vm->backend->watch(vm->vcpus[n], &w);
+    w.msr = (struct vcpu_ranges){ msr->merged, msr->merged_count };
+    w.exec_changed = exec->untold;
+    w.data_changed = data->untold;
+    return w;
 }
 
-static void changed(struct vm *vm)
+void vm_events_settle(struct vm *vm)
 {
-    if (vm->events.firing)
-        vm->events.changed = true; /* the arrays are being walked */
-    else
-        apply(vm);
+    struct event_table *t = &vm->events;
+    if (!t->changed)
+        return;
+    t->changed = false;
+    struct vcpu_watch w = arrange(t);
+    for (unsigned k = 0; k < VM_EVENT_KINDS; k++)
+        t->lists[k].untold = false;
+    for (unsigned n = 0; n < vm->vcpu_count; n++)
+        vm->backend->watch(vm->vcpus[n], &w);
+}
+
+/* Nobody walks the lists but the vcpus' thread; in the middle of an event that is done at its end,
+ * and while nothing is executed before the next run. */
+static void changed(struct vm *vm, enum vm_event_kind kind)
+{
+    struct event_table *t = &vm->events;
+    t->lists[kind].changed = t->lists[kind].untold = t->changed = true;
+    if (vm->executing && !t->firing && vm_on_runner(vm))
+        vm_events_settle(vm);
 }
 
 /* ---- telling ---- */
 
-static bool condition_holds(const struct vm_event *e, const struct vm_event_info *info)
+static bool condition_holds(const struct vm_event *e, struct vcpu *v)
 {
-    struct vcpu *v = info->vcpu;
     if (e->cpu >= 0 && (unsigned)e->cpu != v->port->index)
         return false;
-    if (e->by_cr3) {
-        struct kvm_sregs s;
-        if (!v->backend->get_sregs(v, &s, NULL) || s.cr3 >> 12 != e->cr3 >> 12)
-            return false;
-    }
+    if (e->by_cr3 && v->backend->get_reg(v, VCPU_REG_CR3) >> 12 != e->cr3 >> 12)
+        return false;
     if (e->op == VM_COND_NONE)
         return true;
-    struct kvm_regs r;
-    if (!v->backend->get_regs(v, &r, NULL))
-        return false;
-    uint64_t value;
-    memcpy(&value, (char *)&r + e->reg_offset, sizeof value);
-    value &= e->mask;
+    uint64_t value = v->backend->get_reg(v, e->reg) & e->mask;
     switch (e->op) {
     case VM_COND_EQ:
         return value == e->operand;
@@ -159,20 +204,50 @@ static int by_order(const void *a, const void *b)
     return x->order < y->order ? -1 : x->order > y->order;
 }
 
-/* Gather those whose range meets [first, last] in t->matches, in order of adding. */
-static void collect(struct event_table *t, const struct event_list *l, uint64_t first,
-                    uint64_t last)
+/* How many entries begin at `last` or before. */
+static size_t begin_by(const struct event_list *l, uint64_t last)
 {
     size_t lo = 0, hi = l->count;
-    while (lo < hi) { /* find the first that begins beyond the event */
+    while (lo < hi) {
         size_t mid = (lo + hi) / 2;
         if (l->events[mid]->first <= last)
             lo = mid + 1;
         else
             hi = mid;
     }
+    return lo;
+}
+
+/* Is there one for the instruction whose turn to be called has come? If there is not, those that
+ * let events pass have let this one pass. */
+static bool exec_wanted(void *opaque, struct vcpu *v, uint64_t va)
+{
+    const struct vm *vm = opaque;
+    const struct event_list *l = &vm->events.lists[VM_EVENT_EXEC];
+    size_t end = begin_by(l, va);
+    bool skips = false;
+    for (size_t n = end; n > 0 && l->reach[n - 1] >= va; n--) {
+        const struct vm_event *e = l->events[n - 1];
+        if (e->last < va || !condition_holds(e, v))
+            continue;
+        if (e->matched >= e->skip)
+            return true;
+        skips = true;
+    }
+    for (size_t n = end; skips && n > 0 && l->reach[n - 1] >= va; n--) {
+        struct vm_event *e = l->events[n - 1];
+        if (e->last >= va && condition_holds(e, v))
+            e->matched++;
+    }
+    return false;
+}
+
+/* Gather those whose range meets [first, last] in t->matches, in order of adding. */
+static void collect(struct event_table *t, const struct event_list *l, uint64_t first,
+                    uint64_t last)
+{
     t->match_count = 0;
-    for (size_t n = lo; n > 0 && l->reach[n - 1] >= first; n--) {
+    for (size_t n = begin_by(l, last); n > 0 && l->reach[n - 1] >= first; n--) {
         if (l->events[n - 1]->last < first)
             continue;
         ALLOC_GROW(t->matches, t->match_count, t->match_capacity);
@@ -193,7 +268,7 @@ static enum vcpu_verdict tell(struct vm *vm, enum vm_event_kind kind, struct vm_
     t->firing = true;
     for (size_t n = 0; n < t->match_count; n++) {
         struct vm_event *e = t->matches[n]; /* NULL: removed by one before it */
-        if (!e || !wants(e, info) || !condition_holds(e, info))
+        if (!e || !wants(e, info) || !condition_holds(e, info->vcpu))
             continue;
         if (++e->matched <= e->skip)
             continue;
@@ -202,14 +277,13 @@ static enum vcpu_verdict tell(struct vm *vm, enum vm_event_kind kind, struct vm_
             verdict = v;
     }
     t->firing = false;
-    if (t->changed)
-        apply(vm);
+    vm_events_settle(vm);
     return verdict;
 }
 
-static enum vcpu_verdict on_exec(void *opaque, struct vcpu *v, uint64_t rip)
+static enum vcpu_verdict on_exec(void *opaque, struct vcpu *v, uint64_t va)
 {
-    return tell(opaque, VM_EVENT_EXEC, &(struct vm_event_info){ .vcpu = v, .address = rip }, rip);
+    return tell(opaque, VM_EVENT_EXEC, &(struct vm_event_info){ .vcpu = v, .address = va }, va);
 }
 
 static enum vcpu_verdict on_access(void *opaque, struct vcpu *v, uint64_t gva, unsigned size,
@@ -247,6 +321,7 @@ static enum vcpu_verdict on_cpuid(void *opaque, struct vcpu *v, uint32_t leaf, u
 }
 
 const struct vcpu_event_ops vm_vcpu_event_ops = {
+    .exec_wanted = exec_wanted,
     .exec = on_exec,
     .access = on_access,
     .exception = on_exception,
@@ -261,7 +336,8 @@ void vm_events_fini(struct vm *vm)
     struct event_table *t = &vm->events;
     for (unsigned k = 0; k < VM_EVENT_KINDS; k++) {
         for (size_t n = 0; n < t->lists[k].count; n++)
-            t->lists[k].events[n]->removed = true;
+            if (t->lists[k].events[n])
+                t->lists[k].events[n]->removed = true;
         free(t->lists[k].events);
         free(t->lists[k].reach);
         free(t->lists[k].merged);
@@ -270,27 +346,43 @@ void vm_events_fini(struct vm *vm)
     free(t->matches);
 }
 
+/* Are there means for it, and for what is there already? */
+static bool supported(struct vm *vm, const struct vm_event *e, struct error *err)
+{
+    for (unsigned event = 1; event <= VCPU_EVENT_CPUID; event <<= 1)
+        if (needs(e) & event && !vm_event_supported(vm, (enum vcpu_event)event, err))
+            return false;
+    return true;
+}
+
+static bool fits(struct vm *vm, struct error *err)
+{
+    if (!vm->backend->fits || !vm->vcpu_count)
+        return true;
+    struct vcpu_watch w = arrange(&vm->events);
+    return vm->backend->fits(vm->vcpus[0], &w, err);
+}
+
 bool vm_event_add(struct vm *vm, struct vm_event *e, struct error *err)
 {
     struct event_table *t = &vm->events;
-    if (!vm_event_supported(vm, e->kind))
-        return error_set(err, "accel \"%s\" cannot tell of %s events; \"soft\" can",
-                         vm->backend->name, kinds[e->kind].name);
+    if (!supported(vm, e, err))
+        return false;
     e->vm = vm;
     e->order = t->next_order++;
     e->removed = false;
     e->matched = 0;
+    e->waiting = true;
+    e->index = t->waiting_count;
     ALLOC_GROW(t->waiting, t->waiting_count, t->waiting_capacity);
     t->waiting[t->waiting_count++] = e;
-    changed(vm);
+    t->lists[e->kind].changed = true;
+    if (!fits(vm, err)) {
+        vm_event_remove(e);
+        return false;
+    }
+    changed(vm, e->kind);
     return true;
-}
-
-static void forget(struct vm_event **list, size_t count, const struct vm_event *e)
-{
-    for (size_t n = 0; n < count; n++)
-        if (list[n] == e)
-            list[n] = NULL;
 }
 
 void vm_event_remove(struct vm_event *e)
@@ -300,9 +392,9 @@ void vm_event_remove(struct vm_event *e)
         return;
     struct event_table *t = &vm->events;
     e->removed = true;
-    forget(t->lists[e->kind].events, t->lists[e->kind].count, e);
-    forget(t->waiting, t->waiting_count, e);
-    if (t->firing)
-        forget(t->matches, t->match_count, e);
-    changed(vm);
+    (e->waiting ? t->waiting : t->lists[e->kind].events)[e->index] = NULL;
+    for (size_t n = 0; t->firing && n < t->match_count; n++)
+        if (t->matches[n] == e)
+            t->matches[n] = NULL;
+    changed(vm, e->kind);
 }

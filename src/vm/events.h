@@ -25,7 +25,7 @@ enum vm_event_kind {
 /* What a callback is told. */
 struct vm_event_info {
     struct vcpu *vcpu;
-    uint64_t address; /* rip; linear address; vector; index; leaf */
+    uint64_t address; /* linear address of the instruction or the data; vector; index; leaf */
     unsigned size;    /* of an access */
     bool write;       /* of an access or an MSR */
     uint32_t error;   /* of an exception */
@@ -43,9 +43,9 @@ struct vm_event {
     bool reads, writes; /* ACCESS and MSR: which of them */
     bool by_cr3; /* only in the address space whose page tables are at cr3 (bits 12 and up) */
     uint64_t cr3;
-    /* A register of struct kvm_regs compared, unsigned, after masking. */
+    /* A register (by the number that get_reg() knows) compared, unsigned, after masking. */
     enum vm_condition_op op;
-    size_t reg_offset;
+    unsigned reg;
     uint64_t mask, operand;
     uint64_t skip; /* matching events to let pass before the first call */
     enum vcpu_verdict (*fire)(void *opaque, const struct vm_event_info *info);
@@ -54,18 +54,20 @@ struct vm_event {
     /* the table's */
     struct vm *vm;
     uint64_t order;
-    bool removed;
+    size_t index; /* in the list of its kind, or among those that wait for it */
+    bool waiting, removed;
 };
 
-/* The VM's backend must be able to tell of the kind; the error says which backend can. The struct
- * is the caller's and must stay until it is removed. */
+/* The VM's backend must be able to tell of it; the error says why it is not. The struct is the
+ * caller's and must stay until it is removed. O(1), but that the next run, or the end of the event
+ * under way, brings the table up to date in O(n). */
 bool vm_event_add(struct vm *vm, struct vm_event *e, struct error *err);
 
 /* Harmless twice. After it the struct may go, even when called from its own callback. */
 void vm_event_remove(struct vm_event *e);
 
-/* Can the VM's backend tell of it? */
-bool vm_event_supported(const struct vm *vm, enum vm_event_kind kind);
+/* Can the VM's backend tell of it? The error says why not. */
+bool vm_event_supported(const struct vm *vm, enum vcpu_event event, struct error *err);
 const char *vm_event_kind_name(enum vm_event_kind kind);
 
 /* Timers of this clock wait for a count of retired instructions; NULL on backends that do not

@@ -37,6 +37,9 @@ struct event_list {
     size_t count, capacity;
     struct vcpu_range *merged; /* what the vcpus are asked for */
     size_t merged_count;
+    unsigned needs; /* enum vcpu_event */
+    bool changed;   /* since it was arranged */
+    bool untold;    /* since the vcpus were told */
 };
 
 struct event_table {
@@ -73,8 +76,9 @@ struct vm {
     /* The thread that executes guest code. */
     pthread_t thread;
     bool thread_started, quit;
-    bool parked; /* it does not execute guest code, nor will it before the state changes; machine
-                    lock */
+    bool parked;    /* it does not execute guest code, nor will it before the state changes; machine
+                       lock */
+    bool executing; /* it is in the backend's run() */
     struct waiter runner, parking; /* wakes the thread; told when it parks */
 
     /* Time. */
@@ -94,6 +98,8 @@ struct vm {
 /* ---- events.c ---- */
 
 extern const struct vcpu_event_ops vm_vcpu_event_ops;
+/* Before guest code is executed: have the vcpus watch for what is wanted by now. */
+void vm_events_settle(struct vm *vm);
 void vm_events_fini(struct vm *vm);
 
 /* ---- waiter: run.c ---- */

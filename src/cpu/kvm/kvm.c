@@ -150,6 +150,7 @@ const struct vcpu_backend vcpu_kvm = {
     .reset = kvm_vcpu_reset,
     .get_regs = kvm_vcpu_get_regs,
     .set_regs = kvm_vcpu_set_regs,
+    .get_reg = kvm_vcpu_get_reg,
     .get_sregs = kvm_vcpu_get_sregs,
     .set_sregs = kvm_vcpu_set_sregs,
     .get_fpu = kvm_vcpu_get_fpu,
@@ -160,4 +161,8 @@ const struct vcpu_backend vcpu_kvm = {
     .get_stats = get_stats,
     .inject = kvm_vcpu_inject,
     .machine_check = kvm_vcpu_machine_check,
+    .supports = kvm_debug_supports,
+    .fits = kvm_debug_fits,
+    .late = true,
+    .watch = kvm_debug_watch,
 };

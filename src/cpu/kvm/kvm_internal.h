@@ -14,6 +14,24 @@
 
 struct kvm_vcpu;
 
+enum { KVM_BREAKPOINTS = 4 };
+
+/* What a processor can be asked to stop at: the execution of one byte, or writes to `size`. */
+struct kvm_stop_point {
+    uint64_t addr;
+    unsigned size;
+    bool data;
+};
+
+struct kvm_stop_points {
+    struct kvm_stop_point slots[KVM_BREAKPOINTS];
+    unsigned count;
+};
+
+/* What trying out has shown; see probe.c. */
+enum kvm_probe { KVM_PROBE_NOT_YET, KVM_PROBE_WORKS, KVM_PROBE_FAILS };
+enum { KVM_PROBES = 6 };
+
 struct kvm_slot {
     uint64_t gpa, size; /* size 0: the slot is free */
 };
@@ -28,6 +46,7 @@ struct accel {
     struct kvm_slot *slots;
     unsigned slot_count;
     struct kvm_vcpu *vcpu;
+    enum kvm_probe probes[KVM_PROBES];
     /* Slots are being replaced: the vcpu stays outside of the guest. Set with the machine lock
      * held. */
     atomic_bool changing;
@@ -59,6 +78,12 @@ struct kvm_vcpu {
     uint64_t tsc_khz;
     struct kvm_sregs reset_sregs;
     struct kvm_fpu reset_fpu;
+    /* Hooks: see debug.c. Machine lock. */
+    struct kvm_stop_points breakpoints;
+    bool stepping; /* over the instruction at linear address `told`, which has been told of */
+    uint64_t told;
+    bool msr_filtered;
+    bool stop_wanted; /* `run` ends at the kick that comes, as for a hook */
 };
 
 static inline struct kvm_vcpu *kvm_vcpu_of(struct vcpu *v)
@@ -87,6 +112,8 @@ struct vcpu *kvm_vcpu_new(struct accel *a, struct cpu_port *port, const char *mo
 void kvm_vcpu_free(struct vcpu *vcpu);
 enum vcpu_stop kvm_vcpu_run(struct vcpu *vcpu, uint64_t limit);
 void kvm_vcpu_kick(struct vcpu *vcpu);
+/* The signal whose arrival makes KVM_RUN return, with a handler. */
+int kvm_kick_signal(void);
 /* Get it out of KVM_RUN without ending `run`. */
 void kvm_vcpu_interrupt(struct kvm_vcpu *v);
 
@@ -102,6 +129,7 @@ bool kvm_state_init(struct kvm_vcpu *v, struct error *err);
 void kvm_vcpu_reset(struct vcpu *vcpu);
 bool kvm_vcpu_get_regs(struct vcpu *vcpu, struct kvm_regs *regs, struct error *err);
 bool kvm_vcpu_set_regs(struct vcpu *vcpu, const struct kvm_regs *regs, struct error *err);
+uint64_t kvm_vcpu_get_reg(struct vcpu *vcpu, unsigned number);
 bool kvm_vcpu_get_sregs(struct vcpu *vcpu, struct kvm_sregs *sregs, struct error *err);
 bool kvm_vcpu_set_sregs(struct vcpu *vcpu, const struct kvm_sregs *sregs, struct error *err);
 bool kvm_vcpu_get_fpu(struct vcpu *vcpu, struct kvm_fpu *fpu, struct error *err);
@@ -113,3 +141,19 @@ uint64_t kvm_tsc(struct cpu_port *p);
 int64_t kvm_tsc_deadline_ns(struct cpu_port *p, uint64_t tsc);
 /* Put why the backend cannot go on, the registers and the bytes at rip into vcpu.failure. */
 void kvm_state_describe(struct kvm_vcpu *v, const char *why);
+
+/* debug.c */
+bool kvm_set_breakpoints(const struct accel *a, int vcpu_fd, const struct kvm_stop_points *b,
+                         bool step);
+bool kvm_set_msr_filter(int vm_fd, const struct vcpu_ranges *msrs);
+bool kvm_debug_fits(struct vcpu *vcpu, const struct vcpu_watch *w, struct error *err);
+void kvm_debug_watch(struct vcpu *vcpu, const struct vcpu_watch *w);
+void kvm_debug_before_run(struct kvm_vcpu *v);
+void kvm_debug_halted(struct kvm_vcpu *v);
+/* KVM_EXIT_DEBUG. False: somebody wants the machine to stop. */
+bool kvm_debug_exit(struct kvm_vcpu *v);
+/* KVM_EXIT_X86_RDMSR, KVM_EXIT_X86_WRMSR */
+void kvm_debug_exit_msr(struct kvm_vcpu *v, bool write);
+
+/* probe.c */
+bool kvm_debug_supports(struct vcpu *vcpu, enum vcpu_event event, struct error *err);

@@ -32,6 +32,19 @@ bool kvm_vcpu_get_regs(struct vcpu *vcpu, struct kvm_regs *regs, struct error *e
     return transfer(vcpu, KVM_GET_REGS, regs, "registers", err);
 }
 
+uint64_t kvm_vcpu_get_reg(struct vcpu *vcpu, unsigned number)
+{
+    struct kvm_regs regs = { 0 };
+    struct kvm_sregs sregs = { 0 };
+    uint64_t values[VCPU_REG_COUNT];
+
+    if (number == VCPU_REG_CR3)
+        return kvm_vcpu_get_sregs(vcpu, &sregs, NULL) ? sregs.cr3 : 0;
+    kvm_vcpu_get_regs(vcpu, &regs, NULL);
+    memcpy(values, &regs, sizeof values);
+    return values[number];
+}
+
 /* Registers set from outside end a halt: the guest goes on at the new rip. */
 bool kvm_vcpu_set_regs(struct vcpu *vcpu, const struct kvm_regs *regs, struct error *err)
 {

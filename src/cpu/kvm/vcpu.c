@@ -24,7 +24,7 @@
 #include <unistd.h>
 
 /* A real-time signal that nobody else has; its arrival alone makes KVM_RUN return. */
-static int kick_signal(void)
+int kvm_kick_signal(void)
 {
     return SIGRTMIN + 3;
 }
@@ -39,7 +39,7 @@ static void install_kick_handler(void)
     struct sigaction action = { .sa_handler = kick_handler };
 
     sigemptyset(&action.sa_mask);
-    sigaction(kick_signal(), &action, NULL);
+    sigaction(kvm_kick_signal(), &action, NULL);
 }
 
 void kvm_vcpu_interrupt(struct kvm_vcpu *v)
@@ -47,7 +47,7 @@ void kvm_vcpu_interrupt(struct kvm_vcpu *v)
     pthread_mutex_lock(&v->kick_lock);
     __atomic_store_n(&v->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
     if (v->on_thread)
-        pthread_kill(v->thread, kick_signal());
+        pthread_kill(v->thread, kvm_kick_signal());
     pthread_mutex_unlock(&v->kick_lock);
 }
 
@@ -227,7 +227,8 @@ static bool handle_exit(struct kvm_vcpu *v, int entry_errno, enum vcpu_stop *sto
         if (!take_kick(v))
             return true;
         v->stats.exits_kick++;
-        *stop = VCPU_STOP_KICK;
+        *stop = v->stop_wanted ? VCPU_STOP_DEBUG : VCPU_STOP_KICK;
+        v->stop_wanted = false;
         return false;
     }
     if (entry_errno) {
@@ -243,6 +244,7 @@ static bool handle_exit(struct kvm_vcpu *v, int entry_errno, enum vcpu_stop *sto
         return true;
     case KVM_EXIT_HLT:
         v->stats.exits_halt++;
+        kvm_debug_halted(v);
         v->halted = true; /* the next round decides whether it sleeps */
         return true;
     case KVM_EXIT_IRQ_WINDOW_OPEN:
@@ -257,7 +259,12 @@ static bool handle_exit(struct kvm_vcpu *v, int entry_errno, enum vcpu_stop *sto
     case KVM_EXIT_DEBUG:
         v->stats.exits_other++;
         *stop = VCPU_STOP_DEBUG;
-        return false;
+        return kvm_debug_exit(v);
+    case KVM_EXIT_X86_RDMSR:
+    case KVM_EXIT_X86_WRMSR:
+        v->stats.exits_other++;
+        kvm_debug_exit_msr(v, run->exit_reason == KVM_EXIT_X86_WRMSR);
+        return true;
     case KVM_EXIT_FAIL_ENTRY:
         *stop = exit_failure(v, "the processor refuses to enter the guest",
                              run->fail_entry.hardware_entry_failure_reason);
@@ -335,7 +342,7 @@ static void set_thread(struct kvm_vcpu *v, bool on)
 
     if (on) { /* the thread may have been made with everything blocked */
         sigemptyset(&set);
-        sigaddset(&set, kick_signal());
+        sigaddset(&set, kvm_kick_signal());
         pthread_sigmask(SIG_UNBLOCK, &set, NULL);
     }
     pthread_mutex_lock(&v->kick_lock);
@@ -353,6 +360,7 @@ enum vcpu_stop kvm_vcpu_run(struct vcpu *vcpu, uint64_t limit)
 
     set_thread(v, true);
     machine_lock_take(lock);
+    kvm_debug_before_run(v);
     while (prepare(v, &stop)) {
         machine_lock_release(lock);
         error = enter_guest(v);

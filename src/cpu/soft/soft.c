@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 
 struct accel {
@@ -254,12 +255,28 @@ static uint64_t soft_instructions(struct vcpu *v)
 
 /* ---- state in KVM's structures ---- */
 
+/* rip of the instruction under way, where a callback asks, or of the next. */
+static uint64_t current_rip(const struct soft_cpu *c)
+{
+    return c->block && c->cur ? c->r[REG_RIP] + c->cur->next_off - c->cur->len : c->rip;
+}
+
+static uint64_t soft_get_reg(struct vcpu *v, unsigned number)
+{
+    static const uint8_t general[] = { RAX, RBX, RCX, RDX, RSI, RDI, RSP, RBP,
+                                       R8,  R9,  R10, R11, R12, R13, R14, R15 };
+    const struct soft_cpu *c = soft_of(v);
+    if (number < ARRAY_LEN(general))
+        return c->r[general[number]];
+    if (number == VCPU_REG_CR3)
+        return c->cr3;
+    return number == offsetof(struct kvm_regs, rip) / 8 ? current_rip(c) : eflags_get(c);
+}
+
 static bool soft_get_regs(struct vcpu *v, struct kvm_regs *r, struct error *err)
 {
     const struct soft_cpu *c = soft_of(v);
     (void)err;
-    /* Within an instruction (a callback asks), rip is its own. */
-    uint64_t rip = c->block && c->cur ? c->r[REG_RIP] + c->cur->next_off - c->cur->len : c->rip;
     *r = (struct kvm_regs){ .rax = c->r[RAX],
                             .rbx = c->r[RBX],
                             .rcx = c->r[RCX],
@@ -276,7 +293,7 @@ static bool soft_get_regs(struct vcpu *v, struct kvm_regs *r, struct error *err)
                             .r13 = c->r[R13],
                             .r14 = c->r[R14],
                             .r15 = c->r[R15],
-                            .rip = rip,
+                            .rip = current_rip(c),
                             .rflags = eflags_get(c) };
     return true;
 }
@@ -439,6 +456,7 @@ const struct vcpu_backend vcpu_soft = {
     .reset = soft_reset,
     .get_regs = soft_get_regs,
     .set_regs = soft_set_regs,
+    .get_reg = soft_get_reg,
     .get_sregs = soft_get_sregs,
     .set_sregs = soft_set_sregs,
     .get_fpu = soft_get_fpu,
@@ -449,7 +467,5 @@ const struct vcpu_backend vcpu_soft = {
     .get_stats = soft_get_stats,
     .inject = soft_inject,
     .machine_check = soft_machine_check,
-    .events = VCPU_EVENT_EXEC | VCPU_EVENT_ACCESS | VCPU_EVENT_EXCEPTION | VCPU_EVENT_MSR |
-              VCPU_EVENT_CPUID,
     .watch = soft_watch,
 };

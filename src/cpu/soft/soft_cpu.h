@@ -439,8 +439,9 @@ static inline bool watch_maybe_point(const struct soft_cpu *c, unsigned page_off
 {
     return c->point_offsets[page_off / 64 & 63] >> (page_off & 63) & 1;
 }
-/* Is there a point at linear `va` that has not just been told of? */
-bool watch_is_point(const struct soft_cpu *c, uint64_t va);
+/* At the instruction at linear `va`: is there a point that somebody waits for, and that has not
+ * just been told of? Asked once for each time that it is executed. */
+bool watch_is_point(struct soft_cpu *c, uint64_t va);
 /* Between blocks, at c->rip: tell. False: stop. */
 bool watch_tell_exec(struct soft_cpu *c);
 bool watch_covers_page(const struct soft_cpu *c, uint64_t va);

@@ -27,23 +27,24 @@ static void mark_offsets(struct soft_cpu *c, const struct vcpu_range *r)
 void soft_watch(struct vcpu *v, const struct vcpu_watch *w)
 {
     struct soft_cpu *c = soft_of(v);
-    bool exec = w->exec.count || c->watch.exec.count;
     c->watch = *w;
-    memset(c->point_offsets, 0, sizeof c->point_offsets);
-    for (size_t n = 0; n < w->exec.count; n++)
-        mark_offsets(c, &w->exec.range[n]);
-    if (exec)
+    if (w->exec_changed) {
+        memset(c->point_offsets, 0, sizeof c->point_offsets);
+        for (size_t n = 0; n < w->exec.count; n++)
+            mark_offsets(c, &w->exec.range[n]);
         code_flush_all(c);
-    mmu_flush(c);
+    }
+    if (w->data_changed)
+        mmu_flush(c);
     soft_recheck(c);
 }
 
 /* ---- execution ---- */
 
-bool watch_is_point(const struct soft_cpu *c, uint64_t va)
+bool watch_is_point(struct soft_cpu *c, uint64_t va)
 {
-    return vcpu_ranges_meet(&c->watch.exec, va, va) &&
-           !(c->told_at == soft_icount(c) && c->told_rip == va);
+    return !(c->told_rip == va && c->told_at == soft_icount(c)) &&
+           c->vcpu.event_ops->exec_wanted(c->vcpu.event_opaque, &c->vcpu, va);
 }
 
 bool watch_tell_exec(struct soft_cpu *c)
@@ -52,7 +53,7 @@ bool watch_tell_exec(struct soft_cpu *c)
     c->told_at = c->icount;
     c->told_rip = va;
     enter_machine(c);
-    obey(c, c->vcpu.event_ops->exec(c->vcpu.event_opaque, &c->vcpu, c->rip));
+    obey(c, c->vcpu.event_ops->exec(c->vcpu.event_opaque, &c->vcpu, va));
     leave_machine(c);
     return !c->stop_wanted;
 }
