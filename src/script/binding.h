@@ -252,6 +252,7 @@ int l_machine_hub(lua_State *L);
 int l_machine_link(lua_State *L);
 int l_machine_dump(lua_State *L);
 int l_machine_dumps(lua_State *L);
+int l_machine_ports(lua_State *L);
 int l_machine_batch(lua_State *L);
 int l_device_remove(lua_State *L);
 int l_port_remove(lua_State *L);

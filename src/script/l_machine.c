@@ -79,6 +79,7 @@ static const struct binding_member methods[] = {
     { "link", l_machine_link, "(port, port [, name]) → link", "join two ports" },
     { "dump", l_machine_dump, "(link or port or id, path [, id]) → dump",
       "write every frame into a pcap file" },
+    { "ports", l_machine_ports, "() → { port, ... }", "network ports, in order of creation" },
     { "dumps", l_machine_dumps, "() → { dump, ... }", "dumps of packets, in order of creation" },
     { "batch", l_machine_batch, "(f [, { diff = true }]) → diff",
       "f's changes of memory take effect at once, at its end" },

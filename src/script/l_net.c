@@ -127,6 +127,19 @@ static int get_port_link(lua_State *L)
     return 1;
 }
 
+/* ports() → { port, ... } in order of creation, plugged in or not */
+int l_machine_ports(lua_State *L)
+{
+    struct script_vm *svm = binding_vm(L, 1, META_MACHINE);
+    lua_newtable(L);
+    lua_Integer n = 0;
+    for (struct net_port *p = NULL; (p = net_port_next(vm_net(svm->vm), p));) {
+        binding_push(L, svm, META_PORT, p);
+        lua_rawseti(L, -2, ++n);
+    }
+    return 1;
+}
+
 static struct net_port *check_slirp(lua_State *L)
 {
     struct net_port *p = check_port(L, 1);

@@ -8,24 +8,7 @@ local M = {}
 
 --- The device of a path: whole, an end of it that is unique, or a type of which there is one.
 function M.find_device(vm, path)
-    local ok, device = pcall(vm.device, vm, path)
-    if ok then
-        return device
-    end
-    local found = {}
-    for _, d in ipairs(vm:devices()) do
-        found[#found + 1] = d.type == path and d or nil
-    end
-    if #found == 0 then
-        error(device, 0)
-    elseif #found > 1 then
-        local paths = {}
-        for i, d in ipairs(found) do
-            paths[i] = d.path or d.id or d.type
-        end
-        util.fail(('"%s" is not unique: %s'):format(path, table.concat(paths, ", ")))
-    end
-    return found[1]
+    return vm:device(path)
 end
 
 local function property_row(device, name)
@@ -156,7 +139,91 @@ local function add_netdev(vm, spec)
         hostfwd = keyed.hostfwd, restrict = keyed.restrict and util.parse_bool(keyed.restrict[1]) }
 end
 
+-- ---- objects ----
+
+local function object_id(command, keyed)
+    return keyed.id and keyed.id[1] or util.fail(command .. ": id=NAME is missing")
+end
+
+--- Kinds for object_add: { keys, make(vm, id, value of a key), list(vm) → { object with id and remove() } }.
+M.object_kinds = {
+    ["filter-dump"] = {
+        keys = { "id", "qom-type", "netdev", "file" },
+        make = function(vm, id, value)
+            return vm.machine:dump(value "netdev", value "file", id)
+        end,
+        list = function(vm)
+            return vm.machine:dumps()
+        end,
+    },
+}
+
+local function add_object(vm, spec)
+    local plain, keyed = util.parse_list(spec)
+    local name = plain[1] or keyed["qom-type"] and keyed["qom-type"][1] or ""
+    local kind = M.object_kinds[name]
+    if not kind then
+        local known = util.sorted_keys(M.object_kinds)
+        util.fail(util.suggest(('object_add: there is no kind "%s" (there are: %s)'):format(name,
+            table.concat(known, ", ")), name, known))
+    end
+    for _, key in ipairs(util.sorted_keys(keyed)) do
+        local known = false
+        for _, k in ipairs(kind.keys) do
+            known = known or k == key
+        end
+        if not known then
+            util.fail(util.suggest(('object_add: %s has no "%s"'):format(name, key), key, kind.keys))
+        end
+    end
+    return kind.make(vm, object_id("object_add", keyed), function(key)
+        return keyed[key] and keyed[key][1]
+            or util.fail(("object_add: %s needs %s="):format(name, key))
+    end)
+end
+
+local function remove_object(vm, id)
+    local names = {}
+    for _, name in ipairs(util.sorted_keys(M.object_kinds)) do
+        for _, object in ipairs(M.object_kinds[name].list(vm)) do
+            if object.id == id then
+                return object:remove()
+            end
+            names[#names + 1] = object.id
+        end
+    end
+    util.fail(util.suggest(('there is no object "%s"'):format(id), id, names))
+end
+
+local function register_objects(monitor)
+    monitor.command { name = "object_add", help = "one more object: a dump of packets",
+        args = { { "spec", "rest", help = "filter-dump,id=ID,netdev=NETDEV,file=PATH" } },
+        complete = function()
+            return util.sorted_keys(M.object_kinds)
+        end,
+        run = function(a)
+            return add_object(monitor.vm(), a.spec)
+        end }
+    monitor.command { name = "object_del", help = "remove an object",
+        args = { { "id", "word" } },
+        run = function(a)
+            remove_object(monitor.vm(), a.id)
+        end }
+end
+
 -- ---- networks ----
+
+--- A network backend by its id; raises with the nearest one.
+local function find_netdev(vm, id)
+    local names = {}
+    for _, port in ipairs(vm.machine:ports()) do
+        if port.id == id then
+            return port
+        end
+        names[#names + 1] = port.id
+    end
+    util.fail(util.suggest(('there is no network "%s"'):format(id), id, names))
+end
 
 --- Ports with a NAT, and whatever else sits at links: { id = port }.
 function M.ports(vm)
@@ -227,6 +294,11 @@ local function register_network(monitor)
         run = function(a)
             return add_netdev(monitor.vm(), a.spec)
         end }
+    monitor.command { name = "netdev_del", help = "remove a network that no device uses",
+        args = { { "id", "word" } },
+        run = function(a)
+            find_netdev(monitor.vm(), a.id):remove()
+        end }
     for name, help in pairs { hostfwd_add = "forward a port of the host to the guest",
         hostfwd_remove = "end a forwarding" } do
         monitor.command { name = name, help = help,
@@ -248,6 +320,7 @@ end
 function M.register(monitor)
     register_qom(monitor)
     register_network(monitor)
+    register_objects(monitor)
     monitor.command { name = "device_add", help = "one more device",
         args = { { "spec", "rest", help = "TYPE[,PROPERTY=VALUE...]" } },
         complete = function()
@@ -259,6 +332,12 @@ function M.register(monitor)
         end,
         run = function(a)
             return add_device(monitor.vm(), a.spec)
+        end }
+    monitor.command { name = "device_del",
+        help = "unplug a device: one in a PCI slot, or written in Lua",
+        args = { { "device", "word", help = "its id, or an end of its path that is unique" } },
+        run = function(a)
+            M.find_device(monitor.vm(), a.device):remove()
         end }
 end
 

@@ -1,13 +1,14 @@
 --- The monitor's `info` and what it can tell of.
 local core = require "perilune.core"
+local interrupts = require "perilune.monitor.interrupts"
 local listings = require "perilune.monitor.info"
 local util = require "perilune.util"
 
 local M = {}
 
-local topics = {} -- name → { help, run(vm, word), show(data) }
+local topics = {} -- name → { help, detail = may a word follow, run(vm, word), show(data) }
 
-local missing = { "block", "snapshots", "faults", "trace-events", "irq", "pic", "lapic" }
+local missing = { "faults", "trace-events" }
 
 local function lines_of(rows, f)
     local lines = {}
@@ -130,6 +131,7 @@ end
 
 topics.registers = {
     help = "registers of the cpus; -a is the same, a number is one cpu",
+    detail = true,
     run = function(vm, word, monitor)
         local index = word and math.tointeger(tonumber(word))
         if word and not index and word ~= "-a" then
@@ -159,6 +161,7 @@ topics.registers = {
 
 topics.mtree = {
     help = "memory regions; -f: what each address leads to",
+    detail = true,
     run = function(vm, word)
         if word and word ~= "-f" then
             util.fail(('info mtree: "%s" is not -f'):format(word))
@@ -339,6 +342,10 @@ topics.hooks = {
     end,
 }
 
+for name, topic in pairs(interrupts.topics) do
+    topics[name] = topic
+end
+
 -- ---- the command ----
 
 function M.names()
@@ -366,14 +373,14 @@ end
 function M.register(monitor)
     monitor.command { name = "info", help = "what there is; without a topic: topics",
         args = { { "topic", "word", optional = true },
-            { "detail", "word", optional = true, help = "-f of mtree, a cpu of registers" } },
+            { "detail", "word", optional = true, help = "-f of mtree, a cpu of registers and lapic" } },
         complete = M.names,
         run = function(a)
             if not a.topic then
                 return M.names()
             end
             local topic = find(a.topic)
-            if a.detail and a.topic ~= "mtree" and a.topic ~= "registers" then
+            if a.detail and not topic.detail then
                 util.fail(("info %s takes no further word"):format(a.topic))
             end
             return topic.run(not topic.no_machine and monitor.vm() or nil, a.detail, monitor)

@@ -18,9 +18,7 @@ local registered = {} -- in order
 
 --- Commands that people know and that are not here yet: name → what to do meanwhile.
 M.missing = {
-    ["dump-guest-memory"] = "use pmemsave",
-    gdbserver = "", object_add = "use --object", object_del = "", device_del = "", netdev_del = "",
-    savevm = "", loadvm = "", delvm = "", ["trace-event"] = "use log debug",
+    gdbserver = "", savevm = "", loadvm = "", delvm = "", ["trace-event"] = "use log debug",
     screendump = "there is no display", sendkey = "write to the serial port instead",
     eject = "there are no disks", change = "there are no disks",
     snapshot_blkdev = "there are no disks",
@@ -326,7 +324,7 @@ M.show = value.show
 M.usage = args.usage
 M.version = core.version
 
-for _, part in ipairs { "control", "memory", "devices", "inform" } do
+for _, part in ipairs { "control", "memory", "dump", "devices", "inform" } do
     require("perilune.monitor." .. part).register(M)
 end
 

@@ -1,0 +1,167 @@
+-- Monitor commands about parts of a machine: devices, networks and objects that come and go, interrupt
+-- controllers, and the core file that readelf understands.
+local check = require "check"
+local monitor = require "perilune.monitor"
+
+local case, equal = check.case, check.equal
+
+local function good(line)
+    local text, ok = monitor.execute(line)
+    if not ok then
+        error(("%q failed: %s"):format(line, tostring(text)), 2)
+    end
+    return text
+end
+
+local function bad(line, words)
+    local text, ok = monitor.execute(line)
+    if ok or not text:find(words, 1, true) then
+        error(("%q says %q, expected a failure with %q"):format(line, tostring(text), words), 2)
+    end
+end
+
+local function contains(text, words)
+    if not text:find(words, 1, true) then
+        error(("%q is not in %q"):format(words, text), 2)
+    end
+end
+
+--- Run f with the machine as the monitor's.
+local function with(options, f)
+    local vm <close> = perilune.machine("pc", options)
+    rawset(_G, "vm", vm)
+    local ok, problem = xpcall(f, debug.traceback, vm)
+    rawset(_G, "vm", nil)
+    if not ok then
+        error(problem, 0)
+    end
+end
+
+local still = { memory = "16M", cpus = 0, nic = "none" }
+
+case("devices and networks", function()
+    with(still, function(vm)
+        good("netdev_add user,id=u1")
+        contains(good("device_add e1000,id=n1,addr=04.0,netdev=u1"), "n1")
+        bad("netdev_del u1", "used by /machine/peripheral/n1")
+        bad("device_del n2", 'did you mean')
+        bad("device_del PIIX3", "cannot be removed")
+        local handle = vm:device("n1")
+        good("device_del n1")
+        equal(tostring(handle), "closed device")
+        bad("netdev_del u2", 'did you mean "u1"?')
+        good("netdev_del u1")
+        bad("netdev_del u1", "there is no network")
+        good("netdev_add user,id=u1")
+        good("device_add e1000,id=n1,netdev=u1")
+        good("device_del peripheral/n1")
+        equal(#vm:find { type = "e1000" }, 0)
+    end)
+end)
+
+case("objects", function()
+    with(still, function(vm)
+        local path = os.tmpname()
+        good("netdev_add user,id=u1")
+        bad(("object_add filter-dump,id=f0,netdev=u1,file=%s"):format(path), "not plugged in")
+        good("device_add e1000,id=n1,netdev=u1")
+        good(("object_add filter-dump,id=f0,netdev=u1,file=%s"):format(path))
+        bad(("object_add filter-dump,id=f0,netdev=u1,file=%s"):format(path), "is taken")
+        bad("object_add rng-random,id=r", "there are: filter-dump")
+        bad("object_add filter-dump,id=f1,netdve=u1", 'did you mean "netdev"?')
+        bad("object_add filter-dump,id=f1,netdev=u1", "needs file=")
+        bad("object_del f1", 'did you mean "f0"?')
+        vm:links()[1]:send("u1", ("\255"):rep(60))
+        vm:advance(1000000)
+        good("object_del f0")
+        equal(#vm.machine:dumps(), 0)
+        local file <close> = assert(io.open(path, "rb"))
+        equal(#file:read("a"), 24 + 16 + 60, "header and one frame")
+        os.remove(path)
+    end)
+end)
+
+case("properties by any end of a path", function()
+    with(still, function(vm)
+        good("device_add e1000,id=n1")
+        equal(good("qom-get /machine/peripheral/n1 mitigation"), "true")
+        equal(good("qom-get peripheral/n1 mitigation"), "true")
+        bad("qom-set n1 mac 52:54:00:00:00:01", "construct-only")
+        bad("qom-set isa-i8259 iobase 1", "could be")
+        equal(vm:device("e1000").id, "n1")
+    end)
+end)
+
+case("interrupt controllers", function()
+    with({ memory = "16M", cpus = 1, nic = "none", accel = "soft" }, function(vm)
+        -- The master: vectors from 0x20, all but line 3 masked.
+        for _, v in ipairs { 0x11, 0x20, 4, 1 } do
+            vm.io:write(v == 0x11 and 0x20 or 0x21, 1, v)
+        end
+        vm.io:write(0x21, 1, 0xf7)
+        vm:device("irq-splitter"):gpio_in(3):pulse()
+        local pic = monitor.commands.info("pic")
+        equal(pic[1].base, 0x20)
+        equal(pic[1].imr, 0xf7)
+        equal(pic[1].irr & 8, 8, "latched")
+        equal(#pic[3].pins, 24)
+        contains(good("info pic"), "pic0: irr=08 imr=f7 isr=00 hprio=0 irq_base=20")
+        contains(good("info pic"), "pin 3 ")
+        contains(good("info irq"), "IRQ statistics for isa-i8259 ")
+        contains(good("info irq"), " 3: 1\n")
+        local lapic = monitor.commands.info("lapic", "0")[1]
+        equal(lapic.id, 0)
+        contains(good("info lapic"), "dumping local APIC state for CPU 0")
+        bad("info lapic 7", "no local APIC of cpu 7")
+        equal(good("info block"), "there are no block devices")
+        equal(good("info snapshots"), "there are no snapshots")
+    end)
+end)
+
+local function output(command)
+    local pipe = assert(io.popen(command .. " 2>&1"))
+    local text = pipe:read("a")
+    pipe:close()
+    return text
+end
+
+case("a core file", function()
+    with({ memory = "16M", cpus = 1, nic = "none", accel = "soft" }, function(vm)
+        local path = os.tmpname()
+        vm.memory:write_bytes(0x345678, "perilune core")
+        vm.cpus[1].rbx, vm.cpus[1].rip = 0x1122334455667788, 0x7c00
+        local data = monitor.commands.dump_guest_memory(path)
+        equal(data.segments[1].start, 0)
+        local file = assert(io.open(path, "rb"))
+        equal(file:seek("end"), data.bytes, "bytes written")
+        -- The first PT_LOAD, found by its program header.
+        file:seek("set", 64 + 56)
+        local kind, _, offset, _, addr = string.unpack("<I4I4I8I8I8", file:read(56))
+        equal(kind, 1)
+        equal(addr, 0)
+        file:seek("set", offset + 0x345678)
+        equal(file:read(13), "perilune core")
+        file:close()
+        local headers = output("LC_ALL=C readelf -lhn " .. path)
+        if headers:find("not found", 1, true) then
+            print("not done, because readelf is not there: looking at the core file with it")
+        else
+            contains(headers, "CORE (Core file)")
+            contains(headers, "X86-64")
+            contains(headers, "NT_PRSTATUS")
+            equal(headers:find("Warning", 1, true), nil, headers)
+            equal(headers:find("Error", 1, true), nil, headers)
+        end
+        local gdb = output("gdb -nx -batch -ex 'p/x $rbx' -ex 'p/x $pc' -ex 'x/s 0x345678' -c " .. path)
+        if gdb:find("not found", 1, true) then
+            print("not done, because gdb is not there: looking at the core file with it")
+        else
+            contains(gdb, "0x1122334455667788")
+            contains(gdb, "perilune core")
+        end
+        os.remove(path)
+        bad("dump-guest-memory /nonexistent/core", "/nonexistent/core")
+    end)
+end)
+
+check.finish()
