@@ -23,6 +23,32 @@
     TYPE(port92_type)         \
     TYPE(serial_16550a_type)
 
+#define HW_TRACES(TRACES)  \
+    TRACES(a20_gate_trace) \
+    TRACES(apic_trace)     \
+    TRACES(e1000_trace)    \
+    TRACES(i440fx_trace)   \
+    TRACES(i8042_trace)    \
+    TRACES(i8254_trace)    \
+    TRACES(i8259_trace)    \
+    TRACES(ioapic_trace)   \
+    TRACES(ioport80_trace) \
+    TRACES(mc146818_trace) \
+    TRACES(piix3_trace)    \
+    TRACES(piix4_pm_trace) \
+    TRACES(serial_trace)
+
+#define DECLARE_TRACE(table) extern struct trace_table table;
+#define TRACE_ENTRY(table)   &table,
+
+HW_TRACES(DECLARE_TRACE)
+
+struct trace_table *hw_trace_table(size_t n)
+{
+    static struct trace_table *const tables[] = { HW_TRACES(TRACE_ENTRY) };
+    return n < ARRAY_LEN(tables) ? tables[n] : NULL;
+}
+
 #define DECLARE(type) extern const struct device_type type;
 #define ENTRY(type)   &type,
 

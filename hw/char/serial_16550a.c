@@ -87,6 +87,33 @@ struct serial {
     struct timer timeout;
 };
 
+enum {
+    SERIAL_DIVISOR,
+    SERIAL_TX,
+    SERIAL_RX,
+    SERIAL_OVERRUN,
+    SERIAL_TIMEOUT,
+};
+
+static const struct trace_event serial_events[] = {
+    [SERIAL_DIVISOR] = { "serial.divisor",
+                         "the guest sets the line speed",
+                         { { "divisor", TRACE_DEC }, { "baud", TRACE_DEC } } },
+    [SERIAL_TX] = { "serial.tx",
+                    "the guest sends a character",
+                    { { "byte", TRACE_HEX }, { "loopback", TRACE_BOOL } } },
+    [SERIAL_RX] = { "serial.rx",
+                    "a character comes in",
+                    { { "byte", TRACE_HEX }, { "waiting", TRACE_DEC } } },
+    [SERIAL_OVERRUN] = { "serial.overrun",
+                         "a character is lost, because the guest does not read",
+                         { { "byte", TRACE_HEX } } },
+    [SERIAL_TIMEOUT] = { "serial.timeout",
+                         "characters have waited in the FIFO for four characters' time",
+                         { { "waiting", TRACE_DEC } } },
+};
+struct trace_table serial_trace = TRACE_TABLE(serial_events);
+
 /* ---- interrupts ---- */
 
 static bool serial_fifo_on(const struct serial *s)
@@ -139,6 +166,7 @@ static void serial_arm_timeout(struct serial *s)
 static void serial_timeout(void *opaque)
 {
     struct serial *s = opaque;
+    TRACE(serial_trace, SERIAL_TIMEOUT, device_source(&s->isa.dev), s->rx_count);
     s->timed_out = s->rx_count > 0;
     serial_update(s);
 }
@@ -154,6 +182,7 @@ static unsigned serial_capacity(const struct serial *s)
 static void serial_push(struct serial *s, uint8_t data, uint8_t errors)
 {
     if (s->rx_count == serial_capacity(s)) {
+        TRACE(serial_trace, SERIAL_OVERRUN, device_source(&s->isa.dev), data);
         s->lsr_errors |= UART_LSR_OE;
         if (serial_fifo_on(s))
             return; /* lost in the shift register; without a FIFO it overwrites the old one */
@@ -164,6 +193,7 @@ static void serial_push(struct serial *s, uint8_t data, uint8_t errors)
     s->rx_errors[at] = errors;
     if (!s->rx_count++)
         s->lsr_errors |= errors;
+    TRACE(serial_trace, SERIAL_RX, device_source(&s->isa.dev), data, s->rx_count);
     serial_arm_timeout(s);
 }
 
@@ -234,11 +264,19 @@ static void serial_update_modem(struct serial *s)
 
 static void serial_write_thr(struct serial *s, uint8_t value)
 {
+    TRACE(serial_trace, SERIAL_TX, device_source(&s->isa.dev), value, !!(s->mcr & UART_MCR_LOOP));
     if (s->mcr & UART_MCR_LOOP)
         serial_push(s, value, 0);
     else if (s->chardev)
         chardev_write(s->chardev, &value, 1);
     s->thr_empty_pending = true;
+}
+
+static void serial_write_divisor(struct serial *s, unsigned shift, uint8_t value)
+{
+    s->divisor = bits_put(s->divisor, shift, 8, value);
+    TRACE(serial_trace, SERIAL_DIVISOR, device_source(&s->isa.dev), s->divisor,
+          s->divisor ? UART_CLOCK_BAUD / s->divisor : 0u);
 }
 
 static void serial_write_ier(struct serial *s, uint8_t value)
@@ -340,13 +378,13 @@ static void serial_write(void *opaque, uint64_t offset, uint64_t value, unsigned
     switch (offset) {
     case UART_RBR_THR:
         if (dlab)
-            s->divisor = bits_put(s->divisor, 0, 8, value);
+            serial_write_divisor(s, 0, value);
         else
             serial_write_thr(s, value);
         break;
     case UART_IER:
         if (dlab)
-            s->divisor = bits_put(s->divisor, 8, 8, value);
+            serial_write_divisor(s, 8, value);
         else
             serial_write_ier(s, value);
         break;

@@ -479,10 +479,33 @@ static void i8042_data(struct i8042 *s, uint8_t value)
     }
 }
 
+enum {
+    I8042_TRACE_COMMAND,
+    I8042_TRACE_WRITE,
+    I8042_TRACE_READ,
+};
+
+static const struct trace_event i8042_events[] = {
+    [I8042_TRACE_COMMAND] = { "i8042.command",
+                              "the guest writes a command to the controller",
+                              { { "command", TRACE_HEX } } },
+    [I8042_TRACE_WRITE] = { "i8042.write",
+                            "the guest writes data, for the controller or a device",
+                            { { "value", TRACE_HEX }, { "command", TRACE_HEX } } },
+    [I8042_TRACE_READ] = { "i8042.read",
+                           "the guest reads the output buffer",
+                           { { "value", TRACE_HEX },
+                             { "aux", TRACE_BOOL },
+                             { "full", TRACE_BOOL } } },
+};
+struct trace_table i8042_trace = TRACE_TABLE(i8042_events);
+
 static uint64_t i8042_read_data(void *opaque, uint64_t offset, unsigned size)
 {
     struct i8042 *s = opaque;
     uint8_t value = s->output;
+    TRACE(i8042_trace, I8042_TRACE_READ, device_source(&s->isa.dev), value,
+          !!(s->status & STATUS_AUX), !!(s->status & STATUS_OBF));
     /* The lines fall before the next byte raises them: edge-triggered controllers need to see it.
      */
     s->status &= ~(STATUS_OBF | STATUS_AUX);
@@ -495,6 +518,7 @@ static void i8042_write_data(void *opaque, uint64_t offset, uint64_t value, unsi
 {
     struct i8042 *s = opaque;
     s->status &= ~STATUS_CMD;
+    TRACE(i8042_trace, I8042_TRACE_WRITE, device_source(&s->isa.dev), value, s->command);
     i8042_data(s, value);
     i8042_fill_output(s);
 }
@@ -509,6 +533,7 @@ static void i8042_write_command(void *opaque, uint64_t offset, uint64_t value, u
 {
     struct i8042 *s = opaque;
     s->status |= STATUS_CMD;
+    TRACE(i8042_trace, I8042_TRACE_COMMAND, device_source(&s->isa.dev), value);
     i8042_command(s, value);
     i8042_fill_output(s);
 }

@@ -59,6 +59,32 @@ static const uint32_t lvt_writable[LVT_COUNT] = {
     [LVT_LINT0] = 0x1a7ff, [LVT_LINT1] = 0x1a7ff,   [LVT_ERROR] = 0x100ff,
 };
 
+static const struct trace_event apic_events[] = {
+    [APIC_TRACE_ACCEPT] = { "apic.accept",
+                            "a local APIC accepts an interrupt",
+                            { { "vector", TRACE_HEX }, { "level", TRACE_BOOL } } },
+    [APIC_TRACE_SIGNAL] = { "apic.signal",
+                            "a local APIC is sent what is no vector (SMI, NMI, INIT, start-up, "
+                            "ExtINT)",
+                            { { "mode", TRACE_DEC }, { "vector", TRACE_HEX } } },
+    [APIC_TRACE_ACK] = { "apic.ack", "the cpu takes an interrupt", { { "vector", TRACE_HEX } } },
+    [APIC_TRACE_EOI] = { "apic.eoi", "the guest ends an interrupt", { { "vector", TRACE_HEX } } },
+    [APIC_TRACE_ERROR] = { "apic.error", "an error is noted", { { "bit", TRACE_HEX } } },
+    [APIC_TRACE_ICR] = { "apic.icr",
+                         "the guest sends an interprocessor interrupt",
+                         { { "icr", TRACE_HEX } } },
+    [APIC_TRACE_MSI] = { "apic.msi",
+                         "a message of a device or of an I/O APIC",
+                         { { "addr", TRACE_HEX }, { "data", TRACE_HEX } } },
+    [APIC_TRACE_TIMER_SET] = { "apic.timer_set",
+                               "the timer is set or stopped (-1)",
+                               { { "deadline", TRACE_INT }, { "count", TRACE_DEC } } },
+    [APIC_TRACE_TIMER] = { "apic.timer",
+                           "the timer has run out",
+                           { { "vector", TRACE_HEX }, { "masked", TRACE_BOOL } } },
+};
+struct trace_table apic_trace = TRACE_TABLE(apic_events);
+
 static void apic_update(struct apic *s);
 
 /* ---- small helpers ---- */
@@ -168,6 +194,7 @@ static int apic_acknowledge(struct device *d)
     if (v >= 0) {
         vector_put(s->irr, v, false);
         vector_put(s->isr, v, true);
+        TRACE(apic_trace, APIC_TRACE_ACK, device_source(d), (uint64_t)v);
         apic_update(s);
         return v;
     }
@@ -189,6 +216,7 @@ static void apic_accept_fixed(struct apic *s, uint8_t vector, bool level)
         apic_error(s, APIC_ESR_RECEIVE_VECTOR);
         return;
     }
+    TRACE(apic_trace, APIC_TRACE_ACCEPT, device_source(&s->dev), vector, level);
     vector_put(s->irr, vector, true);
     vector_put(s->tmr, vector, level);
     apic_update(s);
@@ -220,6 +248,8 @@ static void apic_accept_init(struct apic *s)
 void apic_accept(struct apic *s, uint8_t mode, uint8_t vector, bool level)
 {
     const struct cpu_pins *pins = s->port->pins;
+    if (mode != APIC_FIXED && mode != APIC_LOWEST)
+        TRACE(apic_trace, APIC_TRACE_SIGNAL, device_source(&s->dev), mode, vector);
     switch (mode) {
     case APIC_FIXED:
     case APIC_LOWEST:
@@ -256,12 +286,15 @@ void apic_error(struct apic *s, uint32_t bit)
     if (s->esr_pending & bit)
         return;
     s->esr_pending |= bit;
+    TRACE(apic_trace, APIC_TRACE_ERROR, device_source(&s->dev), bit);
     if (!(s->lvt[LVT_ERROR] & LVT_MASK))
         apic_accept_fixed(s, s->lvt[LVT_ERROR], false);
 }
 
 void apic_timer_expired(struct apic *s)
 {
+    TRACE(apic_trace, APIC_TRACE_TIMER, device_source(&s->dev), s->lvt[LVT_TIMER] & 0xff,
+          !!(s->lvt[LVT_TIMER] & LVT_MASK));
     if (!(s->lvt[LVT_TIMER] & LVT_MASK))
         apic_accept_fixed(s, s->lvt[LVT_TIMER], false);
 }
@@ -310,6 +343,7 @@ static void apic_eoi(struct apic *s)
     if (v < 0)
         return;
     vector_put(s->isr, v, false);
+    TRACE(apic_trace, APIC_TRACE_EOI, device_source(&s->dev), (uint64_t)v);
     if (vector_get(s->tmr, v)) {
         machine_eoi(s->dev.machine, v);
         for (int n = 0; n < APIC_LINTS; n++) {

@@ -88,6 +88,7 @@ static void apic_bus_send_all(struct apic *s, const struct apic_message *m, bool
 
 void apic_bus_send_icr(struct apic *s, uint64_t icr)
 {
+    TRACE(apic_trace, APIC_TRACE_ICR, device_source(&s->dev), icr);
     struct apic_message m = {
         .dest = apic_is_x2(s) ? icr >> 32 : icr >> 56,
         .wide = apic_is_x2(s),
@@ -120,8 +121,14 @@ void apic_bus_send_icr(struct apic *s, uint64_t icr)
 
 /* ---- the MSI window ---- */
 
+static struct trace_source apic_bus_source(const struct apic_bus *b)
+{
+    return (struct trace_source){ b->machine->trace, "apic-bus" };
+}
+
 static void apic_bus_deliver_msi(void *opaque, uint64_t addr, uint32_t data)
 {
+    TRACE(apic_trace, APIC_TRACE_MSI, apic_bus_source(opaque), addr, data);
     /* With the redirection hint the mode decides alone: lowest priority arbitrates, fixed goes to
      * all. */
     struct apic_message m = {

@@ -87,6 +87,20 @@ struct apic_message {
     bool level; /* triggered */
 };
 
+/* Events, declared in apic.c. */
+extern struct trace_table apic_trace;
+enum {
+    APIC_TRACE_ACCEPT,
+    APIC_TRACE_SIGNAL,
+    APIC_TRACE_ACK,
+    APIC_TRACE_EOI,
+    APIC_TRACE_ERROR,
+    APIC_TRACE_ICR,
+    APIC_TRACE_MSI,
+    APIC_TRACE_TIMER_SET,
+    APIC_TRACE_TIMER,
+};
+
 /* ---- apic_bus.c ---- */
 
 struct apic_bus *apic_bus_join(struct apic *s);

@@ -33,6 +33,13 @@ static int64_t apic_timer_end(const struct apic *s)
     return s->timer_start + (int64_t)s->timer_from * apic_timer_step(s);
 }
 
+/* Set, or stopped, as the guest has asked. */
+static void apic_timer_traced(const struct apic *s)
+{
+    TRACE(apic_trace, APIC_TRACE_TIMER_SET, device_source(&s->dev),
+          timer_is_set(&s->timer) ? (uint64_t)s->timer.deadline : UINT64_MAX, s->timer_from);
+}
+
 /* Count down from `from`, from now on. */
 static void apic_timer_run(struct apic *s, uint32_t from)
 {
@@ -42,6 +49,7 @@ static void apic_timer_run(struct apic *s, uint32_t from)
         timer_set(&s->timer, apic_timer_end(s));
     else
         timer_cancel(&s->timer);
+    apic_timer_traced(s);
 }
 
 /* Periods that went by unseen are one interrupt, as they would be in IRR. */
@@ -136,4 +144,5 @@ void apic_timer_write_deadline(struct apic *s, uint64_t tsc)
         timer_cancel(&s->timer);
     else if (s->port->pins && s->port->pins->tsc_deadline_ns)
         timer_set(&s->timer, s->port->pins->tsc_deadline_ns(s->port, tsc));
+    apic_timer_traced(s);
 }

@@ -71,6 +71,37 @@ struct i8259 {
     bool output;
 };
 
+enum {
+    I8259_TRACE_INIT,
+    I8259_TRACE_VECTORS,
+    I8259_TRACE_MASK,
+    I8259_TRACE_ACK,
+    I8259_TRACE_SPURIOUS,
+    I8259_TRACE_COMMAND,
+};
+
+static const struct trace_event i8259_events[] = {
+    [I8259_TRACE_INIT] = { "i8259.init",
+                           "the guest begins to initialise a chip (ICW1)",
+                           { { "icw1", TRACE_HEX } } },
+    [I8259_TRACE_VECTORS] = { "i8259.vectors",
+                              "the guest sets the first vector of a chip (ICW2)",
+                              { { "base", TRACE_HEX } } },
+    [I8259_TRACE_MASK] = { "i8259.mask",
+                           "the guest sets the mask of a chip",
+                           { { "imr", TRACE_HEX } } },
+    [I8259_TRACE_ACK] = { "i8259.ack",
+                          "the cpu takes an interrupt",
+                          { { "line", TRACE_DEC }, { "vector", TRACE_HEX } } },
+    [I8259_TRACE_SPURIOUS] = { "i8259.spurious",
+                               "the cpu asks for an interrupt and there is none any more",
+                               { { "vector", TRACE_HEX } } },
+    [I8259_TRACE_COMMAND] = { "i8259.command",
+                              "OCW2: end of interrupt and priorities",
+                              { { "value", TRACE_HEX }, { "isr", TRACE_HEX } } },
+};
+struct trace_table i8259_trace = TRACE_TABLE(i8259_events);
+
 /* Lines in service or requesting are compared by their distance from the top one: 0 wins, 8 is
  * nobody. */
 static unsigned i8259_best(const struct i8259 *s, uint8_t mask)
@@ -145,10 +176,14 @@ static void i8259_take(struct i8259 *s, unsigned line)
 static int i8259_vector(struct i8259 *s)
 {
     int line = i8259_request(s);
-    if (line < 0)
-        return s->vector_base |
-               I8259_SPURIOUS_LINE; /* no ISR bit: a handler sees that it was spurious */
+    if (line < 0) { /* no ISR bit: a handler sees that it was spurious */
+        int vector = s->vector_base | I8259_SPURIOUS_LINE;
+        TRACE(i8259_trace, I8259_TRACE_SPURIOUS, device_source(&s->isa.dev), (uint64_t)vector);
+        return vector;
+    }
     i8259_take(s, line);
+    TRACE(i8259_trace, I8259_TRACE_ACK, device_source(&s->isa.dev), (uint64_t)line,
+          (uint64_t)(s->vector_base | line));
     return s->vector_base | line;
 }
 
@@ -158,6 +193,8 @@ static int i8259_acknowledge(struct device *d)
     if (i8259_request(s) != I8259_CASCADE_LINE || !s->slave)
         return i8259_vector(s);
     i8259_take(s, I8259_CASCADE_LINE);
+    TRACE(i8259_trace, I8259_TRACE_ACK, device_source(d), I8259_CASCADE_LINE,
+          (uint64_t)(s->vector_base | I8259_CASCADE_LINE));
     return i8259_vector((struct i8259 *)s->slave);
 }
 
@@ -186,6 +223,7 @@ static void i8259_clear(struct i8259 *s)
  * level-triggered. */
 static void i8259_write_icw1(struct i8259 *s, uint8_t value)
 {
+    TRACE(i8259_trace, I8259_TRACE_INIT, device_source(&s->isa.dev), value);
     i8259_clear(s);
     s->init_state = INIT_ICW2;
     s->icw4_needed = value & ICW1_ICW4;
@@ -197,6 +235,7 @@ static void i8259_write_icw1(struct i8259 *s, uint8_t value)
 static void i8259_write_ocw2(struct i8259 *s, uint8_t value)
 {
     unsigned line = value & 7, best;
+    TRACE(i8259_trace, I8259_TRACE_COMMAND, device_source(&s->isa.dev), value, s->isr);
     switch (value >> 5) {
     case OCW2_ROTATE_AEOI_CLEAR:
     case OCW2_ROTATE_AEOI_SET:
@@ -242,9 +281,11 @@ static void i8259_write_data(struct i8259 *s, uint8_t value)
     switch (s->init_state) {
     case INIT_DONE:
         s->imr = value;
+        TRACE(i8259_trace, I8259_TRACE_MASK, device_source(&s->isa.dev), value);
         break;
     case INIT_ICW2:
         s->vector_base = value & 0xf8;
+        TRACE(i8259_trace, I8259_TRACE_VECTORS, device_source(&s->isa.dev), s->vector_base);
         s->init_state = !s->single ? INIT_ICW3 : s->icw4_needed ? INIT_ICW4 : INIT_DONE;
         break;
     case INIT_ICW3: /* which line the slave is on, or the slave's own number: wired, not

@@ -43,6 +43,29 @@ struct ioapic {
     uint64_t redir[IOAPIC_PINS];
 };
 
+enum {
+    IOAPIC_SEND,
+    IOAPIC_REDIR,
+    IOAPIC_END,
+};
+
+static const struct trace_event ioapic_events[] = {
+    [IOAPIC_SEND] = { "ioapic.send",
+                      "an input sends its message",
+                      { { "pin", TRACE_DEC },
+                        { "vector", TRACE_HEX },
+                        { "mode", TRACE_DEC },
+                        { "dest", TRACE_HEX },
+                        { "level", TRACE_BOOL } } },
+    [IOAPIC_REDIR] = { "ioapic.redir",
+                       "the guest writes a redirection entry",
+                       { { "pin", TRACE_DEC }, { "entry", TRACE_HEX } } },
+    [IOAPIC_END] = { "ioapic.eoi",
+                     "the interrupt of a level-triggered input has been ended",
+                     { { "pin", TRACE_DEC }, { "vector", TRACE_HEX } } },
+};
+struct trace_table ioapic_trace = TRACE_TABLE(ioapic_events);
+
 /* Send the message of `pin` (SDM vol. 3 10.11: the format of MSI, which is what the APIC bus
  * carries here). */
 static void ioapic_send(struct ioapic *s, unsigned pin)
@@ -54,6 +77,8 @@ static void ioapic_send(struct ioapic *s, unsigned pin)
         addr |= 1 << 2;
     if (entry & REDIR_LEVEL)
         data |= 1 << 14; /* assert */
+    TRACE(ioapic_trace, IOAPIC_SEND, device_source(&s->sysbus.dev), pin, entry & REDIR_VECTOR,
+          entry >> REDIR_MODE_SHIFT & 7, entry >> REDIR_DEST_SHIFT, !!(entry & REDIR_LEVEL));
     machine_deliver_msi(s->sysbus.dev.machine, addr, data);
 }
 
@@ -87,6 +112,7 @@ static void ioapic_eoi(void *opaque, unsigned vector)
         if (!(*entry & REDIR_REMOTE_IRR) || (*entry & REDIR_VECTOR) != vector)
             continue;
         *entry &= ~REDIR_REMOTE_IRR;
+        TRACE(ioapic_trace, IOAPIC_END, device_source(&s->sysbus.dev), pin, vector);
         ioapic_service_level(s, pin);
     }
 }
@@ -117,6 +143,7 @@ static void ioapic_write_redir(struct ioapic *s, unsigned pin, bool high, uint32
     /* Software that ends an interrupt without a broadcast switches to edge and back. */
     if (!(*entry & REDIR_LEVEL))
         *entry &= ~REDIR_REMOTE_IRR;
+    TRACE(ioapic_trace, IOAPIC_REDIR, device_source(&s->sysbus.dev), pin, *entry);
     ioapic_service_level(s, pin);
 }
 

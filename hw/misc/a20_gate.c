@@ -16,6 +16,15 @@ struct a20_gate {
     uint32_t inputs; /* bit n: level of input n */
 };
 
+enum {
+    A20_SET,
+};
+
+static const struct trace_event a20_gate_events[] = {
+    [A20_SET] = { "a20.set", "address line 20 opens or closes", { { "open", TRACE_BOOL } } },
+};
+struct trace_table a20_gate_trace = TRACE_TABLE(a20_gate_events);
+
 static void a20_gate_drive(struct a20_gate *s)
 {
     struct machine *m = s->dev.machine;
@@ -31,8 +40,10 @@ static void a20_gate_set(void *opaque, int n, bool level)
     struct a20_gate *s = opaque;
     bool was = s->inputs != 0;
     s->inputs = (uint32_t)bits_put(s->inputs, n, 1, level);
-    if (was != (s->inputs != 0))
-        a20_gate_drive(s);
+    if (was == (s->inputs != 0))
+        return;
+    TRACE(a20_gate_trace, A20_SET, device_source(&s->dev), !was);
+    a20_gate_drive(s);
 }
 
 static bool a20_gate_realize(struct device *d, struct error *err)

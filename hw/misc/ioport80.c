@@ -12,6 +12,17 @@ struct ioport80 {
     uint8_t last;
 };
 
+enum {
+    IOPORT80_WRITE,
+};
+
+static const struct trace_event ioport80_events[] = {
+    [IOPORT80_WRITE] = { "ioport80.write",
+                         "a diagnostic code, or a delay",
+                         { { "value", TRACE_HEX } } },
+};
+struct trace_table ioport80_trace = TRACE_TABLE(ioport80_events);
+
 static uint64_t ioport80_read(void *opaque, uint64_t offset, unsigned size)
 {
     return 0xff;
@@ -21,6 +32,7 @@ static void ioport80_write(void *opaque, uint64_t offset, uint64_t value, unsign
 {
     struct ioport80 *s = opaque;
     s->last = value;
+    TRACE(ioport80_trace, IOPORT80_WRITE, device_source(&s->isa.dev), value);
 }
 
 static const struct region_ops ioport80_ops = {

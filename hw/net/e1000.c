@@ -14,6 +14,54 @@
 
 #include <assert.h>
 
+static const struct trace_event e1000_events[] = {
+    [E1000_TRACE_REG_READ] = { "e1000.reg_read",
+                               "a register is read",
+                               { { "reg", TRACE_TEXT },
+                                 { "offset", TRACE_HEX },
+                                 { "value", TRACE_HEX } } },
+    [E1000_TRACE_REG_WRITE] = { "e1000.reg_write",
+                                "a register is written",
+                                { { "reg", TRACE_TEXT },
+                                  { "offset", TRACE_HEX },
+                                  { "value", TRACE_HEX } } },
+    [E1000_TRACE_RESET] = { "e1000.reset", "the guest resets the card", { { NULL } } },
+    [E1000_TRACE_CAUSE] = { "e1000.cause",
+                            "interrupt causes are set",
+                            { { "causes", TRACE_HEX },
+                              { "icr", TRACE_HEX },
+                              { "ims", TRACE_HEX } } },
+    [E1000_TRACE_IRQ] = { "e1000.irq",
+                          "the interrupt pin changes",
+                          { { "level", TRACE_BOOL }, { "icr", TRACE_HEX } } },
+    [E1000_TRACE_THROTTLE] = { "e1000.throttle",
+                               "an interrupt waits for its interval",
+                               { { "until", TRACE_INT } } },
+    [E1000_TRACE_LINK] = { "e1000.link",
+                           "the driver sees the link go up or down",
+                           { { "up", TRACE_BOOL } } },
+    [E1000_TRACE_TX_DESC] = { "e1000.tx_desc",
+                              "a transmit descriptor is worked off",
+                              { { "index", TRACE_DEC },
+                                { "addr", TRACE_HEX },
+                                { "fields", TRACE_HEX } } },
+    [E1000_TRACE_TX_FRAME] = { "e1000.tx_frame",
+                               "a frame is sent",
+                               { { "size", TRACE_BYTES }, { "loopback", TRACE_BOOL } } },
+    [E1000_TRACE_RX_FRAME] = { "e1000.rx_frame",
+                               "a frame is received into memory",
+                               { { "size", TRACE_BYTES }, { "wire", TRACE_BYTES } } },
+    [E1000_TRACE_RX_DESC] = { "e1000.rx_desc",
+                              "a receive descriptor is filled",
+                              { { "index", TRACE_DEC },
+                                { "addr", TRACE_HEX },
+                                { "size", TRACE_BYTES } } },
+    [E1000_TRACE_RX_DROP] = { "e1000.rx_drop",
+                              "a frame from the wire is dropped",
+                              { { "reason", TRACE_TEXT }, { "size", TRACE_BYTES } } },
+};
+struct trace_table e1000_trace = TRACE_TABLE(e1000_events);
+
 /* ---- DMA ---- */
 
 /* A guest may place rings and buffers anywhere, our own registers included: those must not start a
@@ -67,20 +115,24 @@ static void e1000_update_irq(struct e1000 *s)
     bool pending = *e1000_reg(s, E1000_ICR) & *e1000_reg(s, E1000_IMS);
     if (!pending)
         timer_cancel(&s->throttle);
-    if (s->asserted && !pending)
+    if (s->asserted && !pending) {
+        TRACE(e1000_trace, E1000_TRACE_IRQ, e1000_source(s), false, *e1000_reg(s, E1000_ICR));
         pci_set_irq(&s->pci, false);
+    }
     if (!pending || s->asserted) {
         s->asserted = pending;
         return;
     }
     int64_t open = s->asserted_ns + e1000_throttle_ns(s);
     if (s->asserted_ns >= 0 && e1000_now(s) < open) {
+        TRACE(e1000_trace, E1000_TRACE_THROTTLE, e1000_source(s), (uint64_t)open);
         timer_set(&s->throttle, open);
         return;
     }
     s->asserted = true;
     s->asserted_ns = e1000_now(s);
     timer_cancel(&s->throttle);
+    TRACE(e1000_trace, E1000_TRACE_IRQ, e1000_source(s), true, *e1000_reg(s, E1000_ICR));
     pci_set_irq(&s->pci, true);
 }
 
@@ -92,6 +144,8 @@ static void e1000_throttle_fired(void *opaque)
 void e1000_raise(struct e1000 *s, uint32_t causes)
 {
     *e1000_reg(s, E1000_ICR) |= causes;
+    TRACE(e1000_trace, E1000_TRACE_CAUSE, e1000_source(s), causes, *e1000_reg(s, E1000_ICR),
+          *e1000_reg(s, E1000_IMS));
     e1000_update_irq(s);
 }
 
@@ -267,6 +321,7 @@ void e1000_update_link(struct e1000 *s)
     if (up == s->link_up)
         return;
     s->link_up = up;
+    TRACE(e1000_trace, E1000_TRACE_LINK, e1000_source(s), up);
     e1000_raise(s, E1000_ICR_LSC);
     e1000_rx_maybe_ready(s);
 }
@@ -291,6 +346,7 @@ static void e1000_write_ctrl(void *opaque, unsigned index, uint32_t written)
 {
     struct e1000 *s = opaque;
     if (written & E1000_CTRL_RST) {
+        TRACE(e1000_trace, E1000_TRACE_RESET, e1000_source(s));
         e1000_mac_reset(s);
         return;
     }
@@ -490,17 +546,38 @@ static bool e1000_may_access(struct e1000 *s)
     return !s->in_dma;
 }
 
+static uint64_t e1000_reg_text(const struct e1000 *s, uint32_t offset)
+{
+    const char *name = reg_bank_name(&s->bank, offset);
+    return trace_text(name ? name : "?");
+}
+
+static uint32_t e1000_read_register(struct e1000 *s, uint32_t offset)
+{
+    uint32_t value = reg_bank_read(&s->bank, offset);
+    TRACE(e1000_trace, E1000_TRACE_REG_READ, e1000_source(s), e1000_reg_text(s, offset), offset,
+          value);
+    return value;
+}
+
+static void e1000_write_register(struct e1000 *s, uint32_t offset, uint32_t value)
+{
+    TRACE(e1000_trace, E1000_TRACE_REG_WRITE, e1000_source(s), e1000_reg_text(s, offset), offset,
+          value);
+    reg_bank_write(&s->bank, offset, value);
+}
+
 static uint64_t e1000_mmio_read(void *opaque, uint64_t offset, unsigned size)
 {
     struct e1000 *s = opaque;
-    return e1000_may_access(s) ? reg_bank_read(&s->bank, offset) : UINT32_MAX;
+    return e1000_may_access(s) ? e1000_read_register(s, offset) : UINT32_MAX;
 }
 
 static void e1000_mmio_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
 {
     struct e1000 *s = opaque;
     if (e1000_may_access(s))
-        reg_bank_write(&s->bank, offset, value);
+        e1000_write_register(s, offset, value);
 }
 
 /* Registers are doublewords (13.2). A narrow access would need a read beside it, which has effects
@@ -523,7 +600,7 @@ static uint64_t e1000_io_read(void *opaque, uint64_t offset, unsigned size)
     struct e1000 *s = opaque;
     if (offset == E1000_IOADDR)
         return s->io_address;
-    return e1000_io_target(s, offset) ? reg_bank_read(&s->bank, s->io_address) : 0;
+    return e1000_io_target(s, offset) ? e1000_read_register(s, s->io_address) : 0;
 }
 
 static void e1000_io_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
@@ -532,7 +609,7 @@ static void e1000_io_write(void *opaque, uint64_t offset, uint64_t value, unsign
     if (offset == E1000_IOADDR)
         s->io_address = value & ~3u;
     else if (e1000_io_target(s, offset))
-        reg_bank_write(&s->bank, s->io_address, value);
+        e1000_write_register(s, s->io_address, value);
 }
 
 static const struct region_ops e1000_io_ops = {

@@ -106,6 +106,28 @@ static inline int64_t e1000_now(const struct e1000 *s)
     return clock_now(&s->pci.dev.machine->virtual);
 }
 
+/* Events, declared in e1000.c. */
+extern struct trace_table e1000_trace;
+enum {
+    E1000_TRACE_REG_READ,
+    E1000_TRACE_REG_WRITE,
+    E1000_TRACE_RESET,
+    E1000_TRACE_CAUSE,
+    E1000_TRACE_IRQ,
+    E1000_TRACE_THROTTLE,
+    E1000_TRACE_LINK,
+    E1000_TRACE_TX_DESC,
+    E1000_TRACE_TX_FRAME,
+    E1000_TRACE_RX_FRAME,
+    E1000_TRACE_RX_DESC,
+    E1000_TRACE_RX_DROP,
+};
+
+static inline struct trace_source e1000_source(const struct e1000 *s)
+{
+    return device_source(&s->pci.dev);
+}
+
 /* Set interrupt causes. */
 void e1000_raise(struct e1000 *s, uint32_t causes);
 

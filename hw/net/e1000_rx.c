@@ -190,6 +190,7 @@ static bool rx_fill(struct e1000 *s, const uint8_t *data, size_t len, uint64_t w
     }
     if (!e1000_dma_write(s, addr + 8, &write_back, sizeof write_back))
         return false;
+    TRACE(e1000_trace, E1000_TRACE_RX_DESC, e1000_source(s), *head, buffer, len);
     *head = (*head + 1) % rx_ring_size(s);
     return true;
 }
@@ -256,6 +257,11 @@ static size_t rx_prepare(struct e1000 *s, const uint8_t *frame, size_t len, bool
     return len;
 }
 
+static void rx_dropped(const struct e1000 *s, const char *reason, size_t len)
+{
+    TRACE(e1000_trace, E1000_TRACE_RX_DROP, e1000_source(s), trace_text(reason), len);
+}
+
 static void rx_deliver(struct e1000 *s, const uint8_t *frame, size_t len, uint32_t rctl)
 {
     bool strip = *e1000_reg(s, E1000_CTRL) & E1000_CTRL_VME && rx_is_tagged(s, frame);
@@ -270,6 +276,7 @@ static void rx_deliver(struct e1000 *s, const uint8_t *frame, size_t len, uint32
     if ((uint64_t)rx_available(s) * buffer_size < size) {
         e1000_count(s, E1000_MPC, 1);
         e1000_count(s, E1000_RNBC, 1);
+        rx_dropped(s, "no-descriptors", len);
         e1000_raise(s, E1000_ICR_RXO);
         return;
     }
@@ -278,16 +285,20 @@ static void rx_deliver(struct e1000 *s, const uint8_t *frame, size_t len, uint32
     rx_count(s, frame, (len < E1000_FRAME_MIN ? E1000_FRAME_MIN : len) + E1000_FCS_SIZE);
     if (rx_is_low(s, rctl))
         e1000_raise(s, E1000_ICR_RXDMT0);
+    TRACE(e1000_trace, E1000_TRACE_RX_FRAME, e1000_source(s), size, len);
     e1000_raise_rx(s);
 }
 
 void e1000_rx_frame(struct e1000 *s, const uint8_t *frame, size_t len)
 {
     uint32_t rctl = *e1000_reg(s, E1000_RCTL);
-    if (!(rctl & E1000_RCTL_EN) || len < ETH_HEADER)
+    if (!(rctl & E1000_RCTL_EN) || len < ETH_HEADER) {
+        rx_dropped(s, "disabled", len);
         return;
+    }
     if (len > (rctl & E1000_RCTL_LPE ? E1000_FRAME_LONG : E1000_FRAME_NORMAL)) {
         e1000_count(s, E1000_ROC, 1);
+        rx_dropped(s, "too-long", len);
         return;
     }
     /* A tag needs the bytes behind it; shorter frames are padded with zeros anyway. */
@@ -295,4 +306,6 @@ void e1000_rx_frame(struct e1000 *s, const uint8_t *frame, size_t len)
         return;
     if (rx_accepts_vlan(s, frame, rctl) && rx_accepts_address(s, frame, rctl))
         rx_deliver(s, frame, len, rctl);
+    else
+        rx_dropped(s, "filtered", len);
 }

@@ -83,6 +83,7 @@ static void tx_send(struct e1000 *s, size_t len)
         return;
     }
     tx_count(s, frame, len);
+    TRACE(e1000_trace, E1000_TRACE_TX_FRAME, e1000_source(s), len, tx_loops_back(s));
     if (tx_loops_back(s))
         e1000_rx_frame(s, frame, len);
     else if (s->link_up && s->port.link)
@@ -359,6 +360,7 @@ static bool tx_step(struct e1000 *s, uint64_t base, uint32_t head, uint32_t *cos
                   (unsigned long long)addr);
         return false;
     }
+    TRACE(e1000_trace, E1000_TRACE_TX_DESC, e1000_source(s), head, desc[0], desc[1]);
     *cost += tx_descriptor(s, desc[0], desc[1]);
     return tx_write_back(s, addr, desc[1], o);
 }

@@ -144,11 +144,38 @@ static unsigned pam_attributes(const struct i440fx *s, unsigned segment)
     return s->pci.config[I440FX_PAM0 + nibble / 2] >> (nibble & 1) * 4 & (PAM_READ | PAM_WRITE);
 }
 
+enum {
+    I440FX_PAM,
+    I440FX_SMRAM_OPEN,
+};
+
+static const struct trace_event i440fx_events[] = {
+    [I440FX_PAM] = { "i440fx.pam",
+                     "where reads and writes of a piece of memory below 1 MiB go",
+                     { { "addr", TRACE_HEX },
+                       { "size", TRACE_BYTES },
+                       { "read_ram", TRACE_BOOL },
+                       { "write_ram", TRACE_BOOL } } },
+    [I440FX_SMRAM_OPEN] = { "i440fx.smram",
+                            "memory for system management at 0xa0000 is open or closed",
+                            { { "open", TRACE_BOOL } } },
+};
+struct trace_table i440fx_trace = TRACE_TABLE(i440fx_events);
+
+/* The attributes that the regions show now. */
+static unsigned pam_present(const struct pam_segment *p)
+{
+    return (p->pci.enabled ? 0 : PAM_READ) | (p->ram.enabled || p->shadow.enabled ? PAM_WRITE : 0);
+}
+
 static void i440fx_update_pam(struct i440fx *s)
 {
     for (unsigned i = 0; i < PAM_SEGMENTS; i++) {
         struct pam_segment *p = &s->pam[i];
         unsigned a = pam_attributes(s, i);
+        if (a != pam_present(p))
+            TRACE(i440fx_trace, I440FX_PAM, device_source(&s->pci.dev), pam_base(i), pam_size(i),
+                  !!(a & PAM_READ), !!(a & PAM_WRITE));
         region_set_enabled(&p->ram, a == (PAM_READ | PAM_WRITE));
         region_set_enabled(&p->rom, a == PAM_READ);
         region_set_enabled(&p->pci, !(a & PAM_READ));
@@ -160,7 +187,10 @@ static void i440fx_update_pam(struct i440fx *s)
 static void i440fx_update_smram(struct i440fx *s)
 {
     uint8_t open = I440FX_SMRAM_G_SMRAME | I440FX_SMRAM_D_OPEN;
-    region_set_enabled(&s->smram, (s->pci.config[I440FX_SMRAM] & open) != open);
+    bool closed = (s->pci.config[I440FX_SMRAM] & open) != open;
+    if (closed != s->smram.enabled)
+        TRACE(i440fx_trace, I440FX_SMRAM_OPEN, device_source(&s->pci.dev), !closed);
+    region_set_enabled(&s->smram, closed);
 }
 
 static void i440fx_update(struct i440fx *s)

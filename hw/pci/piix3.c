@@ -67,6 +67,21 @@ static int piix3_route(void *opaque, int pirq)
     return rc & PIIX3_PIRQRC_DISABLE || !(PIIX3_ROUTABLE_IRQS >> irq & 1) ? -1 : (int)irq;
 }
 
+enum {
+    PIIX3_ROUTE,
+    PIIX3_PIRQ,
+};
+
+static const struct trace_event piix3_events[] = {
+    [PIIX3_ROUTE] = { "piix3.route",
+                      "the guest routes a PCI interrupt to an ISA line (-1: to none)",
+                      { { "pirq", TRACE_DEC }, { "irq", TRACE_INT } } },
+    [PIIX3_PIRQ] = { "piix3.pirq",
+                     "a PCI interrupt changes",
+                     { { "pirq", TRACE_DEC }, { "level", TRACE_BOOL }, { "irq", TRACE_INT } } },
+};
+struct trace_table piix3_trace = TRACE_TABLE(piix3_events);
+
 static uint16_t piix3_levels(struct piix3 *s)
 {
     uint16_t levels = s->isa_levels;
@@ -98,6 +113,8 @@ static void piix3_set_pirq(void *opaque, int pirq, bool level)
     struct piix3 *s = opaque;
     s->pirq_levels = bits_put(s->pirq_levels, pirq, 1, level);
     int irq = piix3_route(s, pirq);
+    TRACE(piix3_trace, PIIX3_PIRQ, device_source(&s->pci.dev), (uint64_t)pirq, level,
+          (uint64_t)irq);
     if (irq >= 0)
         irq_set(s->out[irq], piix3_levels(s) >> irq & 1);
 }
@@ -111,8 +128,13 @@ static int piix3_map_pin(struct pci_device *d, int pin)
 static void piix3_config_written(struct pci_device *d, unsigned offset, uint32_t value,
                                  unsigned size)
 {
-    if (offset + size > PIIX3_PIRQRCA && offset < PIIX3_PIRQRCA + PIRQS)
-        piix3_update_lines((struct piix3 *)d);
+    if (offset + size <= PIIX3_PIRQRCA || offset >= PIIX3_PIRQRCA + PIRQS)
+        return;
+    for (unsigned pirq = 0; pirq < PIRQS; pirq++)
+        if (PIIX3_PIRQRCA + pirq >= offset && PIIX3_PIRQRCA + pirq < offset + size)
+            TRACE(piix3_trace, PIIX3_ROUTE, device_source(&d->dev), pirq,
+                  (uint64_t)piix3_route(d, (int)pirq));
+    piix3_update_lines((struct piix3 *)d);
 }
 
 static uint64_t reset_control_read(void *opaque, uint64_t offset, unsigned size)

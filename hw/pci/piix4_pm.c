@@ -104,6 +104,35 @@ struct piix4_pm {
     uint8_t smb_block[SMBUS_BLOCK_SIZE], smb_block_index;
 };
 
+enum {
+    PM_TRACE_SCI,
+    PM_TRACE_SLEEP,
+    PM_TRACE_BUTTON,
+    PM_TRACE_GPE,
+    PM_TRACE_APM,
+    PM_TRACE_SMBUS,
+};
+
+static const struct trace_event pm_events[] = {
+    [PM_TRACE_SCI] = { "pm.sci",
+                       "the system control interrupt: status and enable bits",
+                       { { "level", TRACE_BOOL },
+                         { "status", TRACE_HEX },
+                         { "enable", TRACE_HEX } } },
+    [PM_TRACE_SLEEP] = { "pm.sleep",
+                         "the guest asks for a sleep state",
+                         { { "type", TRACE_DEC } } },
+    [PM_TRACE_BUTTON] = { "pm.power_button", "the power button is pressed", { { NULL } } },
+    [PM_TRACE_GPE] = { "pm.gpe", "a general purpose event", { { "n", TRACE_DEC } } },
+    [PM_TRACE_APM] = { "pm.apm",
+                       "the guest writes the APM command port",
+                       { { "command", TRACE_HEX } } },
+    [PM_TRACE_SMBUS] = { "pm.smbus",
+                         "the guest starts a transfer on the SMBus",
+                         { { "address", TRACE_HEX }, { "command", TRACE_HEX } } },
+};
+struct trace_table piix4_pm_trace = TRACE_TABLE(pm_events);
+
 /* ---- timer and the interrupt line ---- */
 
 /* 64-bit count since reset. */
@@ -142,7 +171,10 @@ static void pm_update(struct piix4_pm *s)
 {
     pm_note_overflow(s);
     bool event = (s->pmsts & s->pmen & PIIX4_PMEN_BITS) || (s->gpe_sts & s->gpe_en);
-    irq_set(s->sci, (event && s->pmcntrl & PIIX4_PMCNTRL_SCI_EN) || pm_smbus_interrupts(s));
+    bool sci = (event && s->pmcntrl & PIIX4_PMCNTRL_SCI_EN) || pm_smbus_interrupts(s);
+    if (s->sci && s->sci->level != sci)
+        TRACE(piix4_pm_trace, PM_TRACE_SCI, device_source(&s->pci.dev), sci, s->pmsts, s->pmen);
+    irq_set(s->sci, sci);
 
     if (s->pmen & PIIX4_PM_TMROF && !(s->pmsts & PIIX4_PM_TMROF))
         timer_set(&s->overflow, pm_tick_time(s, s->timer_carry));
@@ -160,6 +192,7 @@ static void pm_power_button(void *opaque, int n, bool level)
     struct piix4_pm *s = opaque;
     if (!level)
         return;
+    TRACE(piix4_pm_trace, PM_TRACE_BUTTON, device_source(&s->pci.dev));
     s->pmsts |= PIIX4_PM_PWRBTN;
     pm_update(s);
 }
@@ -169,6 +202,7 @@ static void pm_gpe(void *opaque, int n, bool level)
     struct piix4_pm *s = opaque;
     if (!level)
         return;
+    TRACE(piix4_pm_trace, PM_TRACE_GPE, device_source(&s->pci.dev), (uint64_t)n);
     s->gpe_sts |= 1 << n;
     pm_update(s);
 }
@@ -199,6 +233,7 @@ static void pm_sleep(struct piix4_pm *s)
     struct machine *m = s->pci.dev.machine;
     const char *who = device_name(&s->pci.dev);
     unsigned type = s->pmcntrl >> 10 & 7;
+    TRACE(piix4_pm_trace, PM_TRACE_SLEEP, device_source(&s->pci.dev), type);
 
     if (type == SLEEP_TYPE_S5)
         machine_request(m, REQUEST_POWEROFF, 0, who);
@@ -296,6 +331,7 @@ static void apm_write(void *opaque, uint64_t offset, uint64_t value, unsigned si
         s->apm_status = value;
         return;
     }
+    TRACE(piix4_pm_trace, PM_TRACE_APM, device_source(&s->pci.dev), value);
     s->apm_command = value;
     if (value == APM_ACPI_ENABLE)
         s->pmcntrl |= PIIX4_PMCNTRL_SCI_EN;
@@ -339,6 +375,9 @@ static uint64_t smbus_read(void *opaque, uint64_t offset, unsigned size)
 static void smbus_control(struct piix4_pm *s, uint8_t value)
 {
     s->smbhstcnt = value & ~SMBHSTCNT_START;
+    if (value & SMBHSTCNT_START)
+        TRACE(piix4_pm_trace, PM_TRACE_SMBUS, device_source(&s->pci.dev), s->smbhstadd,
+              s->smbhstcmd);
     if (value & SMBHSTCNT_KILL)
         s->smbhststs |= SMBHSTSTS_FAILED;
     else if (value & SMBHSTCNT_START)

@@ -217,6 +217,25 @@ static void rtc_load_time(struct rtc *s)
     s->seen_second = rtc_second(s);
 }
 
+enum {
+    RTC_TRACE_READ,
+    RTC_TRACE_WRITE,
+    RTC_TRACE_FLAGS,
+};
+
+static const struct trace_event rtc_events[] = {
+    [RTC_TRACE_READ] = { "rtc.read",
+                         "a register of the clock is read",
+                         { { "reg", TRACE_HEX }, { "value", TRACE_HEX } } },
+    [RTC_TRACE_WRITE] = { "rtc.write",
+                          "a register of the clock is written",
+                          { { "reg", TRACE_HEX }, { "value", TRACE_HEX } } },
+    [RTC_TRACE_FLAGS] = { "rtc.flags",
+                          "periodic, alarm or update flags are set: an interrupt, if enabled",
+                          { { "flags", TRACE_HEX }, { "enabled", TRACE_HEX } } },
+};
+struct trace_table mc146818_trace = TRACE_TABLE(rtc_events);
+
 /* ---- flags and interrupts ---- */
 
 static bool rtc_alarm_part(uint8_t alarm, unsigned want, unsigned have)
@@ -297,7 +316,11 @@ static int64_t rtc_next_event(const struct rtc *s)
 
 static void rtc_update(struct rtc *s)
 {
+    uint8_t before = s->ram[RTC_C];
     rtc_sync(s);
+    if (s->ram[RTC_C] & ~before & RTC_FLAGS)
+        TRACE(mc146818_trace, RTC_TRACE_FLAGS, device_source(&s->isa.dev),
+              s->ram[RTC_C] & RTC_FLAGS, s->ram[RTC_B] & RTC_FLAGS);
     bool irq = s->ram[RTC_B] & s->ram[RTC_C] & RTC_FLAGS;
     s->ram[RTC_C] = (s->ram[RTC_C] & RTC_FLAGS) | (irq ? RTC_C_IRQF : 0);
     irq_set(s->irq, irq);
@@ -409,14 +432,20 @@ static void rtc_write_register(struct rtc *s, unsigned reg, uint8_t value)
 static uint64_t rtc_read(void *opaque, uint64_t offset, unsigned size)
 {
     struct rtc *s = opaque;
-    return offset ? rtc_read_register(s, s->index) : 0xff;
+    if (!offset)
+        return 0xff;
+    uint8_t value = rtc_read_register(s, s->index);
+    TRACE(mc146818_trace, RTC_TRACE_READ, device_source(&s->isa.dev), s->index, value);
+    return value;
 }
 
 static void rtc_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
 {
     struct rtc *s = opaque;
-    if (offset)
-        rtc_write_register(s, s->index, value);
+    if (!offset)
+        return;
+    TRACE(mc146818_trace, RTC_TRACE_WRITE, device_source(&s->isa.dev), s->index, value);
+    rtc_write_register(s, s->index, value);
 }
 
 static const struct region_ops rtc_ops = {

@@ -56,6 +56,27 @@ struct i8254 {
 
 /* ---- time ---- */
 
+enum {
+    I8254_TRACE_CONTROL,
+    I8254_TRACE_LOAD,
+    I8254_TRACE_GATE,
+};
+
+static const struct trace_event i8254_events[] = {
+    [I8254_TRACE_CONTROL] = { "i8254.control",
+                              "the guest chooses the mode of a channel",
+                              { { "channel", TRACE_DEC },
+                                { "mode", TRACE_DEC },
+                                { "bcd", TRACE_BOOL } } },
+    [I8254_TRACE_LOAD] = { "i8254.load",
+                           "the guest loads the count of a channel",
+                           { { "channel", TRACE_DEC }, { "count", TRACE_DEC } } },
+    [I8254_TRACE_GATE] = { "i8254.gate",
+                           "the gate of a channel changes",
+                           { { "channel", TRACE_DEC }, { "level", TRACE_BOOL } } },
+};
+struct trace_table i8254_trace = TRACE_TABLE(i8254_events);
+
 static int64_t i8254_now(const struct i8254 *s)
 {
     return (int64_t)((__int128)clock_now(&s->isa.dev.machine->virtual) * I8254_HZ / NS_PER_SECOND);
@@ -214,6 +235,7 @@ void i8254_set_gate(struct device *pit, unsigned channel, bool level)
     int64_t now = i8254_now(s);
     if (level == c->gate)
         return;
+    TRACE(i8254_trace, I8254_TRACE_GATE, device_source(pit), channel, level);
     i8254_sync(c, now);
     if (level && (c->mode == 0 || c->mode == 4)) {
         c->start = now - c->elapsed; /* goes on */
@@ -306,6 +328,8 @@ static void i8254_write_control(struct i8254 *s, uint8_t value)
     c->elapsed = 0;
     c->write_high = c->read_high = false;
     c->count_latched = c->status_latched = false;
+    TRACE(i8254_trace, I8254_TRACE_CONTROL, device_source(&s->isa.dev), value >> 6, c->mode,
+          c->bcd);
     i8254_changed(s, c);
 }
 
@@ -315,6 +339,8 @@ static void i8254_load(struct i8254 *s, struct i8254_channel *c, uint16_t value)
     int64_t now = i8254_now(s);
     if (!count)
         count = c->bcd ? 10000 : 0x10000;
+    TRACE(i8254_trace, I8254_TRACE_LOAD, device_source(&s->isa.dev), (uint64_t)(c - s->channels),
+          count);
     i8254_sync(c, now);
     /* Running periods end first; the triggered modes take it at the next trigger. */
     if (c->loaded &&

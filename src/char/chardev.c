@@ -13,6 +13,34 @@
 
 enum { CHUNK = 256 };
 
+enum {
+    CHARDEV_WRITE,
+    CHARDEV_INPUT,
+    CHARDEV_TAKE,
+    CHARDEV_DROP,
+};
+
+static const struct trace_event chardev_events[] = {
+    [CHARDEV_WRITE] = { "chardev.write",
+                        "a device writes to its backend",
+                        { { "size", TRACE_BYTES } } },
+    [CHARDEV_INPUT] = { "chardev.input",
+                        "the host has input for the machine",
+                        { { "size", TRACE_BYTES }, { "waiting", TRACE_BYTES } } },
+    [CHARDEV_TAKE] = { "chardev.take",
+                       "a device takes input",
+                       { { "size", TRACE_BYTES }, { "waiting", TRACE_BYTES } } },
+    [CHARDEV_DROP] = { "chardev.drop",
+                       "input is dropped, because the guest reads none",
+                       { { "size", TRACE_BYTES } } },
+};
+struct trace_table chardev_trace = TRACE_TABLE(chardev_events);
+
+static struct trace_source chardev_source(const struct chardev *c)
+{
+    return (struct trace_source){ c->trace, c->id };
+}
+
 static void input_enters(void *opaque, const void *data, size_t len)
 {
     struct chardev *c = opaque;
@@ -68,6 +96,7 @@ bool chardev_attach(struct chardev *c, const struct chardev_front *front)
 void chardev_write(struct chardev *c, const uint8_t *data, size_t len)
 {
     c->bytes_out += len;
+    TRACE(chardev_trace, CHARDEV_WRITE, chardev_source(c), len);
     if (c->output_tap)
         c->output_tap(c->output_tap_opaque, data, len);
     c->ops->write(c, data, len);
@@ -86,6 +115,9 @@ void chardev_accept_input(struct chardev *c)
         memcpy(chunk, c->input + c->input_at, n);
         c->input_at += n;
         c->input_len -= n;
+        TRACE(chardev_trace, CHARDEV_TAKE, chardev_source(c), n, c->input_len);
+        if (!c->front)
+            return;
         c->front->receive(c->front->opaque, chunk, n);
     }
     if (c->input_len)
@@ -104,8 +136,10 @@ void chardev_input(struct chardev *c, const uint8_t *data, size_t len)
         if (!c->input_lost)
             log_host(LOG_WARN, c->id, "the guest does not read its input; some is dropped");
         c->input_lost = true;
+        TRACE(chardev_trace, CHARDEV_DROP, chardev_source(c), len);
         return;
     }
+    TRACE(chardev_trace, CHARDEV_INPUT, chardev_source(c), len, chardev_input_waiting(c) + len);
     c->posted += len;
     if (c->door.door)
         door_post(&c->door, data, len);

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "loop/door.h"
 #include "loop/loop.h"
+#include "trace/trace.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -51,12 +52,15 @@ struct chardev {
     void (*output_tap)(void *opaque, const uint8_t *data, size_t len);
     void *output_tap_opaque;
     uint64_t bytes_out, bytes_in;
+    struct trace *trace; /* whose events these are; NULL: nobody's. Borrowed */
 };
 
 /* For backends: the common part. `door` NULL: input goes straight to the front end. */
 void chardev_init(struct chardev *c, const char *id, const struct chardev_ops *ops,
                   struct door *door);
 void chardev_free(struct chardev *c); /* NULL is allowed */
+
+extern struct trace_table chardev_trace;
 
 /* By the front end. A backend serves one: a second is refused (false). NULL front detaches. */
 bool chardev_attach(struct chardev *c, const struct chardev_front *front);

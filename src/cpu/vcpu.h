@@ -242,6 +242,17 @@ static inline void vcpu_wake(struct vcpu *v)
         v->wake(v->wake_opaque);
 }
 
+/* The source of events of this cpu. */
+static inline struct trace_source vcpu_source(const struct vcpu *v)
+{
+    static const char *const names[MACHINE_CPUS_MAX] = {
+        "cpu0", "cpu1", "cpu2",  "cpu3",  "cpu4",  "cpu5",  "cpu6",  "cpu7",
+        "cpu8", "cpu9", "cpu10", "cpu11", "cpu12", "cpu13", "cpu14", "cpu15",
+    };
+    return (struct trace_source){ v->machine->trace, names[v->port->index] };
+}
+extern struct trace_table soft_trace, kvm_trace;
+
 extern const struct vcpu_backend vcpu_soft;
 extern const struct vcpu_backend vcpu_kvm;
 

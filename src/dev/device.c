@@ -13,6 +13,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { DEVICE_REALIZE, DEVICE_UNREALIZE, DEVICE_RESET };
+
+static const struct trace_event device_events[] = {
+    [DEVICE_REALIZE] = { "device.realize",
+                         "a device comes to life on its bus",
+                         { { "type", TRACE_TEXT }, { "bus", TRACE_TEXT } } },
+    [DEVICE_UNREALIZE] = { "device.unrealize",
+                           "a device is about to leave the machine",
+                           { { "type", TRACE_TEXT } } },
+    [DEVICE_RESET] = { "device.reset", "a device is about to be reset", { { NULL } } },
+};
+struct trace_table device_trace = TRACE_TABLE(device_events);
+
 /* ---- making ---- */
 
 static struct device *find_id(struct machine *m, const char *id)
@@ -200,13 +213,17 @@ bool device_realize(struct device *d, struct bus *bus, struct error *err)
         }
     }
     d->realized = true;
+    TRACE(device_trace, DEVICE_REALIZE, device_source(d), trace_text(d->type->name),
+          trace_text(bus ? bus->name : ""));
     return true;
 }
 
 void device_unrealize(struct device *d)
 {
-    if (d->realized)
-        undo_realize(d, 0);
+    if (!d->realized)
+        return;
+    TRACE(device_trace, DEVICE_UNREALIZE, device_source(d), trace_text(d->type->name));
+    undo_realize(d, 0);
 }
 
 /* All of freeing but the memory. */
@@ -257,6 +274,7 @@ void device_reset(struct device *d)
     for (unsigned i = 0; i < d->bus_count; i++)
         for (unsigned j = 0; j < d->buses[i]->device_count; j++)
             device_reset(d->buses[i]->devices[j]);
+    TRACE(device_trace, DEVICE_RESET, device_source(d));
     for (unsigned i = d->chain_len; i-- > 0;)
         if (d->chain[i]->reset)
             d->chain[i]->reset(d);
@@ -284,6 +302,11 @@ const void *device_interface(const struct device *d, const char *name)
 const char *device_name(const struct device *d)
 {
     return d->path ? d->path : d->label;
+}
+
+struct trace_source device_source(const struct device *d)
+{
+    return (struct trace_source){ d->machine->trace, device_name(d) };
 }
 
 static const char *last_part(const char *path)

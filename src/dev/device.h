@@ -12,6 +12,7 @@
 #include "dev/irq.h"
 #include "dev/property.h"
 #include "dev/state.h"
+#include "trace/trace.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -137,6 +138,10 @@ struct device *device_find(struct machine *m, const char *path, struct error *er
 
 /* The name for messages: path once realized, else type and id. */
 const char *device_name(const struct device *d);
+
+/* The source of events of this device. */
+struct trace_source device_source(const struct device *d);
+extern struct trace_table device_trace, irq_trace, pci_trace;
 
 /* ---- lines ---- */
 

@@ -41,8 +41,10 @@ void device_init_gpio_in(struct device *d, const char *name, void (*handler)(voi
     unsigned first = count_lines(d, name, true);
     struct gpio_list *g = add_list(d, name, count);
     g->in = alloc_zero(count, sizeof *g->in);
-    for (unsigned i = 0; i < count; i++)
+    for (unsigned i = 0; i < count; i++) {
         irq_init(&g->in[i], handler, d, (int)(first + i));
+        g->in[i].device = d;
+    }
 }
 
 void device_init_gpio_out(struct device *d, const char *name, struct irq **lines, unsigned count)

@@ -8,12 +8,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct device;
+
 struct irq {
     void (*handler)(void *opaque, int n, bool level);
     void *opaque;
     int n; /* which input of the sink this is */
     bool level;
-    uint64_t rises; /* how often it went high */
+    uint64_t rises;              /* how often it went high */
+    const struct device *device; /* whose input it is; NULL: of no device */
     /* false: swallow the change. NULL: no tap */
     bool (*tap)(void *tap_opaque, struct irq *irq, bool level);
     void *tap_opaque;

@@ -33,6 +33,7 @@ void machine_init(struct machine *m, struct loop *loop, struct type_registry *ty
     m->loop = loop;
     m->types = types;
     m->mem = mem_new();
+    mem_set_trace(m->mem, m->trace);
     region_init_container(&m->system, m->mem, "system", REGION_SIZE_ALL);
     region_init_io(&m->io_ports, m->mem, "io", IO_PORTS, &unclaimed_ops, m);
     m->memory = address_space_new(m->mem, &m->system, "memory");

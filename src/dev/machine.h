@@ -46,6 +46,7 @@ struct machine {
     struct loop *loop;
     struct type_registry *types;
     struct mem *mem;
+    struct trace *trace;    /* the owner's; NULL: nobody can listen */
     struct region system;   /* root of `memory`: "system" */
     struct region io_ports; /* root of `io`: "io", 64 KiB */
     struct address_space *memory, *io;
@@ -66,8 +67,8 @@ struct machine {
     void *owner;
 };
 
-/* Prepare everything but ops, owner, door and clocks' sources, which the owner has set; makes
- * the roots, the address spaces "memory" and "I/O" and the main bus. */
+/* Prepare everything but ops, owner, trace, door and clocks' sources, which the owner has set;
+ * makes the roots, the address spaces "memory" and "I/O" and the main bus. */
 void machine_init(struct machine *m, struct loop *loop, struct type_registry *types);
 
 /* Unrealizes all devices, then frees them, each in reverse order of creation. */

@@ -22,6 +22,35 @@ enum {
     PCI_BAR_PRIORITY = 1, /* above what lies in the bus's space beneath them */
 };
 
+static const struct trace_event pci_events[] = {
+    [PCI_CONFIG_READ] = { "pci.config_read",
+                          "configuration space is read",
+                          { { "offset", TRACE_HEX },
+                            { "size", TRACE_BYTES },
+                            { "value", TRACE_HEX } } },
+    [PCI_CONFIG_WRITE] = { "pci.config_write",
+                           "configuration space is written",
+                           { { "offset", TRACE_HEX },
+                             { "size", TRACE_BYTES },
+                             { "value", TRACE_HEX } } },
+    [PCI_BAR_MAP] = { "pci.bar_map",
+                      "a BAR answers at an address now",
+                      { { "bar", TRACE_DEC },
+                        { "io", TRACE_BOOL },
+                        { "addr", TRACE_HEX },
+                        { "size", TRACE_BYTES } } },
+    [PCI_BAR_UNMAP] = { "pci.bar_unmap",
+                        "a BAR answers at its address no more",
+                        { { "bar", TRACE_DEC }, { "addr", TRACE_HEX } } },
+    [PCI_BUS_MASTER] = { "pci.bus_master",
+                         "a function may do DMA, or no more",
+                         { { "on", TRACE_BOOL } } },
+    [PCI_INTX] = { "pci.intx",
+                   "a function drives an interrupt of its bus, or stops to (-1)",
+                   { { "irq", TRACE_INT } } },
+};
+struct trace_table pci_trace = TRACE_TABLE(pci_events);
+
 /* ---- BARs ---- */
 
 static unsigned bar_offset(unsigned n)
@@ -53,12 +82,17 @@ static uint64_t bar_address(const struct pci_device *d, unsigned n)
 static void move_bar(struct pci_device *d, struct pci_bar *bar, uint64_t addr)
 {
     struct pci_bus *b = pci_bus_of(d);
-    if (bar->region->parent)
+    uint64_t n = (uint64_t)(bar - d->bars);
+    if (bar->region->parent) {
         region_remove(bar->region);
+        TRACE(pci_trace, PCI_BAR_UNMAP, device_source(&d->dev), n, bar->addr);
+    }
     bar->addr = addr;
-    if (addr != UNMAPPED)
-        region_add(bar->kind == PCI_BAR_IO ? b->io : b->memory, addr, bar->region,
-                   PCI_BAR_PRIORITY);
+    if (addr == UNMAPPED)
+        return;
+    region_add(bar->kind == PCI_BAR_IO ? b->io : b->memory, addr, bar->region, PCI_BAR_PRIORITY);
+    TRACE(pci_trace, PCI_BAR_MAP, device_source(&d->dev), n, bar->kind == PCI_BAR_IO, addr,
+          bar->size);
 }
 
 static void update_bars(struct pci_device *d)
@@ -95,9 +129,12 @@ void pci_register_bar(struct pci_device *d, unsigned n, enum pci_bar_kind kind,
 static void header_changed(struct pci_device *d)
 {
     struct mem *mem = d->dev.machine->mem;
+    bool master = ld_le16(d->config + PCI_COMMAND) & PCI_COMMAND_MASTER;
+    if (master != d->bus_master.enabled)
+        TRACE(pci_trace, PCI_BUS_MASTER, device_source(&d->dev), master);
     mem_begin(mem);
     update_bars(d);
-    region_set_enabled(&d->bus_master, ld_le16(d->config + PCI_COMMAND) & PCI_COMMAND_MASTER);
+    region_set_enabled(&d->bus_master, master);
     mem_commit(mem);
     pci_update_intx(d);
 }
@@ -112,9 +149,10 @@ uint32_t pci_config_read(struct pci_device *d, unsigned offset, unsigned size)
     if (!d || !in_config(offset, size))
         return (uint32_t)bits_mask(8 * size);
     const struct pci_class *class = pci_class_of(d);
-    if (class->config_read)
-        return class->config_read(d, offset, size);
-    return (uint32_t)ld_le(d->config + offset, size);
+    uint32_t value = class->config_read ? class->config_read(d, offset, size)
+                                        : (uint32_t)ld_le(d->config + offset, size);
+    TRACE(pci_trace, PCI_CONFIG_READ, device_source(&d->dev), offset, size, value);
+    return value;
 }
 
 static bool touches(unsigned offset, unsigned size, unsigned first, unsigned last)
@@ -126,6 +164,7 @@ void pci_config_write(struct pci_device *d, unsigned offset, uint32_t value, uns
 {
     if (!d || !in_config(offset, size))
         return;
+    TRACE(pci_trace, PCI_CONFIG_WRITE, device_source(&d->dev), offset, size, value);
     for (unsigned i = 0; i < size; i++) {
         uint8_t *byte = &d->config[offset + i];
         uint8_t written = (uint8_t)(value >> 8 * i), mask = d->wmask[offset + i];

@@ -143,6 +143,7 @@ void pci_update_intx(struct pci_device *d)
     if (irq == before)
         return;
     d->intx_irq = irq;
+    TRACE(pci_trace, PCI_INTX, device_source(&d->dev), (uint64_t)irq);
     if (before >= 0)
         drive(b, before, -1);
     if (irq >= 0)

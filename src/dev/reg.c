@@ -127,6 +127,14 @@ uint32_t *reg_bank_value(struct reg_bank *b, uint32_t offset)
     return held;
 }
 
+const char *reg_bank_name(const struct reg_bank *b, uint32_t offset)
+{
+    unsigned index;
+    uint32_t *held;
+    const struct reg *r = find(b, offset, &index, &held);
+    return r ? r->name : NULL;
+}
+
 const struct reg *reg_find(const struct reg_bank *b, const char *name)
 {
     for (size_t i = 0; i < b->table_len; i++)

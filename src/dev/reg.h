@@ -60,5 +60,8 @@ void reg_bank_write(struct reg_bank *b, uint32_t offset, uint32_t value);
  * table. */
 uint32_t *reg_bank_value(struct reg_bank *b, uint32_t offset);
 
+/* The name of the register at `offset`; NULL: there is none. */
+const char *reg_bank_name(const struct reg_bank *b, uint32_t offset);
+
 /* The row by name, or NULL. */
 const struct reg *reg_find(const struct reg_bank *b, const char *name);

@@ -87,10 +87,11 @@ static uint64_t read_unit(const struct region_ops *ops, void *opaque, const stru
     return swap_for(ops, ops->read(opaque, u->offset, u->size) & all_ones, u->size);
 }
 
-static void invalid(const struct region *r, const char *what, uint64_t offset, unsigned size)
+static void invalid(const struct region *r, bool write, uint64_t offset, unsigned size)
 {
     log_guest(r->name, "%s of %u bytes at offset 0x%" PRIx64 ", which the device does not take",
-              what, size, offset);
+              write ? "a write" : "a read", size, offset);
+    TRACE(mem_trace, MEM_INVALID_ACCESS, mem_source(r->mem, r->name), offset, size, write);
 }
 
 static enum mem_result device_load(const struct region *r, uint64_t offset, unsigned size,
@@ -101,7 +102,7 @@ static enum mem_result device_load(const struct region *r, uint64_t offset, unsi
     struct sizes s = sizes_of(ops);
     if (UNLIKELY(!is_valid(ops, &s, offset, size))) {
         *value = bits_mask(size * 8);
-        invalid(r, "a read", offset, size);
+        invalid(r, false, offset, size);
         return MEM_INVALID;
     }
     uint64_t v = 0;
@@ -122,7 +123,7 @@ static enum mem_result device_store(const struct region *r, uint64_t offset, uns
     void *opaque = r->opaque;
     struct sizes s = sizes_of(ops);
     if (UNLIKELY(!is_valid(ops, &s, offset, size))) {
-        invalid(r, "a write", offset, size);
+        invalid(r, true, offset, size);
         return MEM_INVALID;
     }
     if (!ops->write)

@@ -69,9 +69,11 @@ struct flatview *address_space_view(const struct address_space *as)
     return as->view;
 }
 
-static void log_unassigned(const struct address_space *as, const char *what, uint64_t addr,
-                           uint64_t size)
+static void log_unassigned(const struct address_space *as, const char *what, bool write,
+                           uint64_t addr, uint64_t size)
 {
+    TRACE(mem_trace, write ? MEM_UNASSIGNED_WRITE : MEM_UNASSIGNED_READ,
+          mem_source(as->mem, as->name), addr, size);
     log_guest(as->name, "%s of %" PRIu64 " bytes at 0x%" PRIx64 ", where there is nothing", what,
               size, addr);
 }
@@ -94,7 +96,7 @@ enum mem_result address_space_load(struct address_space *as, uint64_t addr, unsi
     enum mem_result result = view_load(as->mem, v, addr, size, value);
     flatview_unref(v);
     if (UNLIKELY(result & MEM_UNASSIGNED))
-        log_unassigned(as, "a read", addr, size);
+        log_unassigned(as, "a read", false, addr, size);
     return result;
 }
 
@@ -110,7 +112,7 @@ enum mem_result address_space_store(struct address_space *as, uint64_t addr, uns
     enum mem_result result = view_store(as->mem, v, addr, size, value);
     flatview_unref(v);
     if (UNLIKELY(result & MEM_UNASSIGNED))
-        log_unassigned(as, "a write", addr, size);
+        log_unassigned(as, "a write", true, addr, size);
     return result;
 }
 
@@ -179,7 +181,7 @@ enum mem_result address_space_read(struct address_space *as, uint64_t addr, void
         result |= MEM_UNASSIGNED;
     }
     if (result & MEM_UNASSIGNED)
-        log_unassigned(as, "a copy", addr - (len - beyond), len);
+        log_unassigned(as, "a copy", false, addr - (len - beyond), len);
     return result;
 }
 
@@ -250,7 +252,7 @@ write_by(struct address_space *as, uint64_t addr, const void *buf, size_t len,
         result |= MEM_UNASSIGNED;
     }
     if (result & MEM_UNASSIGNED)
-        log_unassigned(as, "a copy", addr - (len - beyond), len);
+        log_unassigned(as, "a copy", true, addr - (len - beyond), len);
     return result;
 }
 

@@ -13,6 +13,41 @@
 #include <assert.h>
 #include <stdlib.h>
 
+static const struct trace_event mem_events[] = {
+    [MEM_UNASSIGNED_READ] = { "mem.unassigned_read",
+                              "a read of an address where there is nothing",
+                              { { "addr", TRACE_HEX }, { "size", TRACE_BYTES } } },
+    [MEM_UNASSIGNED_WRITE] = { "mem.unassigned_write",
+                               "a write to an address where there is nothing",
+                               { { "addr", TRACE_HEX }, { "size", TRACE_BYTES } } },
+    [MEM_INVALID_ACCESS] = { "mem.invalid_access",
+                             "an access of a size or alignment that the device does not take",
+                             { { "offset", TRACE_HEX },
+                               { "size", TRACE_BYTES },
+                               { "write", TRACE_BOOL } } },
+    [MEM_MAP] = { "mem.map",
+                  "a region is put into another one",
+                  { { "into", TRACE_TEXT },
+                    { "addr", TRACE_HEX },
+                    { "last", TRACE_HEX },
+                    { "priority", TRACE_INT } } },
+    [MEM_UNMAP] = { "mem.unmap",
+                    "a region is taken out of another one",
+                    { { "from", TRACE_TEXT }, { "addr", TRACE_HEX } } },
+    [MEM_COMMIT] = { "mem.commit",
+                     "changes of regions take effect",
+                     { { "number", TRACE_DEC }, { "views", TRACE_DEC } } },
+    [MEM_VIEW] = { "mem.view",
+                   "an address space looks different now",
+                   { { "ranges", TRACE_DEC } } },
+};
+struct trace_table mem_trace = TRACE_TABLE(mem_events);
+
+void mem_set_trace(struct mem *m, struct trace *t)
+{
+    m->trace = t;
+}
+
 struct mem *mem_new(void)
 {
     struct mem *m = ALLOC(struct mem);
@@ -121,9 +156,25 @@ static void tell(struct mem_listener *l, const struct flatview *old, const struc
         l->commit(l);
 }
 
+/* After the fact and from the start of the list each time, because whoever hears of it may change
+ * regions and address spaces in turn. */
+static void tell_trace(struct mem *m, uint64_t rendered)
+{
+    TRACE(mem_trace, MEM_COMMIT, mem_source(m, "mem"), m->stats.commits,
+          m->stats.views_rendered - rendered);
+    for (struct address_space *as = m->spaces; as;) {
+        bool told = as->differs;
+        as->differs = false;
+        if (told)
+            TRACE(mem_trace, MEM_VIEW, mem_source(m, as->name), as->view->count);
+        as = told ? m->spaces : as->next;
+    }
+}
+
 static void publish(struct mem *m)
 {
     assert(!m->publishing);
+    uint64_t rendered = m->stats.views_rendered;
     m->publishing = true;
     while (m->pending) {
         m->pending = false;
@@ -138,11 +189,13 @@ static void publish(struct mem *m)
             tell(l, l->as->old, l->as->view);
         }
         for (struct address_space *as = m->spaces; as; as = as->next) {
+            as->differs |= as->old != as->view;
             flatview_unref(as->old);
             as->old = NULL;
         }
     }
     m->publishing = false;
+    tell_trace(m, rendered);
 }
 
 void mem_begin(struct mem *m)

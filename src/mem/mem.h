@@ -6,6 +6,7 @@
 #pragma once
 
 #include "mem/region.h"
+#include "trace/trace.h"
 
 #define RAM_PAGE_BITS 12
 #define RAM_PAGE_SIZE (1u << RAM_PAGE_BITS)
@@ -35,6 +36,10 @@ struct mem;
 struct mem *mem_new(void);
 /* All regions and address spaces must be gone. NULL is allowed. */
 void mem_free(struct mem *m);
+
+/* Whose events these are (NULL: nobody's): see trace/trace.h. Borrowed. */
+void mem_set_trace(struct mem *m, struct trace *t);
+extern struct trace_table mem_trace;
 
 /* Changes between the two are one change. They nest. */
 void mem_begin(struct mem *m);

@@ -23,6 +23,7 @@ struct mem {
     uint64_t ram_size;
     bool dirty_log;
     struct mem_stats stats;
+    struct trace *trace; /* NULL: nobody can listen */
 };
 
 struct address_space {
@@ -31,15 +32,31 @@ struct address_space {
     struct region *root;
     struct flatview *view; /* published; never NULL */
     struct flatview *old;  /* the one before, while listeners are told the difference */
+    bool differs;          /* from what was last told as an event */
     struct address_space *next;
 };
 
 /* mem.c */
+enum {
+    MEM_UNASSIGNED_READ,
+    MEM_UNASSIGNED_WRITE,
+    MEM_INVALID_ACCESS,
+    MEM_MAP,
+    MEM_UNMAP,
+    MEM_COMMIT,
+    MEM_VIEW,
+};
 void mem_region_changed(struct region *r); /* within a transaction: r looks different now */
 void mem_forget_region(struct region *r);  /* make sure that no published view shows it */
 bool mem_shows_region(const struct mem *m, const struct region *r);
 void mem_space_opened(struct address_space *as);
 void mem_space_closed(struct address_space *as);
+
+/* An event that `who` (an address space, a region) is the source of. */
+static inline struct trace_source mem_source(const struct mem *m, const char *who)
+{
+    return (struct trace_source){ m->trace, who };
+}
 
 /* ram.c */
 bool ram_attach(struct region *r, struct error *err); /* host memory, flags and RAM addresses */

@@ -163,6 +163,8 @@ void region_add(struct region *parent, uint64_t addr, struct region *child, int 
     mem_region_changed(
         child); /* and what shows it: its parent, and aliases that tell its priority */
     mem_commit(parent->mem);
+    TRACE(mem_trace, MEM_MAP, mem_source(parent->mem, child->name), trace_text(parent->name), addr,
+          addr + child->last, priority);
 }
 
 void region_remove(struct region *child)
@@ -180,6 +182,8 @@ void region_remove(struct region *child)
     if (child->enabled)
         mem_region_changed(parent);
     mem_commit(parent->mem);
+    TRACE(mem_trace, MEM_UNMAP, mem_source(parent->mem, child->name), trace_text(parent->name),
+          child->addr);
 }
 
 static void changed(struct region *r)

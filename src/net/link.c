@@ -33,6 +33,11 @@ struct net *net_new(struct clock *clock)
     return n;
 }
 
+void net_set_trace(struct net *n, struct trace *t)
+{
+    n->trace = t;
+}
+
 void net_free(struct net *n)
 {
     if (!n)
@@ -259,6 +264,17 @@ bool net_has_outside(const struct net *n)
 
 /* ---- frames ---- */
 
+static struct trace_source link_source(const struct net_link *l)
+{
+    return (struct trace_source){ l->net->trace, l->name };
+}
+
+static void trace_drop(const struct net_link *l, unsigned from, size_t len, const char *reason)
+{
+    TRACE(link_trace, LINK_TRACE_DROP, link_source(l), trace_text(l->port[from]->id), len,
+          trace_text(reason));
+}
+
 static void deliver(struct net_link *l, unsigned from, struct net_mark mark, const uint8_t *data,
                     size_t len)
 {
@@ -266,11 +282,17 @@ static void deliver(struct net_link *l, unsigned from, struct net_mark mark, con
     enum net_verdict verdict = l->taps ? net_run_taps(l, from, mark, &data, &len) : NET_PASS;
     if (verdict != NET_PASS) {
         d->stats.dropped += verdict == NET_DROP;
+        if (verdict == NET_DROP)
+            trace_drop(l, from, len, "tap");
         return;
     }
     d->stats.frames++;
     d->stats.bytes += len;
     struct net_port *to = l->port[!from];
+    TRACE(link_trace, LINK_TRACE_FRAME, link_source(l), trace_text(l->port[from]->id),
+          trace_text(to->id), len);
+    if (l->dead)
+        return; /* who was told took it away */
     to->ops->receive(to, data, len);
 }
 
@@ -348,11 +370,12 @@ static void pump(struct net_link *l, unsigned from)
     end_delivery(l, from);
 }
 
-static void enqueue(struct direction *d, struct net_mark mark, const uint8_t *data, size_t len)
+/* False: there is no room. */
+static bool enqueue(struct direction *d, struct net_mark mark, const uint8_t *data, size_t len)
 {
     if (d->count >= NET_QUEUE_MAX) {
         d->stats.dropped++;
-        return;
+        return false;
     }
     struct frame *f = alloc_resize(NULL, 1, sizeof *f + len);
     f->next = NULL;
@@ -362,6 +385,7 @@ static void enqueue(struct direction *d, struct net_mark mark, const uint8_t *da
     *d->last = f;
     d->last = &f->next;
     d->count++;
+    return true;
 }
 
 static bool within_budget(struct net *n, const struct net_link *l)
@@ -385,11 +409,19 @@ void net_send_marked(struct net_link *l, unsigned from, struct net_mark mark, co
     struct direction *d = &l->dir[from];
     if (!l->up || len < FRAME_MIN || len > NET_FRAME_MAX || !within_budget(l->net, l)) {
         d->stats.dropped++;
+        trace_drop(l, from, len, l->up ? "size" : "down");
         return;
     }
     if (d->delivering || d->count || !takes_now(l, from)) {
-        enqueue(d, mark, frame, len);
+        l->busy++;
+        if (enqueue(d, mark, frame, len))
+            TRACE(link_trace, LINK_TRACE_QUEUE, link_source(l), trace_text(l->port[from]->id), len,
+                  d->count);
+        else
+            trace_drop(l, from, len, "queue-full");
         pump(l, from);
+        if (!--l->busy && l->dead)
+            destroy(l);
         return;
     }
     begin_delivery(l, from);
@@ -429,6 +461,7 @@ void net_link_set_up(struct net_link *l, bool up)
         return;
     l->up = up;
     l->busy++;
+    TRACE(link_trace, LINK_TRACE_UP, link_source(l), up);
     for (unsigned e = 0; e < 2 && !up; e++) {
         drop_queue(&l->dir[e]);
         net_drop_held(&l->dir[e]);

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "loop/clock.h"
+#include "trace/trace.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -51,6 +52,9 @@ struct net_port {
 /* All ports and links of a machine. `clock` is that by which frames are delayed; NULL: none can be.
  * It must stay. */
 struct net *net_new(struct clock *clock);
+/* Whose events these are; NULL: nobody's. Borrowed. */
+void net_set_trace(struct net *n, struct trace *t);
+extern struct trace_table link_trace, slirp_trace;
 void net_free(struct net *n); /* ports and links that it owns with it */
 
 /* Add a port under a unique id (NULL: one is made from the kind). The struct stays the caller's

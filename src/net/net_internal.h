@@ -15,7 +15,12 @@ struct net {
     unsigned waiting;     /* directions whose sender was told that there is no room */
     unsigned budget;      /* frames that may still be sent from within them */
     bool storm_logged;
+    struct trace *trace;
 };
+
+/* Events: see tracing.c. */
+enum { LINK_TRACE_FRAME, LINK_TRACE_QUEUE, LINK_TRACE_DROP, LINK_TRACE_UP };
+enum { SLIRP_TRACE_FROM_GUEST, SLIRP_TRACE_TO_GUEST, SLIRP_TRACE_HOLD };
 
 /* Free every hub of the net; their ports are gone by then. */
 void net_hubs_free(struct net *n);

@@ -20,6 +20,7 @@
 #include "base/log.h"
 #include "loop/epoll_set.h"
 #include "net/hostfwd.h"
+#include "net/net_internal.h"
 
 #include <arpa/inet.h>
 #include <assert.h>
@@ -160,9 +161,16 @@ static size_t on_the_way(const struct user_net *u)
     return u->posted + u->backlog_count;
 }
 
+static struct trace_source slirp_source(const struct user_net *u)
+{
+    return (struct trace_source){ u->port.net->trace, u->port.id };
+}
+
 static void decide_hold(struct user_net *u)
 {
     size_t n = on_the_way(u);
+    if (u->held ? n <= RESUME_MARK : n > HOLD_MARK)
+        TRACE(slirp_trace, SLIRP_TRACE_HOLD, slirp_source(u), !u->held, n);
     if (n > HOLD_MARK)
         u->held = true;
     else if (n <= RESUME_MARK)
@@ -265,6 +273,7 @@ static void frame_enters(void *opaque, const void *data, size_t len)
 {
     struct user_net *u = opaque;
     u->posted--;
+    TRACE(slirp_trace, SLIRP_TRACE_TO_GUEST, slirp_source(u), len, on_the_way(u));
     if (!u->backlog && net_port_can_send(&u->port)) {
         net_port_send(&u->port, data, len);
     } else {
@@ -291,6 +300,7 @@ static void user_can_send(struct net_port *p)
 static void user_receive(struct net_port *p, const uint8_t *frame, size_t len)
 {
     struct user_net *u = to_user(p);
+    TRACE(slirp_trace, SLIRP_TRACE_FROM_GUEST, slirp_source(u), len);
     enter_slirp(u);
     slirp_input(u->slirp, frame, (int)len);
     leave_slirp(u);

@@ -69,13 +69,18 @@ bool vm_cpus_are_still(const struct vm *vm)
 
 void vm_set_state(struct vm *vm, enum vm_state state)
 {
-    if (state == vm->state)
+    static const char *const names[] = { "created", "paused", "running", "ended" };
+    enum vm_state was = vm->state;
+    if (state == was)
         return;
-    if (vm->state == VM_RUNNING)
+    if (was == VM_RUNNING)
         vm_time_pause(vm);
     vm->state = state;
     if (state == VM_RUNNING)
         vm_time_resume(vm);
+    TRACE(vm_trace, VM_TRACE_STATE, vm_source(vm), trace_text(names[was]),
+          trace_text(names[state]));
+    trace_flush(&vm->trace);
     if (vm->changed)
         vm->changed(vm->changed_opaque, vm);
     loop_wake(vm->loop);
@@ -94,6 +99,7 @@ static void end_now(struct vm *vm, const char *reason, int status)
 {
     snprintf(vm->exit_reason, sizeof vm->exit_reason, "%s", reason);
     vm->exit_status = status;
+    TRACE(vm_trace, VM_TRACE_END, vm_source(vm), trace_text(reason), (uint64_t)status);
     vm_set_state(vm, VM_ENDED);
 }
 
@@ -131,11 +137,13 @@ static void idle(struct vm *vm)
     }
     int64_t left = deadline == CLOCK_NEVER ? -1 : deadline - clock_now(c);
     if (left >= 0 && vm->config.idle == VM_IDLE_WARP && !net_has_outside(vm->net)) {
+        TRACE(vm_trace, VM_TRACE_IDLE_SKIP, vm_source(vm), (uint64_t)left);
         vm->skipped_ns += left;
         return;
     }
     if (deadline != CLOCK_NEVER && left <= 0)
         return;
+    TRACE(vm_trace, VM_TRACE_IDLE_SLEEP, vm_source(vm), (uint64_t)left);
     int64_t start = loop_realtime_ns();
     waiter_sleep(&vm->runner, lock, left);
     int64_t slept = loop_realtime_ns() - start;

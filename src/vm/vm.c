@@ -25,9 +25,19 @@ static void request_pause(struct vm *vm, const char *reason)
 
 static void on_request(struct machine *m, enum machine_request what, int code, const char *who)
 {
+    static const char *const names[] = {
+        [REQUEST_RESET] = "reset",
+        [REQUEST_POWEROFF] = "poweroff",
+        [REQUEST_EXIT] = "exit",
+        [REQUEST_SUSPEND] = "suspend",
+        [REQUEST_TRIPLE_FAULT] = "triple-fault",
+        [REQUEST_PAUSE] = "pause",
+    };
     struct vm *vm = m->owner;
     if (vm->request.end)
         return;
+    TRACE(vm_trace, VM_TRACE_REQUEST, ((struct trace_source){ &vm->trace, who }),
+          trace_text(names[what]), (uint64_t)code);
     switch (what) {
     case REQUEST_RESET:
         if (vm->config.no_reboot)
@@ -95,7 +105,9 @@ struct vm *vm_new(struct loop *loop, const struct vm_config *config, struct erro
     vm->parked = true;
     waiter_init(&vm->runner);
     waiter_init(&vm->parking);
+    vm_trace_init(vm);
     vm->net = net_new(&vm->machine.virtual);
+    net_set_trace(vm->net, &vm->trace);
     vm->machine.ops = &machine_ops;
     vm->machine.owner = vm;
     vm->machine.door = door_new(on_knock, vm);
@@ -137,6 +149,7 @@ void vm_free(struct vm *vm)
     clock_fini(&vm->machine.host);
     door_free(vm->machine.door);
     type_registry_free(types);
+    trace_fini(&vm->trace);
     waiter_fini(&vm->runner);
     waiter_fini(&vm->parking);
     free((char *)vm->config.name);
@@ -201,7 +214,7 @@ bool vm_reset(struct vm *vm, struct error *err)
     vm->exit_reason[0] = 0;
     vm->exit_status = 0;
     vm->request = (struct vm_request){ .reset = false };
-    timer_cancel(&vm->stall_ends);
+    TRACE(vm_trace, VM_TRACE_RESET, vm_source(vm));
     machine_reset_devices(&vm->machine);
     for (unsigned n = 0; n < vm->vcpu_count; n++)
         vm->backend->reset(vm->vcpus[n]);
@@ -224,6 +237,11 @@ struct net *vm_net(struct vm *vm)
 const char *vm_name(const struct vm *vm)
 {
     return vm->config.name;
+}
+
+struct trace *vm_trace_of(struct vm *vm)
+{
+    return &vm->trace;
 }
 
 struct vm_config *vm_config(struct vm *vm)

@@ -9,6 +9,7 @@
 #include "dev/machine.h"
 #include "loop/loop.h"
 #include "net/link.h"
+#include "trace/trace.h"
 
 struct vm;
 
@@ -50,6 +51,12 @@ void vm_free(struct vm *vm);
 struct machine *vm_machine(struct vm *vm);
 struct net *vm_net(struct vm *vm);
 const char *vm_name(const struct vm *vm);
+/* For listeners; their owners detach them before the VM is freed. */
+struct trace *vm_trace_of(struct vm *vm);
+/* Every table of events that there is, by number; NULL beyond the last. */
+struct trace_table *vm_trace_table(size_t n);
+/* A hook on `on` is about to be called. */
+void vm_trace_hook(struct vm *vm, const char *on, const char *name);
 struct vm_config *vm_config(struct vm *vm);
 const struct vcpu_backend *vm_backend(const struct vm *vm);
 

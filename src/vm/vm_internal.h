@@ -93,6 +93,7 @@ struct vm {
     struct timer stall_ends; /* set: the cpu executes nothing until then */
 
     struct event_table events;
+    struct trace trace;
 };
 
 /* ---- events.c ---- */
@@ -101,6 +102,25 @@ extern const struct vcpu_event_ops vm_vcpu_event_ops;
 /* Before guest code is executed: have the vcpus watch for what is wanted by now. */
 void vm_events_settle(struct vm *vm);
 void vm_events_fini(struct vm *vm);
+
+/* ---- tracing.c ---- */
+
+extern struct trace_table vm_trace;
+enum {
+    VM_TRACE_STATE,
+    VM_TRACE_RESET,
+    VM_TRACE_REQUEST,
+    VM_TRACE_END,
+    VM_TRACE_IDLE_SKIP,
+    VM_TRACE_IDLE_SLEEP,
+    VM_TRACE_HOOK,
+};
+void vm_trace_init(struct vm *vm);
+
+static inline struct trace_source vm_source(struct vm *vm)
+{
+    return (struct trace_source){ &vm->trace, "vm" };
+}
 
 /* ---- waiter: run.c ---- */
 

@@ -121,6 +121,34 @@ static const struct cpu_pins pins = {
     .tsc_deadline_ns = kvm_tsc_deadline_ns,
 };
 
+enum {
+    KVM_TRACE_PIO,
+    KVM_TRACE_MMIO,
+    KVM_TRACE_EXIT,
+    KVM_TRACE_INTERRUPT,
+};
+
+static const struct trace_event kvm_events[] = {
+    [KVM_TRACE_PIO] = { "kvm.pio",
+                        "the guest has left for a port access",
+                        { { "port", TRACE_HEX },
+                          { "size", TRACE_BYTES },
+                          { "count", TRACE_DEC },
+                          { "write", TRACE_BOOL } } },
+    [KVM_TRACE_MMIO] = { "kvm.mmio",
+                         "the guest has left for an access to what is not RAM",
+                         { { "gpa", TRACE_HEX },
+                           { "size", TRACE_BYTES },
+                           { "write", TRACE_BOOL } } },
+    [KVM_TRACE_EXIT] = { "kvm.exit",
+                         "the guest has left for another reason (KVM_EXIT_...)",
+                         { { "reason", TRACE_DEC } } },
+    [KVM_TRACE_INTERRUPT] = { "kvm.interrupt",
+                              "an interrupt is injected",
+                              { { "vector", TRACE_HEX } } },
+};
+struct trace_table kvm_trace = TRACE_TABLE(kvm_events);
+
 /* ---- exits: machine lock ---- */
 
 /* One exit for up to `count` accesses: INS and OUTS with a repeat prefix. */
@@ -131,6 +159,8 @@ static void exit_pio(struct kvm_vcpu *v)
     uint8_t *data = (uint8_t *)run + run->io.data_offset;
 
     v->stats.exits_pio++;
+    TRACE(kvm_trace, KVM_TRACE_PIO, vcpu_source(&v->vcpu), run->io.port, run->io.size,
+          run->io.count, run->io.direction == KVM_EXIT_IO_OUT);
     m->current_cpu = v->vcpu.port;
     for (uint32_t i = 0; i < run->io.count; i++, data += run->io.size) {
         uint64_t value = 0;
@@ -156,6 +186,7 @@ static void exit_mmio(struct kvm_vcpu *v)
     unsigned len = run->mmio.len;
 
     v->stats.exits_mmio++;
+    TRACE(kvm_trace, KVM_TRACE_MMIO, vcpu_source(&v->vcpu), addr, len, !!run->mmio.is_write);
     m->current_cpu = v->vcpu.port;
     if (!is_pow2(len) && run->mmio.is_write) {
         address_space_write(m->memory, addr, run->mmio.data, len);
@@ -235,6 +266,8 @@ static bool handle_exit(struct kvm_vcpu *v, int entry_errno, enum vcpu_stop *sto
         *stop = exit_failure(v, "KVM_RUN fails", entry_errno);
         return false;
     }
+    if (run->exit_reason != KVM_EXIT_IO && run->exit_reason != KVM_EXIT_MMIO)
+        TRACE(kvm_trace, KVM_TRACE_EXIT, vcpu_source(&v->vcpu), run->exit_reason);
     switch (run->exit_reason) {
     case KVM_EXIT_IO:
         exit_pio(v);
@@ -296,6 +329,7 @@ static void inject(struct kvm_vcpu *v)
 
         if (vector >= 0) {
             struct kvm_interrupt interrupt = { .irq = vector };
+            TRACE(kvm_trace, KVM_TRACE_INTERRUPT, vcpu_source(&v->vcpu), (uint64_t)vector);
 
             if (kvm_ioctl(v->fd, KVM_INTERRUPT, &interrupt) < 0)
                 log_host(LOG_ERROR, "kvm", "interrupt 0x%x is lost: %s", vector, strerror(errno));

@@ -7,6 +7,7 @@
  * so never outlive it. Instructions that cross a page, or that are fetched from a device, are
  * decoded each time into a scratch block. The cache is invisible to the guest. */
 #include "cpu/soft/opcodes.h"
+#include "cpu/soft/tracing.h"
 
 #include "base/alloc.h"
 
@@ -99,6 +100,7 @@ static uint64_t lines_mask(uint64_t ram_addr, uint64_t len)
 
 bool code_written(struct soft_cpu *c, uint64_t ram_addr, uint64_t len)
 {
+    uint64_t first = ram_addr, size = len;
     struct code_cache *cc = c->code;
     bool any = false;
     while (len) {
@@ -118,6 +120,7 @@ bool code_written(struct soft_cpu *c, uint64_t ram_addr, uint64_t len)
         c->jump_generation++;
         soft_recheck(
             c); /* the block being executed may be one of those: leave it after this instruction */
+        TRACE(soft_trace, SOFT_TRACE_CODE_DROPPED, soft_source(c), first, size);
     }
     return any;
 }
@@ -242,10 +245,13 @@ static struct block *decode_new(struct soft_cpu *c, const uint8_t *host, uint64_
     if (!decode_block(c, host, RAM_PAGE_SIZE - off, s))
         return decode_split(c, s);
 
-    c->stats.blocks_decoded++;
     size_t bytes = block_bytes(s->count);
-    if (cc->arena_used + bytes > ARENA_BYTES)
+    if (cc->arena_used + bytes > ARENA_BYTES) {
         code_flush_all(c);
+        TRACE(soft_trace, SOFT_TRACE_CODE_FLUSH, soft_source(c));
+        return decode_new(c, host, ram_addr); /* a listener may have asked for a point in it */
+    }
+    c->stats.blocks_decoded++;
     struct block *b = (struct block *)(cc->arena + cc->arena_used);
     cc->arena_used += bytes;
     memcpy(b, s, bytes);

@@ -6,6 +6,7 @@
  * lowers c->stop_at, which is compared once per block; a block that would cross the limit is cut
  * short, so events happen at exact counts. */
 #include "cpu/soft/hot.h"
+#include "cpu/soft/tracing.h"
 
 #include "base/log.h"
 
@@ -30,6 +31,8 @@ static bool take_fault(struct soft_cpu *c)
         return true;
     }
     c->stats.exceptions++;
+    TRACE(soft_trace, SOFT_TRACE_EXCEPTION, soft_source(c), (uint64_t)c->exc.vector,
+          c->exc.has_error ? c->exc.error : 0, c->rip, c->cr2);
     /* Delivery counts as one, so that a handler that faults at its first instruction cannot stop
      * time. */
     c->icount++;
@@ -44,6 +47,7 @@ static bool interruptible(const struct soft_cpu *c)
 static bool deliver_interrupt(struct soft_cpu *c, int vector)
 {
     c->stats.interrupts++;
+    TRACE(soft_trace, SOFT_TRACE_INTERRUPT, soft_source(c), (uint64_t)vector, c->rip);
     c->halted = false;
     c->icount++;
     if (deliver_vector(c, vector, INT_EXTERNAL, false, 0, c->rip) == X_FAULT)

@@ -4,6 +4,7 @@
  * and holds a tag per kind of access; A and D bits are set before a tag is. Pages that are not
  * plain memory get entries too, marked TLB_IO, that lead to the physical address. */
 #include "cpu/soft/operand.h"
+#include "cpu/soft/tracing.h"
 
 #include "base/log.h"
 
@@ -220,6 +221,7 @@ void mmu_flush(struct soft_cpu *c)
     memset(c->large_seen, 0, sizeof c->large_seen);
     c->giant_seen = false;
     c->jump_generation++;
+    TRACE(soft_trace, SOFT_TRACE_TLB_FLUSH, soft_source(c), c->cr3);
 }
 
 /* Entries are of 4 KiB whatever the size of the guest's page. Which stretches of 2 MiB have entries
@@ -259,6 +261,7 @@ void mmu_flush_page(struct soft_cpu *c, uint64_t va)
         memset(&c->fetch_tlb[u][va >> 12 & (FETCH_TLB_SIZE - 1)], 0xff, sizeof(struct fetch_entry));
     }
     c->jump_generation++;
+    TRACE(soft_trace, SOFT_TRACE_TLB_FLUSH_PAGE, soft_source(c), va);
 }
 
 void mmu_protect_code(struct soft_cpu *c, const uint8_t *host_page)

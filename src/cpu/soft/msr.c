@@ -3,6 +3,7 @@
  * SDM vol. 4 lists the MSRs, vol. 3 2.5 the control registers. An MSR that is not here raises #GP,
  * logged once. */
 #include "cpu/soft/operand.h"
+#include "cpu/soft/tracing.h"
 
 #include "base/log.h"
 
@@ -245,6 +246,14 @@ static int enter_long_mode(struct soft_cpu *c)
     return 0;
 }
 
+static const char *mode_name(const struct soft_cpu *c)
+{
+    return long_mode(c)        ? "long"
+           : c->cr0 & CR0_PG   ? "paged"
+           : protected_mode(c) ? "protected"
+                               : "real";
+}
+
 int write_cr0(struct soft_cpu *c, uint64_t v)
 {
     if (v >> 32 || ((v & CR0_PG) && !(v & CR0_PE)) || ((v & CR0_NW) && !(v & CR0_CD)))
@@ -266,11 +275,13 @@ int write_cr0(struct soft_cpu *c, uint64_t v)
         return raise_error(c, VEC_GP, 0);
     if (off)
         c->efer &= ~(uint64_t)EFER_LMA;
-    bool flush = (v ^ c->cr0) & (CR0_PG | CR0_WP | CR0_PE);
+    bool flush = (v ^ c->cr0) & (CR0_PG | CR0_WP | CR0_PE), mode = (v ^ c->cr0) & (CR0_PG | CR0_PE);
     c->cr0 = v;
     if (flush)
         mmu_flush(c);
     update_mode(c);
+    if (mode)
+        TRACE(soft_trace, SOFT_TRACE_MODE, soft_source(c), trace_text(mode_name(c)), v);
     return 0;
 }
 

@@ -1,6 +1,7 @@
 /* System instructions: privilege, control and debug registers, descriptor tables, MSRs, time,
  * ports, HLT. */
 #include "cpu/soft/operand.h"
+#include "cpu/soft/tracing.h"
 
 static int need_ring0(struct soft_cpu *c)
 {
@@ -16,6 +17,7 @@ int op_hlt(struct soft_cpu *c, const struct insn *i)
         return X_FAULT;
     c->halted = true;
     c->stats.exits_halt++;
+    TRACE(soft_trace, SOFT_TRACE_HALT, soft_source(c), !!(c->eflags & FLAG_IF));
     soft_recheck(c);
     return X_BREAK;
 }
@@ -494,6 +496,7 @@ int op_wrmsr(struct soft_cpu *c, const struct insn *i)
     uint64_t v = c->r[RDX] << 32 | (uint32_t)c->r[RAX];
     if (watch_tell_msr(c, (uint32_t)c->r[RCX], true, &v) && !msr_write(c, (uint32_t)c->r[RCX], v))
         return raise_error(c, VEC_GP, 0);
+    TRACE(soft_trace, SOFT_TRACE_MSR_WRITE, soft_source(c), (uint32_t)c->r[RCX], v);
     return X_BREAK;
 }
 
