@@ -1,5 +1,6 @@
 --- Module "perilune": what scripts start from.
 local core = require "perilune.core"
+local cluster = require "perilune.cluster"
 local device = require "perilune.device"
 local machine = require "perilune.machine"
 local util = require "perilune.util"
@@ -9,6 +10,10 @@ local M = { version = core.version, api = 1 }
 --- perilune.machine(name, { property = value, ... }) → vm. `name` is a machine's name, a
 -- definition's file, or a definition.
 M.machine = machine.create
+
+--- perilune.cluster { vm, ..., latency =, parallel =, name = } → cluster: several machines on one
+-- virtual clock: see docs/cluster.md.
+M.cluster = cluster.new
 
 --- Declare a machine: see docs/machine.md.
 M.define = machine.define

@@ -32,7 +32,7 @@ M.common_props = {
     append = { "string", "", help = "kernel command line" },
     serial = { "list", { "null" }, help = "serial ports: stdio, null, none, ring, file:PATH" },
     nic = { "list", { "none" },
-        help = "network cards: none, or user with mac=, hostfwd=, model=, dump=" },
+        help = "network cards: none, user or wire with mac=, hostfwd=, model=, dump=" },
     netdev = { "list", {}, help = "network backends, for devices that name them" },
     device = { "list", {}, help = "further devices" },
     dump = { "list", {}, help = "packet dumps: netdev=ID,file=PATH" },

@@ -101,10 +101,10 @@ function Builder:nic(spec, index)
             { hostfwd = true })
     if n.type == "none" then
         return index
-    elseif n.type ~= "user" and n.type ~= "hubport" then
-        util.fail(util.suggest(('nic: there is no type "%s"; use none or user'):format(n.type
+    elseif n.type ~= "user" and n.type ~= "wire" and n.type ~= "hubport" then
+        util.fail(util.suggest(('nic: there is no type "%s"; use none, user or wire'):format(n.type
             or ""),
-            n.type or "", { "none", "user" }), { property = "nic" })
+            n.type or "", { "none", "user", "wire" }), { property = "nic" })
     end
     local id = n.id or "net" .. index
     self:netdev { type = n.type, id = id, hostfwd = n.hostfwd, restrict = n.restrict }

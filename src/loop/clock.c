@@ -90,23 +90,31 @@ void timer_init(struct timer *t, struct clock *c, void (*fire)(void *), void *op
     *t = (struct timer){ .clock = c, .fire = fire, .opaque = opaque, .deadline = CLOCK_NEVER };
 }
 
-void timer_set(struct timer *t, int64_t deadline)
+static void set_in_order(struct timer *t, int64_t deadline, uint64_t order)
 {
     struct clock *c = t->clock;
     int64_t before = clock_deadline(c);
     if (deadline == CLOCK_NEVER)
         deadline--;
-    if (timer_is_set(t)) {
-        t->deadline = deadline;
-        t->order = c->next_order++;
-        sift(c, t->heap_index, t);
-    } else {
+    size_t at = t->heap_index;
+    if (!timer_is_set(t)) {
         ALLOC_GROW(c->heap, c->count, c->capacity);
-        t->deadline = deadline;
-        t->order = c->next_order++;
-        sift(c, c->count++, t);
+        at = c->count++;
     }
+    t->deadline = deadline;
+    t->order = order;
+    sift(c, at, t);
     tell_rearmed(c, before);
+}
+
+void timer_set(struct timer *t, int64_t deadline)
+{
+    set_in_order(t, deadline, ++t->clock->next_order);
+}
+
+void timer_set_first(struct timer *t, int64_t deadline)
+{
+    set_in_order(t, deadline, 0);
 }
 
 void timer_cancel(struct timer *t)

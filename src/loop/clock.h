@@ -61,6 +61,10 @@ void timer_init(struct timer *t, struct clock *c, void (*fire)(void *), void *op
 /* Set (or move) to fire at absolute time `deadline`; it fires once. */
 void timer_set(struct timer *t, int64_t deadline);
 
+/* timer_set(), but it fires before all others of the same deadline, whenever those were set: for
+ * what must not depend on when it was known. One timer of a clock may be set so. */
+void timer_set_first(struct timer *t, int64_t deadline);
+
 /* Unset; harmless when it is not set. */
 void timer_cancel(struct timer *t);
 

@@ -30,6 +30,22 @@ struct net_hub;
 struct net_hub *net_hub_new(struct net *n, const char *id, struct error *err);
 struct net_port *net_hub_add_port(struct net_hub *h, struct error *err);
 
+/* A wire that leads out of this machine's net and stays in the deterministic world: whoever joins
+ * its far end gets what is sent to the port, and sends into it with net_port_send(). Nobody there:
+ * frames are lost. */
+struct net_wire_end {
+    const char *name; /* of what it is joined to, for listings; borrowed */
+    void (*frame)(void *opaque, const uint8_t *frame, size_t len);
+    void (*gone)(void *opaque); /* the port is being removed */
+    void *opaque;
+};
+struct net_port *net_wire_new(struct net *n, const char *id, struct error *err);
+bool net_port_is_wire(const struct net_port *p);
+/* The far end; NULL: nobody is there. */
+const struct net_wire_end *net_wire_end(const struct net_port *p);
+/* `end` is borrowed until the wire is left or gone; NULL leaves it. */
+void net_wire_join(struct net_port *p, const struct net_wire_end *end);
+
 /* Write every frame of a link to a pcap file (nanosecond format) with time stamps of `virtual` from
  * `epoch_ns`. */
 struct net_pcap;

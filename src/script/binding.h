@@ -161,11 +161,15 @@ struct script_vm *binding_vm(lua_State *L, int index, const char *meta);
 #define META_CHARDEV "perilune.chardev"
 #define META_CLOCK   "perilune.clock"
 #define META_DUMP    "perilune.dump"
+#define META_CLUSTER "perilune.cluster"
 
 /* ---- arguments ---- */
 
 /* A number of bytes: an integer, or text such as "512M". */
 uint64_t check_size(lua_State *L, int index);
+
+/* Nanoseconds: an integer that is not negative, or text such as "30s", "1.5ms", "20us", "100ns". */
+int64_t check_duration(lua_State *L, int index);
 
 /* 1, 2, 4 or 8. */
 unsigned check_access_size(lua_State *L, int index);
@@ -228,8 +232,13 @@ void l_clock_open(lua_State *L);
 void l_dump_open(lua_State *L);
 void l_luadev_open(lua_State *L);
 void l_terminal_open(lua_State *L);
+void l_cluster_open(lua_State *L);
 int luaopen_perilune_core(lua_State *L);
 int luaopen_perilune_json(lua_State *L);
+
+/* A machine has left the cluster: without any it need not be kept. */
+struct cluster;
+void script_cluster_left(lua_State *L, struct cluster *c);
 
 /* Ctrl-a c on the stdio backend of a machine: to the monitor, if it shares that terminal. */
 void script_terminal_switch(struct script_vm *svm);
@@ -261,4 +270,6 @@ int l_machine_line(lua_State *L);
 int l_machine_define(lua_State *L);
 int l_core_check_device_type(lua_State *L);
 int l_vm_links(lua_State *L);
+int l_vm_net(lua_State *L);
+int l_core_new_cluster(lua_State *L);
 int l_vm_chardevs(lua_State *L);

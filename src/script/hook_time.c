@@ -88,8 +88,7 @@ const struct hook_kind hook_insn = { "insn", insn_keys, install_insn, cancel };
 static const char *const no_keys[] = { NULL };
 static const struct hook_kind hook_timer = { "timer", no_keys, NULL, cancel };
 
-/* Nanoseconds: an integer, or text such as "30s", "1.5ms", "20us", "100ns". */
-static int64_t check_duration(lua_State *L, int index)
+int64_t check_duration(lua_State *L, int index)
 {
     static const struct {
         const char *unit;

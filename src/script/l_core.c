@@ -262,6 +262,8 @@ static const luaL_Reg error_meta[] = {
 
 static const struct binding_member functions[] = {
     { "new_vm", l_core_new_vm, "{ name =, accel =, ... } → vm, machine", "an empty machine" },
+    { "new_cluster", l_core_new_cluster, "(name, latency, parallel) → cluster",
+      "a cluster without machines" },
     { "types", l_core_types, "() → { { name, parent, desc, bus, abstract }, ... }",
       "device types, sorted by name" },
     { "check_device_type", l_core_check_device_type, "(definition, place)",

@@ -38,6 +38,21 @@ static size_t hostfwd_rules(lua_State *L, const char **rules)
     return n;
 }
 
+/* netdev { type = "wire", id } → port */
+static int new_wire(lua_State *L, struct script_vm *svm)
+{
+    struct error err = { 0 };
+    lua_getfield(L, 2, "hostfwd");
+    lua_getfield(L, 2, "restrict");
+    if (!lua_isnil(L, -1) || !lua_isnil(L, -2))
+        luaL_error(L, "netdev: hostfwd and restrict are for type \"user\"");
+    struct net_port *p = net_wire_new(vm_net(svm->vm), table_string(L, 2, "id"), &err);
+    if (!p)
+        return script_raise(L, &err);
+    binding_push(L, svm, META_PORT, p);
+    return 1;
+}
+
 /* netdev { type = "user", id, hostfwd, restrict } → port */
 int l_machine_netdev(lua_State *L)
 {
@@ -47,8 +62,11 @@ int l_machine_netdev(lua_State *L)
     check_keys(L, 2, "netdev", keys);
     const char *type = table_string(L, 2, "type");
     struct error err = { 0 };
+    if (type && !strcmp(type, "wire"))
+        return new_wire(L, svm);
     if (!type || strcmp(type, "user")) {
-        error_set(&err, "netdev: there is no type \"%s\"; use \"user\"", type ? type : "");
+        error_set(&err, "netdev: there is no type \"%s\"; use \"user\" or \"wire\"",
+                  type ? type : "");
         return script_raise(L, &err);
     }
     const char *rules[HOSTFWD_MAX];
@@ -99,6 +117,18 @@ int l_vm_links(lua_State *L)
     return 1;
 }
 
+/* { [id] = port } */
+int l_vm_net(lua_State *L)
+{
+    struct script_vm *svm = binding_vm(L, 1, META_VM);
+    lua_newtable(L);
+    for (struct net_port *p = NULL; (p = net_port_next(vm_net(svm->vm), p));) {
+        binding_push(L, svm, META_PORT, p);
+        lua_setfield(L, -2, p->id);
+    }
+    return 1;
+}
+
 /* ---- ports ---- */
 
 static bool port_alive(struct script_vm *svm, const void *p)
@@ -137,6 +167,14 @@ int l_machine_ports(lua_State *L)
         binding_push(L, svm, META_PORT, p);
         lua_rawseti(L, -2, ++n);
     }
+    return 1;
+}
+
+static int get_port_joined(lua_State *L)
+{
+    struct net_port *p = check_port(L, 1);
+    const struct net_wire_end *end = net_port_is_wire(p) ? net_wire_end(p) : NULL;
+    lua_pushstring(L, end ? end->name : NULL);
     return 1;
 }
 
@@ -181,8 +219,9 @@ static const struct binding_member port_methods[] = {
 
 static const struct binding_member port_properties[] = {
     { "id", get_port_id, "string", "its id" },
-    { "kind", get_port_kind, "string", "nic, user or hub-port" },
+    { "kind", get_port_kind, "string", "nic, user, hub-port or wire" },
     { "link", get_port_link, "link", "where it is plugged in; nil: nowhere" },
+    { "joined", get_port_joined, "string", "of a wire: the cluster's link at its far end" },
     { NULL },
 };
 

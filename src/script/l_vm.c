@@ -477,6 +477,7 @@ static const struct binding_member properties[] = {
     { "io", get_io, "space", "the ports" },
     { "main_bus", get_main_bus, "bus", "the system bus" },
     { "cpus", get_cpus, "{ cpu, ... }", "cpus, counted from 1" },
+    { "net", l_vm_net, "{ id = port }", "all network ports" },
     { "clock", get_clock, "{ name = clock }", "virtual, virtual_rt, host and realtime" },
     { NULL },
 };

@@ -3,6 +3,7 @@
 #include "script/script_symbols.h"
 
 #include "base/alloc.h"
+#include "vm/cluster.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -25,6 +26,8 @@ static void abort_vm(void *opaque, const char *why, int status)
     }
     if (svm->vm && vm_state(svm->vm) != VM_ENDED)
         vm_end(svm->vm, exits ? "script-exit" : "script-error", status);
+    if (exits && svm->vm && vm_cluster(svm->vm))
+        cluster_end(vm_cluster(svm->vm), "script-exit", status);
 }
 
 static void free_chardevs(struct script_vm *svm)
@@ -98,8 +101,11 @@ void script_vm_close(struct script_vm *svm)
     free(svm->kernel_path);
     svm->symbols = NULL;
     svm->kernel_path = NULL;
+    struct cluster *cluster = vm_cluster(svm->vm);
     vm_free(svm->vm);
     svm->vm = NULL;
+    if (cluster)
+        script_cluster_left(s->universe->factory, cluster);
     hook_fini(&svm->boot);
     while (svm->lines) {
         struct script_line *l = svm->lines;

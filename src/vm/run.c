@@ -64,7 +64,7 @@ bool vm_on_runner(const struct vm *vm)
 
 bool vm_cpus_are_still(const struct vm *vm)
 {
-    return vm->parked || vm_on_runner(vm);
+    return vm->parked || vm->held || vm_on_runner(vm);
 }
 
 void vm_set_state(struct vm *vm, enum vm_state state)
@@ -122,6 +122,33 @@ static void do_requests(struct vm *vm)
         snprintf(vm->pause_reason, sizeof vm->pause_reason, "%s", r.reason);
         vm_set_state(vm, VM_PAUSED);
     }
+    if (r.end || r.reset || r.pause)
+        cluster_poke(vm);
+}
+
+static bool at_horizon(const struct vm *vm)
+{
+    return vm->horizon_ns != CLOCK_NEVER && vm_counted_now(vm) >= vm->horizon_ns;
+}
+
+/* The member of a cluster has gone as far as it may: do what is asked for, and wait for leave. */
+static void hold(struct vm *vm)
+{
+    vm->held = true;
+    do_requests(vm);
+    cluster_poke(vm);
+    if (vm->state == VM_RUNNING)
+        waiter_sleep(&vm->runner, loop_lock(vm->loop), -1);
+    vm->held = false;
+}
+
+/* The cluster lets idle time pass for all alike: go to the timer or the horizon at once. */
+static void idle_in_cluster(struct vm *vm, int64_t deadline)
+{
+    int64_t end = deadline < vm->horizon_ns ? deadline : vm->horizon_ns;
+    int64_t left = end - vm_counted_now(vm);
+    if (vm->halted && left > 0)
+        vm->skipped_ns += left;
 }
 
 /* Every cpu waits: sleep until the next timer is due or something comes in, or skip to the timer.
@@ -133,6 +160,10 @@ static void idle(struct vm *vm)
     int64_t deadline = clock_deadline(c);
     if (!vm->backend->counts_instructions) {
         waiter_sleep(&vm->runner, lock, -1);
+        return;
+    }
+    if (vm->member) {
+        idle_in_cluster(vm, deadline);
         return;
     }
     int64_t left = deadline == CLOCK_NEVER ? -1 : deadline - clock_now(c);
@@ -180,6 +211,10 @@ static void turn(struct vm *vm)
     struct machine *m = &vm->machine;
     struct vcpu *v = vm->vcpus[0];
     bool counts = vm->backend->counts_instructions;
+    if (at_horizon(vm)) {
+        hold(vm);
+        return;
+    }
     door_drain(m->door);
     if (counts) {
         clock_run(&m->virtual);
@@ -188,6 +223,7 @@ static void turn(struct vm *vm)
     do_requests(vm);
     if (vm->state != VM_RUNNING || door_pending(m->door))
         return;
+    vm->halted = true; /* unless it stops for another reason, or is woken meanwhile */
     if (vm_cpu_is_stalled(vm, v->port->index)) {
         idle(vm);
         return;
@@ -200,6 +236,8 @@ static void turn(struct vm *vm)
     enum vcpu_stop stop = vm->backend->run(v, limit);
     machine_lock_take(loop_lock(vm->loop));
     vm->executing = false;
+    if (stop != VCPU_STOP_HALT && stop != VCPU_STOP_WAIT_SIPI)
+        vm->halted = false;
     after_stop(vm, v, stop);
 }
 
@@ -215,6 +253,7 @@ static void *runner_main(void *opaque)
         } else {
             vm->parked = true;
             waiter_wake(&vm->parking);
+            cluster_parked(vm);
             loop_wake(vm->loop);
             waiter_sleep(&vm->runner, lock, -1);
         }
@@ -256,12 +295,13 @@ void vm_stop_thread(struct vm *vm)
 /* A request to stop has been made: have it done. */
 static void bring_about(struct vm *vm)
 {
-    if (vm_on_runner(vm)) {
-        vm_nudge(vm);
+    if (vm->state != VM_RUNNING && !vm_on_runner(vm)) {
+        do_requests(vm);
         return;
     }
-    if (vm->state != VM_RUNNING) {
-        do_requests(vm);
+    /* Members that waited for each other would wait for ever. */
+    if (vm_on_runner(vm) || (vm->member && cluster_on_runner(vm_cluster(vm)))) {
+        vm_nudge(vm);
         return;
     }
     while (vm->state == VM_RUNNING || !vm->parked) {
@@ -277,19 +317,44 @@ void vm_pause(struct vm *vm, const char *reason)
     vm->request.pause = true;
     snprintf(vm->request.reason, sizeof vm->request.reason, "%s", reason);
     bring_about(vm);
+    if (vm->member)
+        cluster_wait(vm_cluster(vm));
+}
+
+static bool ask_end(struct vm *vm, const char *reason, int status)
+{
+    if (vm->state == VM_ENDED || vm->request.end)
+        return false;
+    vm->request.end = true;
+    vm->request.status = status;
+    snprintf(vm->request.reason, sizeof vm->request.reason, "%s", reason);
+    return true;
 }
 
 void vm_end(struct vm *vm, const char *reason, int status)
 {
-    if (vm->state == VM_ENDED || vm->request.end)
+    if (ask_end(vm, reason, status))
+        bring_about(vm);
+}
+
+void vm_ask_end(struct vm *vm, const char *reason, int status)
+{
+    if (!ask_end(vm, reason, status))
         return;
-    vm->request.end = true;
-    vm->request.status = status;
-    snprintf(vm->request.reason, sizeof vm->request.reason, "%s", reason);
-    bring_about(vm);
+    if (vm->state == VM_RUNNING)
+        vm_nudge(vm);
+    else
+        do_requests(vm);
 }
 
 bool vm_resume(struct vm *vm, struct error *err)
+{
+    if (vm->member && vm->state == VM_PAUSED)
+        return cluster_resume(vm_cluster(vm), err);
+    return vm_go(vm, err);
+}
+
+bool vm_go(struct vm *vm, struct error *err)
 {
     switch (vm->state) {
     case VM_CREATED:
@@ -308,6 +373,7 @@ bool vm_resume(struct vm *vm, struct error *err)
     if (!vm_start_thread(vm, err))
         return false;
     vm->pause_reason[0] = 0;
+    vm->halted = false;
     vm->parked = false;
     vm_set_state(vm, VM_RUNNING);
     waiter_wake(&vm->runner);
@@ -317,6 +383,8 @@ bool vm_resume(struct vm *vm, struct error *err)
 static bool run_done(void *opaque)
 {
     const struct vm *vm = opaque;
+    if (vm->member && vm->state == VM_PAUSED) /* then the others do, too */
+        return cluster_is_still(vm_cluster(vm));
     return vm->state != VM_RUNNING && vm->parked;
 }
 

@@ -11,7 +11,7 @@ static uint64_t retired(const struct vm *vm)
     return vm->vcpu_count ? vm->backend->instructions(vm->vcpus[0]) : 0;
 }
 
-static int64_t counted_now(const struct vm *vm)
+int64_t vm_counted_now(const struct vm *vm)
 {
     return (int64_t)(retired(vm) * vm->config.ns_per_instruction) + vm->skipped_ns;
 }
@@ -26,8 +26,8 @@ static int64_t virtual_now(void *opaque)
     struct vm *vm = opaque;
     if (counts(vm)) {
         /* The count may be read by the thread that makes it, or when nobody does. */
-        if (vm->parked || vm_on_runner(vm))
-            return counted_now(vm);
+        if (vm->parked || vm->held || vm_on_runner(vm))
+            return vm_counted_now(vm);
         return atomic_load_explicit(&vm->published_ns, memory_order_relaxed);
     }
     if (vm->state != VM_RUNNING)
@@ -48,8 +48,10 @@ static int64_t host_now(void *opaque)
 
 static uint64_t virtual_limit(const struct vm *vm, uint64_t done)
 {
-    int64_t deadline = clock_deadline(&vm->machine.virtual), now = counted_now(vm);
+    int64_t deadline = clock_deadline(&vm->machine.virtual), now = vm_counted_now(vm);
     uint64_t cost = vm->config.ns_per_instruction;
+    if (deadline > vm->horizon_ns)
+        deadline = vm->horizon_ns;
     if (deadline == CLOCK_NEVER)
         return INT64_MAX;
     if (deadline <= now)
@@ -121,7 +123,9 @@ static void virtual_rearmed(void *opaque)
     }
     if (vm->state != VM_RUNNING || !vm->vcpu_count)
         return;
-    if (vm_on_runner(vm))
+    if (vm->held)
+        cluster_poke(vm);
+    else if (vm_on_runner(vm))
         vm->backend->set_limit(vm->vcpus[0], vm_instruction_limit(vm));
     else
         vm_nudge(vm);

@@ -103,6 +103,7 @@ struct vm *vm_new(struct loop *loop, const struct vm_config *config, struct erro
     if (!vm->config.ns_per_instruction)
         vm->config.ns_per_instruction = 1;
     vm->parked = true;
+    vm->horizon_ns = CLOCK_NEVER;
     waiter_init(&vm->runner);
     waiter_init(&vm->parking);
     vm_trace_init(vm);
@@ -127,6 +128,7 @@ void vm_free(struct vm *vm)
     if (vm->state == VM_RUNNING)
         vm_end(vm, "quit", VM_EXIT_POWEROFF);
     vm_stop_thread(vm);
+    cluster_forget(vm);
     struct type_registry *types = vm->machine.types;
     machine_free_devices(&vm->machine); /* they know cpus; cpus know memory, but no devices */
     for (unsigned n = 0; n < vm->vcpu_count; n++) {
@@ -158,7 +160,9 @@ void vm_free(struct vm *vm)
 
 static void wake_runner(void *opaque)
 {
-    waiter_wake(&((struct vm *)opaque)->runner);
+    struct vm *vm = opaque;
+    vm->halted = false;
+    waiter_wake(&vm->runner);
 }
 
 struct cpu_port *vm_add_cpu(struct vm *vm, const char *model, struct error *err)
@@ -215,6 +219,7 @@ bool vm_reset(struct vm *vm, struct error *err)
     vm->exit_status = 0;
     vm->request = (struct vm_request){ .reset = false };
     TRACE(vm_trace, VM_TRACE_RESET, vm_source(vm));
+    vm->halted = false;
     machine_reset_devices(&vm->machine);
     for (unsigned n = 0; n < vm->vcpu_count; n++)
         vm->backend->reset(vm->vcpus[n]);

@@ -1,11 +1,13 @@
-/* The inside of a VM, shared by vm.c (what it is), run.c (how it executes) and time.c (how its
- * clocks go). */
+/* The inside of a VM, shared by vm.c (what it is), run.c (how it executes), time.c (how its clocks
+ * go) and cluster.c (how far it may go). */
 #pragma once
 
+#include "vm/cluster.h"
 #include "vm/events.h"
 #include "vm/vm.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 /* Where a thread sleeps until it is woken; a wake before the sleep is not lost. */
 struct waiter {
@@ -81,6 +83,12 @@ struct vm {
     bool executing; /* it is in the backend's run() */
     struct waiter runner, parking; /* wakes the thread; told when it parks */
 
+    /* Its place in a cluster; NULL: it is alone. */
+    struct cluster_member *member;
+    int64_t horizon_ns; /* virtual time at which it waits for leave; CLOCK_NEVER: it needs none */
+    bool held;          /* waits for leave, or has not begun to use it; machine lock */
+    atomic_bool halted; /* it has gone as far as it may because every cpu waits */
+
     /* Time. */
     int64_t skipped_ns;           /* counting backends: virtual time that passed idling */
     int64_t run_base_ns;          /* others: virtual time at the last resume */
@@ -138,14 +146,32 @@ bool vm_on_runner(const struct vm *vm);
 void vm_set_state(struct vm *vm, enum vm_state state);
 /* Make the thread look at requests soon. */
 void vm_nudge(struct vm *vm);
+/* vm_resume() of this one alone. */
+bool vm_go(struct vm *vm, struct error *err);
+/* vm_end() that does not wait. */
+void vm_ask_end(struct vm *vm, const char *reason, int status);
+
+/* ---- cluster.c: the first two do nothing for a VM that is alone ---- */
+
+/* Something has changed that the cluster may have waited for: the member has come to its horizon,
+ * has paused or ended, or has something to do earlier. */
+void cluster_poke(struct vm *vm);
+/* The member's thread has parked. */
+void cluster_parked(struct vm *vm);
+/* Is the caller a member's thread? */
+bool cluster_on_runner(const struct cluster *c);
+/* The VM is a member no more; harmless when it is none. */
+void cluster_forget(struct vm *vm);
 
 /* ---- time.c ---- */
 
 void vm_time_init(struct vm *vm);
 void vm_time_fini(struct vm *vm);
+/* Virtual time by the count: on the thread that executes, or when it does not. */
+int64_t vm_counted_now(const struct vm *vm);
 /* The machine starts or stops to run. */
 void vm_time_resume(struct vm *vm);
 void vm_time_pause(struct vm *vm);
 /* Counting backends: how many instructions may retire in all before the next timer, of virtual time
- * or of the count, is due. */
+ * or of the count, is due, or the horizon is reached. */
 uint64_t vm_instruction_limit(const struct vm *vm);

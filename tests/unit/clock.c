@@ -93,10 +93,11 @@ static void test_order(void **state)
         timer_init(&timers[i], &w->clock, note, &number[i]);
         timer_set(&timers[i], at[i]);
     }
-    timer_set(&timers[0], 50); /* set again: behind the others of its time */
+    timer_set(&timers[0], 50);       /* set again: behind the others of its time */
+    timer_set_first(&timers[7], 50); /* and before them */
     w->now = 60;
     assert_int_equal(clock_run(&w->clock), 7);
-    static const int expected[7] = { 6, 1, 4, 3, 2, 7, 0 };
+    static const int expected[7] = { 6, 1, 4, 3, 7, 2, 0 };
     assert_memory_equal(sequence, expected, sizeof expected);
     assert_int_equal(clock_deadline(&w->clock), 90);
     world_free(w);

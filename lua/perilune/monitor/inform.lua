@@ -299,7 +299,7 @@ topics.network = {
         for i, link in ipairs(vm:links()) do
             local ends = {}
             for k, port in ipairs(link.ports) do
-                ends[k] = { id = port.id, kind = port.kind }
+                ends[k] = { id = port.id, kind = port.kind, joined = port.joined }
             end
             rows[i] = { name = link.name, up = link.up, ports = ends, stats = link:stats() }
         end
@@ -314,7 +314,8 @@ topics.network = {
             for k, port in ipairs(l.ports) do
                 local s = l.stats[k]
                 lines[#lines + 1] = (" \\ %s (%s): sent %d frames, %d bytes, %d dropped"):format(
-                    port.id, port.kind, s.frames, s.bytes, s.dropped)
+                    port.id, port.joined and port.kind .. " to " .. port.joined or port.kind,
+                    s.frames, s.bytes, s.dropped)
             end
             return table.concat(lines, "\n")
         end)
