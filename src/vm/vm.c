@@ -220,6 +220,7 @@ bool vm_reset(struct vm *vm, struct error *err)
     vm->request = (struct vm_request){ .reset = false };
     TRACE(vm_trace, VM_TRACE_RESET, vm_source(vm));
     vm->halted = false;
+    timer_cancel(&vm->stall_ends);
     machine_reset_devices(&vm->machine);
     for (unsigned n = 0; n < vm->vcpu_count; n++)
         vm->backend->reset(vm->vcpus[n]);
