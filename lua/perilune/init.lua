@@ -3,6 +3,7 @@ local core = require "perilune.core"
 local cluster = require "perilune.cluster"
 local device = require "perilune.device"
 local machine = require "perilune.machine"
+local trace = require "perilune.trace"
 local util = require "perilune.util"
 
 local M = { version = core.version, api = 1 }
@@ -22,6 +23,9 @@ M.define = machine.define
 -- this name, beside `machine`.
 M.device = device
 _G.device = device
+
+--- Events that machines tell of: perilune.trace.events(); see docs/tracing.md.
+M.trace = trace
 
 M.stats = function(vm)
     return require("perilune.stats").collect(vm)

@@ -7,6 +7,7 @@ local core = require "perilune.core"
 local uv = require "luv"
 local net = require "perilune.net"
 local props = require "perilune.props"
+local trace = require "perilune.trace"
 local util = require "perilune.util"
 
 local M = {}
@@ -46,6 +47,7 @@ M.common_props = {
         help = "who unpacks a compressed kernel" },
     ["cpu.ns_per_instruction"] = { "int", 1, min = 1, max = 1000000,
         help = "virtual time that an instruction of the software cpu takes" },
+    trace = { "list", {}, help = "events as lines: PATTERN,...[,file=PATH][,format=json]" },
     ["stats.ram_hash"] = { "bool", false, help = "put SHA-256 of all RAM into the statistics" },
 }
 
@@ -386,6 +388,9 @@ end
 M.properties = setmetatable({}, { __mode = "k" })
 
 local function build(def, m, p, vm)
+    for _, spec in ipairs(p.trace) do
+        trace.apply(vm, spec)
+    end
     p.serials = make_serials(m, p)
     for _ = 1, p.cpus do
         m:cpu(p.cpu)

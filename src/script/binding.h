@@ -60,9 +60,11 @@ struct script_vm {
     struct script_leaving *leaving; /* devices that a hook has removed: see l_topology.c */
     bool was_reset; /* what comes now comes to a machine that is there, and is reset at once */
     struct script_hook *hooks, **hooks_tail, *state_hooks; /* see script_hook.h */
-    struct script_symbols *symbols;                        /* NULL: none were asked for */
-    char *kernel_path;                                     /* of the last load_boot; NULL: none */
-    bool in_hook; /* one of them is running: what it does fires none */
+    const struct script_hook *stopped_by; /* the one that has paused it last; only to compare */
+    struct script_trace *traces;          /* outputs; see l_trace.c */
+    struct script_symbols *symbols;       /* NULL: none were asked for */
+    char *kernel_path;                    /* of the last load_boot; NULL: none */
+    bool in_hook;                         /* one of them is running: what it does fires none */
 };
 
 struct script {
@@ -160,6 +162,7 @@ struct script_vm *binding_vm(lua_State *L, int index, const char *meta);
 #define META_HUB     "perilune.hub"
 #define META_CHARDEV "perilune.chardev"
 #define META_CLOCK   "perilune.clock"
+#define META_TRACE   "perilune.trace_output"
 #define META_DUMP    "perilune.dump"
 #define META_CLUSTER "perilune.cluster"
 
@@ -232,6 +235,7 @@ void l_clock_open(lua_State *L);
 void l_dump_open(lua_State *L);
 void l_luadev_open(lua_State *L);
 void l_terminal_open(lua_State *L);
+void l_trace_open(lua_State *L);
 void l_cluster_open(lua_State *L);
 int luaopen_perilune_core(lua_State *L);
 int luaopen_perilune_json(lua_State *L);
@@ -250,6 +254,11 @@ int l_core_terminal(lua_State *L);
 int l_device_info(lua_State *L);
 int l_device_state(lua_State *L);
 int l_vm_find(lua_State *L);
+int l_core_trace_events(lua_State *L);
+int l_vm_trace(lua_State *L);
+int l_vm_trace_output(lua_State *L);
+int l_vm_traced(lua_State *L);
+void script_traces_free(struct script_vm *svm);
 int l_vm_load_boot(lua_State *L);
 int l_vm_boot_report(lua_State *L);
 int l_vm_load_raw(lua_State *L);

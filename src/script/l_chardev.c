@@ -101,6 +101,7 @@ int l_machine_chardev(lua_State *L)
     struct script_chardev *s = ALLOC(struct script_chardev);
     s->c = c;
     c->output_tap = saw_output;
+    c->trace = vm_trace_of(svm->vm);
     c->output_tap_opaque = s;
     *svm->chardevs_tail = s;
     svm->chardevs_tail = &s->next;

@@ -272,6 +272,8 @@ static const struct binding_member functions[] = {
       "one device type with its properties" },
     { "parse_size", l_core_parse_size, "(text) → bytes",
       "\"512M\" in bytes; nil for what is no size" },
+    { "trace_events", l_core_trace_events, "() → { { name =, help =, args = }, ... }",
+      "every event that can be traced" },
     { "nearest", l_core_nearest, "(name, { candidates }) → name",
       "the nearest candidate; nil when none is near" },
     { "names", l_core_names, "(object) → { name, ... }", "fields and methods of an object" },

@@ -191,9 +191,12 @@ bool script_hook_call(struct script_hook *h, hook_push_fn push, hook_take_fn tak
     bool within = svm->in_hook;
     if (svm->closing || !h->installed || (within && (!h->nested || h->calling)))
         return false;
-    svm->in_hook = true;
     h->calling++;
-    bool ok = hook_call(&h->hook, push, take, opaque, NULL);
+    if (h->kind != &hook_trace)
+        vm_trace_hook(svm->vm, h->kind->event, h->hook.name);
+    svm->in_hook = true;
+    /* Who was told of it may have removed it. */
+    bool ok = h->installed && hook_call(&h->hook, push, take, opaque, NULL);
     h->calling--;
     svm->in_hook = within;
     if (!h->installed && h->calling == 0) {

@@ -95,6 +95,7 @@ static int open_bindings(lua_State *L)
     l_hook_open(L);
     l_luadev_open(L);
     l_terminal_open(L);
+    l_trace_open(L);
     l_cluster_open(L);
     set_paths(L, config->lua_dirs);
     set_core_fields(L, config->lua_dirs);

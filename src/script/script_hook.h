@@ -61,6 +61,7 @@ struct script_hook {
             size_t used;
         } serial;
         char *state; /* which one, NULL: all */
+        struct trace_listener trace;
     };
 };
 
@@ -98,7 +99,7 @@ bool hook_says_stop(lua_State *L);
 extern const struct hook_kind hook_exec, hook_exception, hook_msr, hook_cpuid, hook_gva_read,
     hook_gva_write;
 extern const struct hook_kind hook_read, hook_write, hook_pio, hook_irq, hook_packet, hook_serial;
-extern const struct hook_kind hook_insn, hook_state;
+extern const struct hook_kind hook_insn, hook_state, hook_trace;
 
 /* vm:at(), vm:every() */
 int l_vm_at(lua_State *L);

@@ -97,6 +97,7 @@ void script_vm_close(struct script_vm *svm)
     script_hooks_remove_all(svm);
     script_forget_leaving(svm);
     script_free_dumps(svm);
+    script_traces_free(svm);
     script_symbols_free(svm->symbols);
     free(svm->kernel_path);
     svm->symbols = NULL;

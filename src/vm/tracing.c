@@ -10,7 +10,7 @@ static const struct trace_event vm_events[] = {
                          { { "from", TRACE_TEXT }, { "to", TRACE_TEXT } } },
     [VM_TRACE_RESET] = { "vm.reset", "everything is about to be reset", { { NULL } } },
     [VM_TRACE_REQUEST] = { "vm.request",
-                           "a device asks for a reset, power off, ...",
+                           "a device asks for a reset, for power off and such",
                            { { "what", TRACE_TEXT }, { "code", TRACE_INT } } },
     [VM_TRACE_END] = { "vm.end",
                        "the run is over",
@@ -48,9 +48,9 @@ static int64_t trace_now(void *opaque)
 static bool trace_instructions(void *opaque, uint64_t *count)
 {
     struct vm *vm = opaque;
-    if (!vm->backend->counts_instructions || !vm_cpus_are_still(vm))
+    if (!vm->backend->counts_instructions || !vm->vcpu_count || !vm_cpus_are_still(vm))
         return false;
-    *count = vm->vcpu_count ? vm->backend->instructions(vm->vcpus[0]) : 0;
+    *count = vm->backend->instructions(vm->vcpus[0]);
     return true;
 }
 

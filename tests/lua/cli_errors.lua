@@ -37,6 +37,20 @@ check.case("options", function()
     refused("nothing to run", minimal_with())
 end)
 
+check.case("trace", function()
+    refused('there is no event "e1000.tx_fram"; did you mean "e1000.tx_frame"?',
+        minimal_with("--trace", "e1000.tx_fram", "--dump", "mtree"))
+    refused('--trace: which events? "*" is all', minimal_with("--trace", "file=/tmp/x"))
+    refused('--trace: unknown key "fiel"; did you mean "file"?', minimal_with("--trace",
+        "*,fiel=/tmp/x"))
+    refused('--trace: format "xml" is none of text, json', minimal_with("--trace",
+        "*,format=xml"))
+    local output, status = run(minimal_with("--trace", "*,file=/nowhere/at/all", "--dump",
+        "mtree"))
+    check.equal(status, 4)
+    check.equal(output:find('"/nowhere/at/all"', 1, true) ~= nil, true, "the file is named")
+end)
+
 check.case("machines", function()
     refused('there is no machine "pcc"; did you mean "pc"?', "--machine", "pcc", "--dump", "mtree")
     refused("there is no machine definition", "--machine", "/nowhere/m.lua", "--dump", "mtree")

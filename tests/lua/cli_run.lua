@@ -34,6 +34,26 @@ check.case("serial ports go where they are told to", function()
     equal(command.run("-M", "minimal", "--kernel", kernel, "--serial", "none"), "")
 end)
 
+check.case("events as lines", function()
+    local kernel = command.program("hi.elf", SAY_HI .. exit_with(0) .. SPIN)
+    local file = command.dir .. "/trace.txt"
+    -- A leading '-' takes away, also from what an option before has asked for.
+    local output = command.run("-M", "minimal", "--kernel", kernel, "--trace",
+        "events=serial.*,file=" .. file, "--trace", "-serial.divisor,file=" .. file,
+        "-trace", "enable=vm.end")
+    equal(output:match("^Hi"), "Hi")
+    equal(output:match("%d+ %d+ minimal vm.end vm reason=debug%-exit status=1\n$") ~= nil, true)
+    local bytes = {}
+    for line in io.lines(file) do
+        bytes[#bytes + 1] = line:match(
+            "^%d+ %d+ minimal serial.tx /machine/unattached/isa%-serial%[0%] byte=(0x%x+) loopback=off$")
+    end
+    equal(table.concat(bytes, " "), "0x48 0x69")
+    local text, status = command.run("--trace", "help")
+    equal(status, 0)
+    equal(text:match("\n  e1000.tx_frame +size, loopback +a frame is sent\n") ~= nil, true)
+end)
+
 check.case("statistics", function()
     local kernel = command.program("hi.elf", SAY_HI .. exit_with(0) .. SPIN)
     local file = command.dir .. "/stats.json"

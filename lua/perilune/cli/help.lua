@@ -4,6 +4,7 @@ local devices = require "perilune.device"
 local machine = require "perilune.machine"
 local options = require "perilune.cli.options"
 local props = require "perilune.props"
+local trace = require "perilune.trace"
 local util = require "perilune.util"
 
 local M = {}
@@ -95,6 +96,15 @@ function M.device_help()
             or "cannot be loaded: " .. tostring(def) }
     end
     print("devices:")
+    print(columns(rows))
+end
+
+function M.trace_help()
+    local rows = {}
+    for _, event in ipairs(trace.events()) do
+        rows[#rows + 1] = { event.name, trace.signature(event), event.help }
+    end
+    print("events and their arguments:")
     print(columns(rows))
 end
 

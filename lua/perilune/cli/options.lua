@@ -130,6 +130,16 @@ local function log(state, value)
     state.log_file = keyed.file and keyed.file[1] or state.log_file
 end
 
+--- Patterns are looked at when the machine is made; the rest is checked here.
+local function trace(state, value)
+    if value == "help" then
+        state.action = { "trace_help" }
+        return
+    end
+    require("perilune.trace").parse(value)
+    append(state, "trace", value)
+end
+
 local function set(state, value)
     local name, given = value:match("^([%w%._-]+)=(.*)$")
     if not name then
@@ -233,6 +243,8 @@ M.rows = {
     end, help = "powering off pauses instead of ending the run" },
     { name = "log", arg = "LEVEL|file=PATH", set = log,
         help = "error, warning, info or debug; where to" },
+    { name = "trace", arg = "PATTERN,...[,file=PATH][,format=json]", set = trace,
+        help = "write events as lines, such as \"e1000.*,-e1000.reg_*\"; \"help\" lists them" },
     { name = "stats", arg = "FILE", set = function(state, value)
         state.stats = value
         state.uses_machine = true
@@ -275,7 +287,6 @@ M.missing = {
     boot = "there are no disks to boot from yet; give --kernel",
     gdb = "the GDB server is not there yet",
     s = "the GDB server is not there yet",
-    trace = "tracing is not there yet; --log debug shows more",
     chardev = "character backends are made by --serial",
     mon = "use --monitor stdio",
     vnc = "there is no display",

@@ -1,6 +1,7 @@
 --- Monitor commands that run, stop and reset the machine, and that are about the monitor itself.
 local args = require "perilune.monitor.args"
 local core = require "perilune.core"
+local trace = require "perilune.trace"
 local util = require "perilune.util"
 
 local M = {}
@@ -128,6 +129,37 @@ function M.register(monitor)
         help = "where the log goes",
         run = function(a)
             core.log_file(a.path)
+        end }
+    monitor.command { name = "trace-event", args = { { "name", "word",
+        help = "an event, or a pattern such as e1000.*" },
+        { "state", "word", help = "on, off" } }, help = "write an event as lines, or no more",
+        complete = trace.names,
+        run = function(a)
+            local on = util.parse_bool(a.state)
+            if on == nil then
+                util.fail(('"%s" is neither on nor off'):format(a.state))
+            end
+            local output = trace.output(monitor.vm())
+            output[on and "enable" or "disable"](output, a.name)
+        end }
+    monitor.command { name = "trace-file", args = { { "path", "word", optional = true,
+        help = "is written anew; off: standard error; flush: write what is kept" } },
+        help = "where events are written; without a path: tell",
+        complete = function()
+            return { "flush", "off" }
+        end,
+        run = function(a)
+            local vm = monitor.vm()
+            if a.path == "flush" then
+                trace.output(vm):flush()
+            elseif a.path then
+                trace.move(vm, a.path ~= "off" and a.path or nil)
+            else
+                return trace.output(vm).file or "standard error"
+            end
+        end,
+        show = function(text)
+            return text
         end }
     monitor.command { name = "help", alias = { "?" }, args = { { "command", "word",
         optional = true } }, help = "commands, or one of them",

@@ -2,13 +2,14 @@
 local core = require "perilune.core"
 local interrupts = require "perilune.monitor.interrupts"
 local listings = require "perilune.monitor.info"
+local trace = require "perilune.trace"
 local util = require "perilune.util"
 
 local M = {}
 
 local topics = {} -- name → { help, detail = may a word follow, run(vm, word), show(data) }
 
-local missing = { "faults", "trace-events" }
+local missing = { "faults" }
 
 local function lines_of(rows, f)
     local lines = {}
@@ -343,6 +344,30 @@ topics.hooks = {
     end,
 }
 
+topics["trace-events"] = {
+    help = "events that match a pattern (all without), and whether they are written or listened to",
+    detail = true,
+    run = function(vm, pattern)
+        local rows, traced, glob = {}, vm:traced(), trace.glob(pattern or "*")
+        for _, event in ipairs(trace.events()) do
+            if event.name:match(glob) then
+                rows[#rows + 1] = { name = event.name, on = traced[event.name] ~= nil,
+                    help = event.help, args = trace.signature(event) }
+            end
+        end
+        if #rows == 0 then
+            util.fail(util.suggest(('there is no event "%s"'):format(pattern), pattern,
+                trace.names()))
+        end
+        return rows
+    end,
+    show = function(rows)
+        return lines_of(rows, function(row)
+            return ("%-22s %-3s  %s"):format(row.name, row.on and "on" or "off", row.help)
+        end)
+    end,
+}
+
 for name, topic in pairs(interrupts.topics) do
     topics[name] = topic
 end
@@ -374,7 +399,8 @@ end
 function M.register(monitor)
     monitor.command { name = "info", help = "what there is; without a topic: topics",
         args = { { "topic", "word", optional = true },
-            { "detail", "word", optional = true, help = "-f of mtree, a cpu of registers and lapic" } },
+            { "detail", "word", optional = true,
+                help = "-f of mtree, a cpu of registers and lapic, a pattern of trace-events" } },
         complete = M.names,
         run = function(a)
             if not a.topic then

@@ -18,7 +18,7 @@ local registered = {} -- in order
 
 --- Commands that people know and that are not here yet: name → what to do meanwhile.
 M.missing = {
-    gdbserver = "", savevm = "", loadvm = "", delvm = "", ["trace-event"] = "use log debug",
+    gdbserver = "", savevm = "", loadvm = "", delvm = "",
     screendump = "there is no display", sendkey = "write to the serial port instead",
     eject = "there are no disks", change = "there are no disks",
     snapshot_blkdev = "there are no disks",
