@@ -1,7 +1,5 @@
 -- What an access to a Lua device costs beside one to a device in C: `perilune luadev.lua` prints, for
 -- loads by a program on the software cpu, nanoseconds each and the ratio to the C device.
-local core = require "perilune.core"
-
 local LOADS <const> = 1000000
 local BASE <const> = 0x10000000
 
@@ -47,9 +45,9 @@ local function measure(add, addr)
         cpu.cs, cpu.cs_base, cpu.rip = 0, 0, 0x1000
     end)
     vm:reset()
-    local start = core.realtime_ns()
+    local start = os.clock()
     vm:run()
-    local ns = core.realtime_ns() - start
+    local ns = (os.clock() - start) * 1e9
     assert(vm.exit_reason == "debug-exit" and vm.instructions > 3 * LOADS)
     vm:close()
     return ns
