@@ -1,6 +1,7 @@
 --- The command line: what `perilune` does with its arguments.
 local core = require "perilune.core"
 local uv = require "luv"
+local chardev = require "perilune.chardev"
 local json = require "perilune.json"
 local machine = require "perilune.machine"
 local options = require "perilune.cli.options"
@@ -11,23 +12,54 @@ local M = {}
 
 local STATUS_CONFIG = 2
 
---- On a terminal --nographic has the monitor too; elsewhere input belongs to the serial port, unless
--- the monitor is asked for.
+local function on_terminal()
+    return uv.guess_handle(0) == "tty" and uv.guess_handle(1) == "tty"
+end
+
+local function is_given(list, text)
+    for _, value in ipairs(list or {}) do
+        if value == text then
+            return true
+        end
+    end
+    return false
+end
+
+--- On a terminal --nographic and mon:stdio have the monitor too; elsewhere input belongs to the
+-- serial port, unless the monitor is asked for.
 local function has_monitor(state)
     if state.monitor then
         return state.monitor == "stdio"
     end
-    return state.nographic and uv.guess_handle(0) == "tty" and uv.guess_handle(1) == "tty"
+    return (state.nographic or is_given(state.machine.serial, "mon:stdio")) and on_terminal()
+end
+
+local function makes_stdio(p)
+    for _, text in ipairs(p.chardev or {}) do
+        if text:match("^stdio,") or text:match("backend=stdio") then
+            return true
+        end
+    end
+    return false
 end
 
 --- The serial port that a command line gets when it says nothing of one.
 local function add_defaults(state)
     local p = state.machine
     if not p.serial then
-        p.serial = state.no_defaults and { "none" } or { "stdio" }
+        p.serial = { state.no_defaults and "none" or makes_stdio(p) and "null" or "stdio" }
     end
     if (state.nographic or has_monitor(state)) and p.escapes == nil then
         p.escapes = true
+    end
+end
+
+--- Where whoever wants to reach a backend must be told.
+local function print_places(vm)
+    for _, c in ipairs(vm:chardevs()) do
+        if c.kind == "pty" then
+            io.stderr:write(("perilune: %s is at %s\n"):format(c.id, c.filename))
+        end
     end
 end
 
@@ -126,12 +158,59 @@ local function run_monitored(vm, state)
     end
 end
 
---- Monitors on sockets.
+--- A monitor on the backend of that id; at the process's terminal it is the one with the editor.
+local function attach_monitor(vm, state, id)
+    local c = vm:chardev(id)
+    if c.kind == "stdio" and c.mux and on_terminal() then
+        state.monitor = "stdio"
+    else
+        require("perilune.monitor.remote").attach(chardev.monitor_port(vm, id))
+    end
+end
+
+local function start_monitor(vm, state, text, n)
+    local spec = chardev.short(text, true)
+    if spec.use then
+        attach_monitor(vm, state, spec.use)
+    elseif spec.type == "socket" and spec.server and not spec.mux then
+        return require("perilune.monitor.remote").listen(text)
+    else
+        spec.id = "monitor" .. n .. "-base"
+        chardev.make(vm.machine, spec)
+        attach_monitor(vm, state, spec.id)
+    end
+end
+
+local function close_all(servers)
+    for _, server in ipairs(servers) do
+        server.close()
+    end
+end
+
+--- Monitors beside the one at the terminal. Returns those that listen.
 local function serve(vm, state)
-    local servers = {}
-    _G.vm = state.monitor_servers and vm or _G.vm
-    for i, spec in ipairs(state.monitor_servers or {}) do
-        servers[i] = require("perilune.monitor.remote").listen(spec)
+    local servers = setmetatable({}, { __close = close_all })
+    local function start(option, text, n)
+        local ok, result = pcall(start_monitor, vm, state, text, n)
+        if not ok then
+            close_all(servers)
+            if type(result) == "table" and rawget(result, "text") then
+                result.text = option .. ": " .. result.text
+            end
+            error(result, 0)
+        end
+        servers[#servers + 1] = result
+        state.has_client_monitor = true
+    end
+    for i, text in ipairs(state.monitors or {}) do
+        start("--monitor", text, i - 1)
+    end
+    for i, text in ipairs(state.machine.serial) do
+        local shared = type(text) == "string" and text:match("^mon:(.*)$")
+        if shared and shared ~= "stdio" then
+            start("--serial", "chardev:" .. (shared:match("^chardev:([^,]+)")
+                or "serial" .. i - 1 .. "-base"), 0)
+        end
     end
     return servers
 end
@@ -159,8 +238,10 @@ local function run_machine(state)
         vm:close()
         return 0
     end
-    local servers = serve(vm, state)
-    local controlled = has_monitor(state) or #servers > 0
+    print_places(vm)
+    _G.vm = vm
+    local servers <close> = serve(vm, state)
+    local controlled = has_monitor(state) or state.has_client_monitor
     if not state.machine.kernel and not state.script and not controlled then
         vm:close()
         util.fail("nothing to run: give --kernel FILE, --script FILE or --dump")
@@ -180,9 +261,7 @@ local function run_machine(state)
     else
         run_to_end(vm)
     end
-    for _, server in ipairs(servers) do
-        server.close()
-    end
+    close_all(servers)
     if state.stats then
         write_stats(vm, state.stats, before_run - started)
     end

@@ -5,6 +5,7 @@
 -- what firmware would do.
 local core = require "perilune.core"
 local uv = require "luv"
+local chardevs = require "perilune.chardev"
 local net = require "perilune.net"
 local props = require "perilune.props"
 local trace = require "perilune.trace"
@@ -31,7 +32,9 @@ M.common_props = {
     kernel = { "string", help = "kernel or program: bzImage, vmlinux, multiboot or plain ELF" },
     initrd = { "string", help = "initial RAM disk" },
     append = { "string", "", help = "kernel command line" },
-    serial = { "list", { "null" }, help = "serial ports: stdio, null, none, ring, file:PATH" },
+    serial = { "list", { "null" }, help = "serial ports: chardev:ID, stdio, pty, null, none, ring, "
+        .. "file:PATH, unix:PATH, tcp:HOST:PORT" },
+    chardev = { "list", {}, help = "character backends: KIND,id=ID, for serial ports and devices" },
     nic = { "list", { "none" },
         help = "network cards: none, user or wire with mac=, hostfwd=, model=, dump=" },
     netdev = { "list", {}, help = "network backends, for devices that name them" },
@@ -42,7 +45,7 @@ M.common_props = {
     seed = { "int", 1, help = "where randomness given to the guest starts" },
     reboot = { "bool", true, help = "a reset starts again; off: it ends the run" },
     shutdown = { "bool", true, help = "powering off ends the run; off: it pauses" },
-    escapes = { "bool", false, help = "Ctrl-a x and Ctrl-a h on a serial port at stdio" },
+    escapes = { "bool", false, help = "Ctrl-a x, Ctrl-a c and Ctrl-a h on a serial port at stdio" },
     ["boot.decompress"] = { "enum", "auto", values = { "auto", "host", "guest" },
         help = "who unpacks a compressed kernel" },
     ["cpu.ns_per_instruction"] = { "int", 1, min = 1, max = 1000000,
@@ -326,34 +329,6 @@ end
 
 -- ---- building ----
 
---- Character backends serial0, serial1, ... by the property "serial": { { chardev = id or nil },
--- ... }.
-local function make_serials(m, p)
-    local ports = {}
-    for i, spec in ipairs(p.serial) do
-        local id = "serial" .. i - 1
-        local kind, path = spec:match("^(%a+):?(.*)$")
-        if spec == "mon:stdio" then
-            kind = "stdio"
-        end
-        if kind == "file" and path ~= "" then
-            m:chardev { type = "file", id = id, path = path }
-        elseif kind == "stdio" then
-            m:chardev { type = "stdio", id = id, escapes = p.escapes, signals = not p.escapes }
-        elseif kind == "null" or kind == "ring" then
-            m:chardev { type = kind, id = id }
-        elseif kind == "none" then
-            id = nil
-        else
-            util.fail(('property "serial": "%s" is none of stdio, null, none, ring, file:PATH')
-                :format(spec),
-                { property = "serial" })
-        end
-        ports[#ports + 1] = id and { index = i - 1, chardev = id } or nil
-    end
-    return ports
-end
-
 --- 32 bytes for the guest's random number generator, the same for the same seed: SplitMix64
 -- (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014).
 local function seed_bytes(seed)
@@ -391,7 +366,8 @@ local function build(def, m, p, vm)
     for _, spec in ipairs(p.trace) do
         trace.apply(vm, spec)
     end
-    p.serials = make_serials(m, p)
+    local waits
+    p.serials, waits = chardevs.build(m, p)
     for _ = 1, p.cpus do
         m:cpu(p.cpu)
     end
@@ -407,6 +383,7 @@ local function build(def, m, p, vm)
         boot(def, m, p)
     end)
     vm:reset()
+    chardevs.wait(waits)
 end
 
 --- Make the machine `name` (a name, a file or a definition) with these properties. Returns its vm,

@@ -41,28 +41,30 @@ static struct trace_source chardev_source(const struct chardev *c)
     return (struct trace_source){ c->trace, c->id };
 }
 
+/* A call of the taps under way: who removes one moves on those that would come to it. */
+struct tap_walk {
+    struct chardev_tap *next;
+    struct tap_walk *outer;
+};
+
 static void input_enters(void *opaque, const void *data, size_t len)
 {
     struct chardev *c = opaque;
     c->posted -= len;
-    if (c->front) {
-        if (c->input_at)
-            memmove(c->input, c->input + c->input_at, c->input_len);
-        c->input_at = 0;
-        if (c->input_len + len > c->input_cap) {
-            c->input_cap = 2 * (c->input_len + len);
-            c->input = alloc_resize(c->input, c->input_cap, 1);
-        }
-        memcpy(c->input + c->input_len, data, len);
-        c->input_len += len;
+    if (!len) {
+        if (c->front && c->front->event)
+            c->front->event(c->front->opaque, CHARDEV_BREAK);
+        return;
     }
+    if (c->front)
+        fifo_push(&c->input, data, len);
     chardev_accept_input(c);
 }
 
 void chardev_init(struct chardev *c, const char *id, const struct chardev_ops *ops,
                   struct door *door)
 {
-    *c = (struct chardev){ .id = alloc_string(id), .ops = ops };
+    *c = (struct chardev){ .id = alloc_string(id), .ops = ops, .connected = true };
     if (door)
         door_source_init(&c->door, door, c->id, input_enters, c);
 }
@@ -72,13 +74,20 @@ void chardev_free(struct chardev *c)
     if (!c)
         return;
     door_source_fini(&c->door);
-    free(c->input);
-    free((char *)c->id);
     c->front = NULL;
+    chardev_mux_free(c->mux);
+    const char *id = c->id;
+    fifo_fini(&c->input);
     if (c->ops->free)
         c->ops->free(c);
     else
         free(c);
+    free((char *)id);
+}
+
+bool chardev_may_go(const struct chardev *c)
+{
+    return !c->walks && (!c->front || (c->mux && !chardev_mux_is_used(c)));
 }
 
 bool chardev_attach(struct chardev *c, const struct chardev_front *front)
@@ -86,10 +95,9 @@ bool chardev_attach(struct chardev *c, const struct chardev_front *front)
     if (front && c->front)
         return false;
     c->front = front;
-    if (!front) {
-        c->input_len = 0;
-        chardev_accept_input(c);
-    }
+    if (!front)
+        fifo_fini(&c->input);
+    chardev_accept_input(c);
     return true;
 }
 
@@ -97,34 +105,69 @@ void chardev_write(struct chardev *c, const uint8_t *data, size_t len)
 {
     c->bytes_out += len;
     TRACE(chardev_trace, CHARDEV_WRITE, chardev_source(c), len);
-    if (c->output_tap)
-        c->output_tap(c->output_tap_opaque, data, len);
+    struct tap_walk walk = { c->taps, c->walks };
+    c->walks = &walk;
+    while (walk.next) {
+        struct chardev_tap *tap = walk.next;
+        walk.next = tap->next;
+        tap->output(tap->opaque, data, len);
+    }
+    c->walks = walk.outer;
     c->ops->write(c, data, len);
+}
+
+void chardev_tap_add(struct chardev *c, struct chardev_tap *tap)
+{
+    struct chardev_tap **at = &c->taps;
+    while (*at)
+        at = &(*at)->next;
+    tap->next = NULL;
+    *at = tap;
+}
+
+void chardev_tap_remove(struct chardev *c, struct chardev_tap *tap)
+{
+    struct chardev_tap **at = &c->taps;
+    while (*at && *at != tap)
+        at = &(*at)->next;
+    if (!*at)
+        return;
+    *at = tap->next;
+    for (struct tap_walk *w = c->walks; w; w = w->outer)
+        if (w->next == tap)
+            w->next = tap->next;
+}
+
+char *chardev_filename(const struct chardev *c)
+{
+    return c->ops->filename ? c->ops->filename(c) : alloc_string(c->ops->kind);
 }
 
 /* The front end gets a copy: it may detach, or ask for more, from within receive(). */
 void chardev_accept_input(struct chardev *c)
 {
-    while (c->front && c->input_len) {
+    while (c->front && c->input.len) {
         size_t room = c->front->can_receive(c->front->opaque);
-        size_t n = room < c->input_len ? room : c->input_len;
+        size_t n = room < c->input.len ? room : c->input.len;
         if (!n)
             return;
         uint8_t chunk[CHUNK];
         n = n < CHUNK ? n : CHUNK;
-        memcpy(chunk, c->input + c->input_at, n);
-        c->input_at += n;
-        c->input_len -= n;
-        TRACE(chardev_trace, CHARDEV_TAKE, chardev_source(c), n, c->input_len);
+        memcpy(chunk, fifo_front(&c->input), n);
+        fifo_drop(&c->input, n);
+        TRACE(chardev_trace, CHARDEV_TAKE, chardev_source(c), n, c->input.len);
         if (!c->front)
             return;
         c->front->receive(c->front->opaque, chunk, n);
     }
-    if (c->input_len)
-        return;
-    c->input_at = 0;
-    if (!c->posted && c->ops->input_taken)
+    if (!c->input.len && !c->posted && c->ops->input_taken)
         c->ops->input_taken(c);
+}
+
+/* What is outside of the machine needs no place in its instruction count. */
+static bool by_the_door(const struct chardev *c)
+{
+    return c->door.door && !(c->front && c->front->outside);
 }
 
 void chardev_input(struct chardev *c, const uint8_t *data, size_t len)
@@ -141,7 +184,7 @@ void chardev_input(struct chardev *c, const uint8_t *data, size_t len)
     }
     TRACE(chardev_trace, CHARDEV_INPUT, chardev_source(c), len, chardev_input_waiting(c) + len);
     c->posted += len;
-    if (c->door.door)
+    if (by_the_door(c))
         door_post(&c->door, data, len);
     else
         input_enters(c, data, len);
@@ -149,5 +192,22 @@ void chardev_input(struct chardev *c, const uint8_t *data, size_t len)
 
 size_t chardev_input_waiting(const struct chardev *c)
 {
-    return c->posted + c->input_len;
+    return c->posted + c->input.len;
+}
+
+void chardev_break(struct chardev *c)
+{
+    if (by_the_door(c))
+        door_post(&c->door, NULL, 0);
+    else
+        input_enters(c, NULL, 0);
+}
+
+void chardev_set_connected(struct chardev *c, bool connected)
+{
+    if (connected == c->connected)
+        return;
+    c->connected = connected;
+    if (c->front && c->front->outside && c->front->event)
+        c->front->event(c->front->opaque, connected ? CHARDEV_OPENED : CHARDEV_CLOSED);
 }

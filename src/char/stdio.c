@@ -31,7 +31,6 @@ enum {
     READ_BLOCK = 4096,
     CAUTIOUS_WRITE = 256, /* bytes that a descriptor which poll() calls writable takes for sure */
     LAST_WORDS_MS = 2000, /* how long kept output is waited for at the end */
-    CTRL_A = 1,
 };
 
 /* How bytes get out without waiting. */
@@ -43,19 +42,16 @@ enum out_kind {
 
 struct stdio_chardev {
     struct chardev c; /* must stay the first member */
-    struct stdio_config config;
     struct epoll_set *set;
     int in_fd;    /* what stands in the set for input: 0 or the eventfd; -1: no input any more */
     bool reading; /* in_fd is in the set */
     bool lent;    /* somebody else reads */
     bool typed; /* by a person: one byte is read at a time, for what follows Ctrl-a c is not ours */
-    bool escape; /* the last byte was Ctrl-a */
-    int out_fd;  /* -1: gave up after a failure */
+    int out_fd; /* -1: gave up after a failure */
     enum out_kind out_kind;
-    bool out_waits; /* out_fd is in the set */
-    bool out_lost;  /* said that output was dropped */
-    uint8_t *kept;  /* output not taken yet: kept_len bytes from kept_at on */
-    size_t kept_at, kept_len, kept_cap;
+    bool out_waits;   /* out_fd is in the set */
+    bool out_lost;    /* said that output was dropped */
+    struct fifo kept; /* output not taken yet */
 };
 
 static struct stdio_chardev *to_stdio(struct chardev *c)
@@ -115,27 +111,19 @@ static size_t write_out(struct stdio_chardev *s, const uint8_t *data, size_t len
 
 static void keep(struct stdio_chardev *s, const uint8_t *data, size_t len)
 {
-    size_t room = CHARDEV_OUTPUT_MAX - s->kept_len;
+    size_t room = CHARDEV_OUTPUT_MAX - s->kept.len;
     if (len > room) {
         if (!s->out_lost)
             log_host(LOG_WARN, s->c.id, "standard output is not read; some output is dropped");
         s->out_lost = true;
         len = room;
     }
-    if (s->kept_at)
-        memmove(s->kept, s->kept + s->kept_at, s->kept_len);
-    s->kept_at = 0;
-    if (s->kept_len + len > s->kept_cap) {
-        s->kept_cap = 2 * (s->kept_len + len);
-        s->kept = alloc_resize(s->kept, s->kept_cap, 1);
-    }
-    memcpy(s->kept + s->kept_len, data, len);
-    s->kept_len += len;
+    fifo_push(&s->kept, data, len);
 }
 
 static void watch_output(struct stdio_chardev *s)
 {
-    bool want = s->kept_len > 0;
+    bool want = s->kept.len > 0;
     if (want && !s->out_waits)
         s->out_waits = set_add(s, s->out_fd, EPOLLOUT);
     else if (!want && s->out_waits) {
@@ -147,9 +135,7 @@ static void watch_output(struct stdio_chardev *s)
 static void write_kept(struct stdio_chardev *s)
 {
     int fd = s->out_fd;
-    size_t n = write_out(s, s->kept + s->kept_at, s->kept_len);
-    s->kept_at += n;
-    s->kept_len -= n;
+    fifo_drop(&s->kept, write_out(s, fifo_front(&s->kept), s->kept.len));
     if (s->out_fd < 0 && s->out_waits) {
         set_remove(s, fd);
         s->out_waits = false;
@@ -160,7 +146,7 @@ static void write_kept(struct stdio_chardev *s)
 static void stdio_write(struct chardev *c, const uint8_t *data, size_t len)
 {
     struct stdio_chardev *s = to_stdio(c);
-    size_t n = s->kept_len ? 0 : write_out(s, data, len);
+    size_t n = s->kept.len ? 0 : write_out(s, data, len);
     if (n < len) {
         keep(s, data + n, len - n);
         watch_output(s);
@@ -168,51 +154,6 @@ static void stdio_write(struct chardev *c, const uint8_t *data, size_t len)
 }
 
 /* ---- input ---- */
-
-static void print_help(struct stdio_chardev *s)
-{
-    static const char help[] = "\r\n"
-                               "Ctrl-a h       this help\r\n"
-                               "Ctrl-a x       end the machine\r\n"
-                               "Ctrl-a c       switch between the serial port and the monitor\r\n"
-                               "Ctrl-a b       send a break\r\n"
-                               "Ctrl-a Ctrl-a  send Ctrl-a\r\n";
-    stdio_write(&s->c, (const uint8_t *)help, sizeof help - 1);
-}
-
-static void run_escape(struct stdio_chardev *s, uint8_t key)
-{
-    if (key == 'h')
-        print_help(s);
-    else if (s->config.command)
-        s->config.command(s->config.opaque, (char)key);
-}
-
-/* Split what was typed into input and commands: Ctrl-a takes the next byte along. */
-static void take_typed(struct stdio_chardev *s, const uint8_t *data, size_t len)
-{
-    size_t start = 0;
-    for (size_t i = 0; s->config.escapes && i < len; i++) {
-        bool literal = s->escape && data[i] == CTRL_A;
-        if (literal || (!s->escape && data[i] != CTRL_A)) {
-            if (s->escape)
-                start = i;
-            s->escape = false;
-            continue;
-        }
-        if (!s->escape) {
-            if (i > start)
-                chardev_input(&s->c, data + start, i - start);
-            s->escape = true;
-        } else {
-            s->escape = false;
-            run_escape(s, data[i]);
-        }
-        start = i + 1;
-    }
-    if (len > start)
-        chardev_input(&s->c, data + start, len - start);
-}
 
 static void stop_reading(struct stdio_chardev *s)
 {
@@ -241,7 +182,7 @@ static void read_input(struct stdio_chardev *s)
     terminal_resume();
     ssize_t n = read(STDIN_FILENO, block, s->typed ? 1 : sizeof block);
     if (n > 0) {
-        take_typed(s, block, (size_t)n);
+        chardev_input(&s->c, block, (size_t)n);
         if (chardev_input_waiting(&s->c) > CHARDEV_INPUT_MARK)
             stop_reading(s);
     } else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
@@ -254,8 +195,12 @@ static void stdio_input_taken(struct chardev *c)
     start_reading(to_stdio(c));
 }
 
+static const struct chardev_ops stdio_ops;
+
 void chardev_stdio_lend(struct chardev *c, bool lent)
 {
+    if (c->ops != &stdio_ops)
+        return;
     struct stdio_chardev *s = to_stdio(c);
     s->lent = lent;
     if (lent)
@@ -309,7 +254,7 @@ static void open_input(struct stdio_chardev *s)
 static void stdio_free(struct chardev *c)
 {
     struct stdio_chardev *s = to_stdio(c);
-    for (int waited = 0; s->kept_len && s->out_fd >= 0 && waited < LAST_WORDS_MS; waited += 10) {
+    for (int waited = 0; s->kept.len && s->out_fd >= 0 && waited < LAST_WORDS_MS; waited += 10) {
         struct pollfd p = { .fd = s->out_fd, .events = POLLOUT };
         poll(&p, 1, 10);
         write_kept(s);
@@ -319,7 +264,7 @@ static void stdio_free(struct chardev *c)
     epoll_set_free(s->set);
     if (s->out_fd > STDOUT_FILENO)
         close(s->out_fd);
-    free(s->kept);
+    fifo_fini(&s->kept);
     free(s);
 }
 
@@ -341,16 +286,14 @@ struct chardev *chardev_stdio_new(const char *id, struct loop *loop, struct door
     }
     struct stdio_chardev *s = ALLOC(struct stdio_chardev);
     s->set = epoll_set_new(loop, on_ready, s, err);
-    bool keep_signals = config->signals && !config->escapes;
-    if (!s->set || (isatty(STDIN_FILENO) && !terminal_raw(STDIN_FILENO, keep_signals, err))) {
+    if (!s->set || (isatty(STDIN_FILENO) && !terminal_raw(STDIN_FILENO, config->signals, err))) {
         epoll_set_free(s->set);
         terminal_unclaim();
         free(s);
         return NULL;
     }
     chardev_init(&s->c, id, &stdio_ops, door);
-    s->config = *config;
-    s->typed = config->escapes && isatty(STDIN_FILENO);
+    s->typed = config->shared && isatty(STDIN_FILENO);
     open_output(s);
     open_input(s);
     return &s->c;

@@ -235,7 +235,7 @@ static struct prop_value named_object(lua_State *L, struct script_vm *svm, const
     } else {
         struct script_chardev *c = script_find_chardev(svm, id);
         if (c)
-            return object_value(c->c);
+            return object_value(script_chardev_end(svm, c->c));
         error_set(&err, "property \"%s\": there is no character backend \"%s\"", p->name, id);
     }
     script_raise(L, &err);
@@ -256,7 +256,8 @@ static struct prop_value userdata_value(lua_State *L, int index, const struct pr
             continue;
         void *object = binding_ptr(L, index, metas[i].meta);
         if (p->kind == PROP_CHARDEV)
-            object = ((struct script_chardev *)object)->c;
+            object = script_chardev_end(binding_vm(L, index, META_CHARDEV),
+                                        ((struct script_chardev *)object)->c);
         return object_value(object);
     }
     luaL_error(L, "property \"%s\" (%s) cannot be an object", p->name, prop_kind_name(p->kind));

@@ -30,8 +30,10 @@ struct script_line {
 
 struct script_chardev {
     struct chardev *c;
-    struct hook output;        /* sees what the guest writes */
-    struct script_hook *hooks; /* on its text: see script_hook.h */
+    struct hook output; /* sees what the guest writes */
+    struct chardev_tap output_tap;
+    struct hook input, event; /* of a front end in Lua */
+    struct chardev_front front;
     struct script_chardev *next;
 };
 
@@ -219,6 +221,9 @@ void script_vm_close(struct script_vm *svm);
 void script_free_dumps(struct script_vm *svm);
 void script_forget_leaving(struct script_vm *svm);
 struct script_chardev *script_find_chardev(struct script_vm *svm, const char *id);
+void script_chardev_free(struct script_chardev *s);
+/* What a front end attaches to that names `c`: itself, or at a mux a new port. */
+struct chardev *script_chardev_end(struct script_vm *svm, struct chardev *c);
 const char *prop_kind_name(enum prop_kind kind);
 
 /* ---- the files' parts: each makes its metatables ---- */
@@ -244,11 +249,10 @@ int luaopen_perilune_json(lua_State *L);
 struct cluster;
 void script_cluster_left(lua_State *L, struct cluster *c);
 
-/* Ctrl-a c on the stdio backend of a machine: to the monitor, if it shares that terminal. */
-void script_terminal_switch(struct script_vm *svm);
 /* The machine's backends are about to go. */
 void script_terminal_forget(struct script_vm *svm);
 int l_core_terminal(lua_State *L);
+int l_core_listen(lua_State *L);
 
 /* Methods that live in other files than their type. */
 int l_device_info(lua_State *L);
@@ -282,3 +286,4 @@ int l_vm_links(lua_State *L);
 int l_vm_net(lua_State *L);
 int l_core_new_cluster(lua_State *L);
 int l_vm_chardevs(lua_State *L);
+int l_vm_chardev(lua_State *L);

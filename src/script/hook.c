@@ -121,7 +121,7 @@ static void apply_policy(struct hook *h, enum hook_policy policy, const char *te
         h->disabled = true;
     if (!h->target)
         return;
-    if (policy == HOOK_PAUSE)
+    if (policy == HOOK_PAUSE && h->target->pause)
         h->target->pause(h->target->opaque, text);
     else if (policy == HOOK_ABORT)
         h->target->abort(h->target->opaque, text, status);

@@ -17,7 +17,7 @@ enum hook_policy {
 
 /* How a hook reaches the machine it belongs to. */
 struct hook_target {
-    void (*pause)(void *opaque, const char *why);
+    void (*pause)(void *opaque, const char *why); /* NULL: nothing to pause; it is reported */
     void (*abort)(void *opaque, const char *why, int status);
     void *opaque;
 };

@@ -364,17 +364,15 @@ static void look_at_window(struct script_hook *h)
     }
 }
 
-void script_serial_output(struct script_chardev *c, const uint8_t *data, size_t len)
+static void serial_output(void *opaque, const uint8_t *data, size_t len)
 {
-    for (struct script_hook *h = c->hooks, *next; h; h = next) {
-        next = h->chain;
-        for (size_t n = 0; n < len && h->installed; n++) {
-            if (h->serial.used == sizeof h->serial.window)
-                drop_front(h, sizeof h->serial.window / 2);
-            h->serial.window[h->serial.used++] = (char)data[n];
-            if (h->serial.text || data[n] == '\n')
-                look_at_window(h);
-        }
+    struct script_hook *h = opaque;
+    for (size_t n = 0; n < len && h->installed; n++) {
+        if (h->serial.used == sizeof h->serial.window)
+            drop_front(h, sizeof h->serial.window / 2);
+        h->serial.window[h->serial.used++] = (char)data[n];
+        if (h->serial.text || data[n] == '\n')
+            look_at_window(h);
     }
 }
 
@@ -392,17 +390,18 @@ static void install_serial(lua_State *L, struct script_hook *h, int filter)
     if (text && (!len || len > sizeof h->serial.window / 4))
         luaL_error(L, "vm:on(\"serial\"): \"text\" has from 1 to 1024 bytes");
     lua_pop(L, 2);
-    h->serial.chardev = c;
+    h->serial.chardev = c->c;
     h->serial.text = text ? alloc_zero(1, len + 1) : NULL;
     if (text)
         memcpy(h->serial.text, text, len);
     h->serial.text_len = len;
-    chain_add(&c->hooks, h);
+    h->serial.tap = (struct chardev_tap){ serial_output, h };
+    chardev_tap_add(c->c, &h->serial.tap);
 }
 
 static void remove_serial(struct script_hook *h)
 {
-    chain_remove(&h->serial.chardev->hooks, h);
+    chardev_tap_remove(h->serial.chardev, &h->serial.tap);
     free(h->serial.text);
     h->serial.text = NULL;
 }

@@ -1,7 +1,9 @@
 /* The monitor's terminal as Lua sees it: perilune.core.terminal().
  *
  * The editor reads lines on its own thread; main code of the script takes them in terminal:read(),
- * which serves the loop meanwhile. Nothing here calls Lua. */
+ * which serves the loop meanwhile. Where a serial port is on the same terminal the monitor is a
+ * front end at the mux of that backend, one that reads the terminal itself: while it has the focus
+ * the backend does not read. Nothing here calls Lua. */
 #include "script/binding.h"
 
 #include "base/alloc.h"
@@ -14,8 +16,10 @@
 
 struct script_terminal {
     struct script *script;
-    struct editor *editor;    /* NULL: closed */
-    struct script_vm *sharer; /* whose stdio backend has the same terminal, or NULL */
+    struct editor *editor; /* NULL: closed */
+    struct script_vm *svm; /* whose mux the terminal is shared by, or NULL */
+    struct chardev *port;  /* at that mux */
+    struct chardev_front front;
 };
 
 static struct script_terminal *check_terminal(lua_State *L)
@@ -28,29 +32,53 @@ static struct script_terminal *check_terminal(lua_State *L)
 
 /* ---- who reads ---- */
 
-static struct chardev *stdio_of(struct script_vm *svm)
+static size_t no_room(void *opaque)
 {
-    for (struct script_chardev *c = svm->chardevs; c; c = c->next)
-        if (!strcmp(c->c->ops->kind, "stdio"))
-            return c->c;
-    return NULL;
+    return 0; /* what is typed comes through the editor */
 }
 
-void script_terminal_switch(struct script_vm *svm)
+static void no_receive(void *opaque, const uint8_t *data, size_t len)
 {
-    struct script_terminal *t = svm->script->terminal;
-    if (!t || t->sharer != svm)
+}
+
+static void on_event(void *opaque, enum chardev_event event)
+{
+    struct script_terminal *t = opaque;
+    struct chardev *stdio = chardev_mux_backend(t->port);
+    if (!stdio || (event != CHARDEV_FOCUSED && event != CHARDEV_UNFOCUSED))
         return;
-    chardev_stdio_lend(stdio_of(svm), true);
-    editor_focus(t->editor, true);
+    bool focus = event == CHARDEV_FOCUSED;
+    if (focus)
+        chardev_stdio_lend(stdio, true);
+    if (t->editor)
+        editor_focus(t->editor, focus);
+    if (!focus)
+        chardev_stdio_lend(stdio, false);
+}
+
+static void leave_mux(struct script_terminal *t)
+{
+    if (!t->svm)
+        return;
+    struct chardev *stdio = chardev_mux_backend(t->port);
+    bool focus = chardev_mux_has_focus(t->port);
+    chardev_attach(t->port, NULL);
+    if (stdio && focus)
+        chardev_mux_next(stdio);
+    if (stdio)
+        chardev_stdio_lend(stdio, false);
+    t->svm = NULL;
+    t->port = NULL;
 }
 
 void script_terminal_forget(struct script_vm *svm)
 {
     struct script_terminal *t = svm->script->terminal;
-    if (!t || t->sharer != svm)
+    if (!t || t->svm != svm)
         return;
-    t->sharer = NULL;
+    chardev_attach(t->port, NULL);
+    t->svm = NULL;
+    t->port = NULL;
     editor_focus(t->editor, true);
 }
 
@@ -71,8 +99,8 @@ static void notice(void *opaque, bool interrupted, bool released)
         for (struct script_vm *svm = t->script->vms; svm; svm = svm->next)
             if (vm_state(svm->vm) == VM_RUNNING)
                 vm_pause(svm->vm, "user");
-    if (released && t->sharer)
-        chardev_stdio_lend(stdio_of(t->sharer), false);
+    if (released && t->svm)
+        chardev_mux_next(chardev_mux_backend(t->port));
 }
 
 /* ---- methods ---- */
@@ -84,9 +112,8 @@ static void close_terminal(struct script_terminal *t)
     if (t->script->terminal == t)
         t->script->terminal = NULL;
     editor_free(editor);
-    if (editor && t->sharer)
-        chardev_stdio_lend(stdio_of(t->sharer), false);
-    t->sharer = NULL;
+    if (editor)
+        leave_mux(t);
 }
 
 static int l_terminal_close(lua_State *L)
@@ -166,24 +193,26 @@ static int l_terminal_has_focus(lua_State *L)
     return 1;
 }
 
-/* terminal { history = path, vm = vm, focus = bool }: there is one in the process. With `vm` it is
- * shared with that machine's stdio backend, if it has one. */
+/* terminal { history = path, chardev = port, focus = bool }: there is one in the process. `chardev`
+ * is a port at the mux of the stdio backend that has the terminal too. */
 int l_core_terminal(lua_State *L)
 {
-    static const char *const keys[] = { "history", "vm", "focus", NULL };
+    static const char *const keys[] = { "history", "chardev", "focus", NULL };
     struct script *s = universe_of(L)->owner;
     check_keys(L, 1, "terminal", keys);
     if (s->terminal)
         return luaL_error(L, "the terminal is open already");
-    lua_getfield(L, 1, "vm");
-    struct script_vm *svm = lua_isnil(L, -1) ? NULL : binding_vm(L, lua_gettop(L), META_VM);
-    struct chardev *stdio = svm ? stdio_of(svm) : NULL;
+    lua_getfield(L, 1, "chardev");
+    int at = lua_gettop(L);
+    struct script_chardev *port = lua_isnil(L, at) ? NULL : binding_ptr(L, at, META_CHARDEV);
+    if (port && (!chardev_mux_backend(port->c) || port->c->front))
+        return luaL_error(L, "chardev \"%s\" is no free port of a mux", port->c->id);
     struct script_terminal *t = lua_newuserdatauv(L, sizeof *t, 0);
-    *t = (struct script_terminal){ .script = s, .sharer = stdio ? svm : NULL };
+    *t = (struct script_terminal){ .script = s };
     luaL_setmetatable(L, META_TERMINAL);
     const struct editor_config config = { .loop = s->loop,
                                           .history = table_string(L, 1, "history"),
-                                          .shared = stdio != NULL,
+                                          .shared = port != NULL,
                                           .focus = table_bool(L, 1, "focus"),
                                           .interrupt = interrupt,
                                           .notice = notice,
@@ -193,9 +222,15 @@ int l_core_terminal(lua_State *L)
     if (!t->editor)
         return script_raise(L, &err);
     s->terminal = t;
-    if (stdio && config.focus)
-        chardev_stdio_lend(stdio, true);
-    lua_settop(L, 3);
+    if (port) {
+        t->svm = binding_vm(L, at, META_CHARDEV);
+        t->port = port->c;
+        t->front = (struct chardev_front){ no_room, no_receive, t, on_event, true };
+        chardev_attach(t->port, &t->front);
+        if (config.focus)
+            chardev_mux_focus(t->port);
+    }
+    lua_settop(L, at + 1);
     return 1;
 }
 

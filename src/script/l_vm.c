@@ -465,6 +465,7 @@ static const struct binding_member methods[] = {
     { "links", l_vm_links, "() → { link, ... }", "all network links in order of creation" },
     { "chardevs", l_vm_chardevs, "() → { chardev, ... }",
       "all character backends in order of creation" },
+    { "chardev", l_vm_chardev, "(id) → chardev", "the character backend of that id" },
     { NULL },
 };
 

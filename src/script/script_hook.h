@@ -36,7 +36,7 @@ struct script_hook {
     int64_t cost_ns;  /* as they were when it was removed */
     struct vcpu *cpu; /* that it was told of last; its handle is cpu_ref of the registry */
     int cpu_ref;
-    struct script_hook *chain; /* the next one on the same line, chardev or state */
+    struct script_hook *chain; /* the next one on the same line or state */
     union {
         struct vm_event event;
         struct {
@@ -54,7 +54,8 @@ struct script_hook {
             int from; /* -1: both ends */
         } packet;
         struct {
-            struct script_chardev *chardev;
+            struct chardev *chardev;
+            struct chardev_tap tap;
             char *text; /* what is waited for, or NULL: lines */
             size_t text_len;
             char window[4096]; /* the last bytes that no match has used up */
@@ -114,8 +115,5 @@ void l_hook_open(lua_State *L);
 struct script_hook *script_hook_new(lua_State *L, struct script_vm *svm,
                                     const struct hook_kind *kind, int fn);
 void script_hook_installed(struct script_hook *h);
-
-/* Output of a chardev, for serial hooks; the state of a machine, for state hooks. */
-void script_serial_output(struct script_chardev *c, const uint8_t *data, size_t len);
 
 #define META_HOOK "perilune.hook"

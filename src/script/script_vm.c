@@ -35,9 +35,7 @@ static void free_chardevs(struct script_vm *svm)
     while (svm->chardevs) {
         struct script_chardev *c = svm->chardevs;
         svm->chardevs = c->next;
-        chardev_free(c->c);
-        hook_fini(&c->output);
-        free(c);
+        script_chardev_free(c);
     }
 }
 

@@ -16,7 +16,7 @@ local methods = {
     port = { "hostfwd_add", "hostfwd_remove", "link" },
     link = { "stats", "up" },
     hub = { "port" },
-    chardev = { "write", "read" },
+    chardev = { "write", "read", "on_output", "attach", "send", "focus", "remove" },
 }
 
 local seed = 1

@@ -105,7 +105,7 @@ def switching(program, state):
     """The monitor and a serial port on one terminal, while the machine runs."""
     t = Terminal(program, "--machine", "pc", "--nographic", "-S", state=state)
     t.expect(PROMPT)
-    t.line(b"info chardevs", b"serial0: filename=stdio, 0 bytes in")
+    t.line(b"info chardevs", b"serial0: filename=mux:serial0-base, 0 bytes in")
     t.line(SPIN, b"\n")
     t.line(b"c", b"\n")
     t.line(b"info status", b"VM status: running")
@@ -115,7 +115,7 @@ def switching(program, state):
     t.type(b"\x01cabc\x01c6\r")
     t.expect(b"\n7")
     t.expect(PROMPT)
-    t.line(b"vm:chardevs()[1].bytes_in", b"3")
+    t.line(b"vm:chardev('serial0').bytes_in", b"3")
     t.type(b"\x03")
     t.expect(b"paused; c lets it run")
     t.expect(PROMPT)

@@ -195,10 +195,11 @@ static void test_file(void **state)
     char path[] = "/tmp/perilune-chardev-XXXXXX", seen[32] = "", got[32] = "";
     int fd = mkstemp(path);
     assert_int_equal(write(fd, "old ", 4), 4);
-    struct chardev *c = chardev_file_new("f0", path, NULL);
+    struct chardev *c = chardev_file_new(
+        "f0", NULL, NULL, &(struct chardev_file_config){ .path = path, .append = true }, NULL);
     assert_non_null(c);
-    c->output_tap = see;
-    c->output_tap_opaque = seen;
+    struct chardev_tap tap = { see, seen };
+    chardev_tap_add(c, &tap);
     put(c, "and new");
     assert_int_equal(pread(fd, got, sizeof got, 0), 11); /* at once, not when it is closed */
     assert_string_equal(got, "old and new");
@@ -207,11 +208,13 @@ static void test_file(void **state)
     close(fd);
     unlink(path);
     struct error err = { 0 };
-    assert_null(chardev_file_new("f0", "/nonexistent/out", &err));
+    struct chardev_file_config file = { .path = "/nonexistent/out" };
+    assert_null(chardev_file_new("f0", NULL, NULL, &file, &err));
     assert_int_equal(err.kind, ERROR_HOST);
     assert_non_null(strstr(err.text, "/nonexistent/out"));
     /* A failing write ends the output, not the machine. */
-    c = chardev_file_new("f1", "/dev/full", NULL);
+    c = chardev_file_new("f1", NULL, NULL, &(struct chardev_file_config){ .path = "/dev/full" },
+                         NULL);
     assert_non_null(c);
     put(c, "x");
     put(c, "y");

@@ -27,7 +27,7 @@ enum { CHILD_S = 20, WAIT_MS = 10000 };
 
 struct guest {
     struct chardev_front front;
-    struct chardev *c;
+    struct chardev *c; /* where the guest is attached */
     struct loop *loop;
     struct door *door;
     char key; /* the last command */
@@ -59,6 +59,17 @@ static void guest_command(void *opaque, char key)
     char text[] = "<command ?>";
     text[9] = key;
     chardev_write(g->c, (const uint8_t *)text, sizeof text - 1);
+}
+
+static void guest_event(void *opaque, enum chardev_event event)
+{
+    if (event == CHARDEV_BREAK)
+        guest_command(opaque, 'b');
+}
+
+static void guest_quit(void *opaque)
+{
+    guest_command(opaque, 'x');
 }
 
 static bool guest_done(void *opaque)
@@ -95,11 +106,15 @@ static void child_main(size_t expected, size_t flood)
     g.loop = loop_new(&err);
     machine_lock_take(loop_lock(g.loop));
     g.door = door_new(guest_knock, &g);
-    struct stdio_config config = { .escapes = !expected, .command = guest_command, .opaque = &g };
-    g.c = chardev_stdio_new("stdio", g.loop, g.door, &config, &err);
-    if (!g.c || chardev_stdio_new("second", g.loop, g.door, &config, &err))
+    struct stdio_config config = { .shared = !expected };
+    struct chardev *stdio = chardev_stdio_new("stdio", g.loop, g.door, &config, &err);
+    if (!stdio || chardev_stdio_new("second", g.loop, g.door, &config, &err))
         _exit(10);
-    g.front = (struct chardev_front){ guest_room, guest_receive, &g };
+    g.c = stdio;
+    struct chardev_mux_config mux = { guest_quit, &g, true };
+    if (!expected && chardev_mux_add(stdio, &mux))
+        g.c = chardev_mux_port_new("port", stdio, g.door);
+    g.front = (struct chardev_front){ guest_room, guest_receive, &g, guest_event };
     chardev_attach(g.c, &g.front);
     if (expected) {
         timer_init(&g.tick, loop_realtime(g.loop), guest_tick, &g);
@@ -112,7 +127,9 @@ static void child_main(size_t expected, size_t flood)
     chardev_write(g.c, (const uint8_t *)"ready\r\n", 7);
     loop_run(g.loop, guest_done, &g);
     timer_cancel(&g.tick);
-    chardev_free(g.c);
+    chardev_free(stdio);
+    if (g.c != stdio)
+        chardev_free(g.c);
     door_free(g.door);
     machine_lock_release(loop_lock(g.loop));
     loop_free(g.loop);

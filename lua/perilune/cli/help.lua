@@ -1,5 +1,6 @@
 --- What --help, --machine help and --device help print.
 local core = require "perilune.core"
+local chardev = require "perilune.chardev"
 local devices = require "perilune.device"
 local machine = require "perilune.machine"
 local options = require "perilune.cli.options"
@@ -80,6 +81,18 @@ function M.machine_props_help(name)
             row.help or "" }
     end
     print(columns(rows))
+end
+
+function M.chardev_help()
+    print("character backends:")
+    for _, name in ipairs(util.sorted_keys(chardev.kinds)) do
+        local kind, rows = chardev.kinds[name], {}
+        for _, row in ipairs(kind) do
+            rows[#rows + 1] = { "    " .. row[1], row[2], row[3] }
+        end
+        print(("  %s: %s"):format(name, kind.help))
+        print(columns(rows))
+    end
 end
 
 function M.device_help()

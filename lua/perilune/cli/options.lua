@@ -172,17 +172,38 @@ local function nographic(state)
     state.uses_machine = true
 end
 
+local function append_monitor(state, value)
+    state.monitors = state.monitors or {}
+    table.insert(state.monitors, value)
+    state.uses_machine = true
+end
+
 local function monitor(state, value)
-    if value:match("^unix:") or value:match("^tcp:") then
-        state.monitor_servers = state.monitor_servers or {}
-        table.insert(state.monitor_servers, value)
+    if value == "none" then
+        state.monitor = value
+    elseif value == "stdio" or value == "mon:stdio" then
+        state.monitor = "stdio"
         state.uses_machine = true
-        return
-    elseif value ~= "stdio" and value ~= "none" then
-        util.fail(('"%s" is none of stdio, none, unix:PATH, tcp:127.0.0.1:PORT'):format(value))
+    else
+        append_monitor(state, value)
     end
-    state.monitor = value
-    state.uses_machine = state.uses_machine or value == "stdio"
+end
+
+--- As people know it: chardev=ID,mode=readline.
+local function mon(state, value)
+    local plain, keyed = util.parse_list(value)
+    local id = keyed.chardev and keyed.chardev[1] or plain[1]
+    for key in pairs(keyed) do
+        if key ~= "chardev" and key ~= "mode" then
+            util.fail(util.suggest(('unknown key "%s"'):format(key), key, { "chardev", "mode" }))
+        end
+    end
+    if not id then
+        util.fail("chardev=ID is missing")
+    elseif keyed.mode and keyed.mode[1] ~= "readline" then
+        util.fail(('mode "%s" is not available; readline is'):format(keyed.mode[1]))
+    end
+    append_monitor(state, "chardev:" .. id)
 end
 
 --- For options of other programs that ask for nothing when their value is "none".
@@ -219,15 +240,27 @@ M.rows = {
         help = "one more device; \"help\" lists types, TYPE,help shows properties" },
     { name = "object", arg = "filter-dump,netdev=ID,file=FILE", set = object,
         help = "packets into a pcap file" },
-    { name = "serial", arg = "stdio|null|none|ring|file:PATH",
+    { name = "chardev", arg = "KIND,id=ID[,OPTION=VALUE...]",
+        set = function(state, value)
+            if value == "help" then
+                state.action = { "chardev_help" }
+            else
+                append(state, "chardev", value)
+            end
+        end,
+        help = "a character backend, for --serial, --monitor and devices; \"help\" lists kinds" },
+    { name = "serial",
+        arg = "chardev:ID|[mon:]stdio|pty|null|none|ring|file:PATH|unix:PATH[,server][,nowait]"
+            .. "|tcp:HOST:PORT[,server][,nowait]",
         set = function(state, value)
             append(state, "serial", value)
         end,
-        help = "a serial port; the first is at stdio by default" },
+        help = "a serial port, and one more each time; the first is at stdio by default" },
     { name = "nographic", set = nographic,
         help = "serial port and monitor share the terminal: Ctrl-a c switches, Ctrl-a h helps" },
-    { name = "monitor", arg = "stdio|none|unix:PATH|tcp:127.0.0.1:PORT", set = monitor,
+    { name = "monitor", arg = "stdio|none|unix:PATH|tcp:127.0.0.1:PORT|chardev:ID|pty", set = monitor,
         help = "a prompt for commands and Lua; with a serial port at stdio too, Ctrl-a c switches" },
+    { name = "mon", arg = "chardev=ID", set = mon, help = "the same as --monitor chardev:ID" },
     { name = "S", set = function(state)
         state.start_paused = true
         state.uses_machine = true
@@ -287,8 +320,6 @@ M.missing = {
     boot = "there are no disks to boot from yet; give --kernel",
     gdb = "the GDB server is not there yet",
     s = "the GDB server is not there yet",
-    chardev = "character backends are made by --serial",
-    mon = "use --monitor stdio",
     vnc = "there is no display",
     usb = "there is no USB",
     loadvm = "snapshots are not there yet",

@@ -281,14 +281,15 @@ topics.chardevs = {
     run = function(vm)
         local rows = {}
         for i, c in ipairs(vm:chardevs()) do
-            rows[i] = { id = c.id, kind = c.kind, bytes_in = c.bytes_in, bytes_out = c.bytes_out }
+            rows[i] = { id = c.id, kind = c.kind, filename = c.filename, connected = c.connected,
+                peer = c.peer, bytes_in = c.bytes_in, bytes_out = c.bytes_out }
         end
         return rows
     end,
     show = function(rows)
         return lines_of(rows, function(c)
-            return ("%s: filename=%s, %d bytes in, %d bytes out"):format(c.id, c.kind, c.bytes_in,
-                c.bytes_out)
+            return ("%s: filename=%s, %d bytes in, %d bytes out"):format(c.id, c.filename,
+                c.bytes_in, c.bytes_out)
         end)
     end,
 }

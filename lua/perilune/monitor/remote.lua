@@ -1,8 +1,10 @@
---- The monitor for clients on a socket: lines in, text out, several at once.
+--- The monitor for clients on a socket, several at once, and on a character backend.
 --
 -- A line is executed in a callback of the loop: within a hook's budget, and it may not wait (so
 -- vm:run() raises; cont and stop do well). A client that sends too long a line, or does not
 -- read what it is told, loses its connection and nothing else.
+local core = require "perilune.core"
+local chardev = require "perilune.chardev"
 local monitor = require "perilune.monitor"
 local util = require "perilune.util"
 local uv = require "luv"
@@ -35,8 +37,8 @@ local function tell(client, text)
     end)
 end
 
---- Execute with print() going to the client.
-local function execute(client, line)
+--- The text that a line and the next prompt make; print() goes there too.
+local function answer(session, line)
     local printed, own = {}, print
     _G.print = function(...)
         local parts = table.pack(...)
@@ -45,7 +47,7 @@ local function execute(client, line)
         end
         printed[#printed + 1] = table.concat(parts, "\t")
     end
-    local ok, text = pcall(client.session.feed, line)
+    local ok, text = pcall(session.feed, line)
     _G.print = own
     if not ok then
         error(text, 0) -- a request to exit
@@ -53,8 +55,8 @@ local function execute(client, line)
     if text and text ~= "" then
         printed[#printed + 1] = text
     end
-    printed[#printed + 1] = client.session.waiting() and MORE or PROMPT
-    tell(client, table.concat(printed, "\n"))
+    printed[#printed + 1] = session.waiting() and MORE or PROMPT
+    return table.concat(printed, "\n")
 end
 
 local function received(client, data)
@@ -68,7 +70,7 @@ local function received(client, data)
             return
         end
         client.pending = rest
-        execute(client, (line:gsub("\r$", "")))
+        tell(client, answer(client.session, (line:gsub("\r$", ""))))
     end
 end
 
@@ -93,77 +95,101 @@ local function accept(server)
     end)
 end
 
---- A path of ours that nobody listens at any more may be taken over; nothing else is removed.
-local function bind_unix(handle, path)
-    local stat = uv.fs_stat(path)
-    if stat and stat.type ~= "socket" then
-        util.fail(("monitor unix:%s: there is something that is not a socket"):format(path))
-    elseif stat then
-        util.fail(("monitor unix:%s: the socket is there already; remove it if nobody uses it")
-            :format(path))
-    end
-    local ok, problem = handle:bind(path)
-    if not ok then
-        util.fail(("monitor unix:%s: %s"):format(path, problem))
-    end
-    uv.fs_chmod(path, 384) -- 0600; nobody can connect before listen()
-end
-
-local function bind_tcp(handle, where)
-    local address = where:match("^(.-),insecure=on$")
-    local insecure = address ~= nil
-    address = address or where
-    local host, port = address:match("^%[?(.-)%]?:(%d+)$")
-    port = math.tointeger(tonumber(port))
-    if not port or port > 65535 then
-        util.fail(('monitor tcp:%s: "%s" is not of the form ADDRESS:PORT'):format(where, address))
-    end
-    local loopback = host:match("^127%.%d+%.%d+%.%d+$") or host == "::1"
-    if not loopback and not insecure then
-        util.fail(("monitor tcp:%s: anybody who reaches that address could do anything here; use "
-            .. "127.0.0.1, or add ,insecure=on"):format(where))
-    end
-    local ok, problem = handle:bind(host, port)
-    if not ok then
-        util.fail(("monitor tcp:%s: %s"):format(where, problem))
-    end
-end
-
 --- Listen at "unix:PATH" or "tcp:127.0.0.1:PORT". Returns the server: close() ends it, port is the
 -- number that port 0 became.
 function M.listen(spec)
-    local kind, where = spec:match("^(%a+):(.+)$")
-    if kind ~= "unix" and kind ~= "tcp" then
-        util.fail(('monitor "%s": neither unix:PATH nor tcp:127.0.0.1:PORT'):format(spec))
+    local where = chardev.short(spec, true)
+    if where.type ~= "socket" or not where.server then
+        util.fail(('monitor "%s" is neither unix:PATH nor tcp:127.0.0.1:PORT'):format(spec))
+    elseif where.wait then
+        util.fail(('monitor "%s": it serves several clients and waits for none; leave wait away')
+            :format(spec))
+    elseif where.reconnect or where.mux then
+        util.fail(('monitor "%s": it listens; for more make a --chardev, and --monitor chardev:ID')
+            :format(spec))
     end
-    local new = kind == "unix" and function()
+    local fd, port = core.listen { who = "monitor", path = where.path, host = where.host,
+        port = where.port, insecure = where.insecure }
+    local new = where.path and function()
         return uv.new_pipe(false)
     end or uv.new_tcp
-    local server = { handle = new(), new = new, clients = 0 }
-    local bound, problem = pcall(kind == "unix" and bind_unix or bind_tcp, server.handle, where)
-    local listening, why
-    if bound then
-        listening, why = server.handle:listen(16, function()
-            accept(server)
-        end)
-        problem = not listening and ("monitor %s: %s"):format(spec, why) or nil
-    end
-    if problem then
-        server.handle:close()
-        if type(problem) == "string" then
-            util.fail(problem)
-        end
-        error(problem, 0)
-    end
-    if kind == "tcp" then
-        server.port = server.handle:getsockname().port
-    end
+    local server = { handle = new(), new = new, clients = 0, port = port > 0 and port or nil }
+    server.handle:open(fd)
+    local stat = where.path and uv.fs_stat(where.path)
+    server.handle:listen(16, function()
+        accept(server)
+    end)
     function server.close()
-        if not server.handle:is_closing() then
-            server.handle:close()
+        if server.handle:is_closing() then
+            return
+        end
+        server.handle:close()
+        local now = stat and uv.fs_stat(where.path)
+        if now and now.ino == stat.ino then
+            uv.fs_unlink(where.path)
         end
     end
     return server
+end
+
+-- ---- on a character backend ----
+
+local ERASE = { ["\b"] = true, ["\127"] = true }
+local DROP = { ["\3"] = true, ["\21"] = true } -- Ctrl-C, Ctrl-U
+
+--- A line editor for who has none: it shows what is typed, as a terminal in raw mode wants it.
+local function typed(state, c)
+    local send = state.send
+    if c == "\n" and state.after_cr then
+        state.after_cr = false
+        return
+    end
+    state.after_cr = c == "\r"
+    if c == "\r" or c == "\n" then
+        local line = state.line
+        state.line = ""
+        send("\n")
+        send(answer(state.session, line))
+    elseif ERASE[c] then
+        if state.line ~= "" then
+            state.line = state.line:sub(1, (utf8.offset(state.line, -1) or #state.line) - 1)
+            send("\b \b")
+        end
+    elseif DROP[c] then
+        state.line = ""
+        state.session.drop()
+        send("^" .. string.char(c:byte() + 64) .. "\n" .. PROMPT)
+    elseif c >= " " and #state.line < MAX_LINE then
+        state.line = state.line .. c
+        send(c)
+    end
+end
+
+--- Serve the monitor on a chardev: one at a time, whoever is at its other end.
+function M.attach(c)
+    local state = { line = "", session = monitor.session() }
+    function state.send(text)
+        c:send((text:gsub("\n", "\r\n")))
+    end
+    local function begin()
+        state.line = ""
+        state.session.drop()
+        state.send(PROMPT)
+    end
+    c:attach(function(text)
+        for at = 1, #text do
+            typed(state, text:sub(at, at))
+        end
+    end, function(event)
+        if event == "opened" then
+            begin()
+        elseif event == "focused" then
+            state.send("\n" .. (state.session.waiting() and MORE or PROMPT) .. state.line)
+        end
+    end)
+    if c.connected and c.kind ~= "mux" then
+        begin()
+    end
 end
 
 return M

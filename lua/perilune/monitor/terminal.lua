@@ -1,5 +1,6 @@
 --- The monitor on the terminal: reads lines, executes them, prints what they say.
 local core = require "perilune.core"
+local chardev = require "perilune.chardev"
 local monitor = require "perilune.monitor"
 local uv = require "luv"
 
@@ -56,12 +57,21 @@ local function ended_input(vm)
     end
 end
 
+--- The monitor's port where a serial port of the machine is at the terminal too.
+local function shared_port(vm)
+    for _, c in ipairs(vm and vm:chardevs() or {}) do
+        if c.kind == "stdio" and c.mux then
+            return chardev.monitor_port(vm, c.id)
+        end
+    end
+end
+
 --- Read and execute until the end of input, quit, or the end of `vm` (nil: no machine yet). The
 -- request to exit that quit makes is raised.
 function M.run(options)
     local vm = options.vm
     local interactive = uv.guess_handle(0) == "tty" and uv.guess_handle(1) == "tty"
-    local terminal <close> = core.terminal { vm = vm, focus = options.focus,
+    local terminal <close> = core.terminal { chardev = shared_port(vm), focus = options.focus,
         history = interactive and history_path() or nil }
     local session = monitor.session()
     if interactive and options.greeting then
