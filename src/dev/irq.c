@@ -18,10 +18,17 @@ void irq_init(struct irq *irq, void (*handler)(void *, int, bool), void *opaque,
 
 void irq_set(struct irq *irq, bool level)
 {
-    if (!irq || irq->level == level)
+    if (!irq)
         return;
+    irq->driven = level;
     /* A swallowed change has not happened: the line keeps the level that its sink knows. */
-    if (irq->tap && !irq->tap(irq->tap_opaque, irq, level))
+    if (irq->level != level && (!irq->tap || irq->tap(irq->tap_opaque, irq, level)))
+        irq_force(irq, level);
+}
+
+void irq_force(struct irq *irq, bool level)
+{
+    if (irq->level == level)
         return;
     irq->level = level;
     irq->rises += level;

@@ -15,6 +15,7 @@ struct irq {
     void *opaque;
     int n; /* which input of the sink this is */
     bool level;
+    bool driven;                 /* what its source drives, whatever the tap has swallowed */
     uint64_t rises;              /* how often it went high */
     const struct device *device; /* whose input it is; NULL: of no device */
     /* false: swallow the change. NULL: no tap */
@@ -26,6 +27,9 @@ void irq_init(struct irq *irq, void (*handler)(void *, int, bool), void *opaque,
 
 /* `irq` NULL: a source that is wired to nothing. */
 void irq_set(struct irq *irq, bool level);
+
+/* The line is at that level now, whatever drives it and past the tap: a fault of the wire. */
+void irq_force(struct irq *irq, bool level);
 
 static inline void irq_raise(struct irq *irq)
 {

@@ -16,6 +16,21 @@ static int l_irq_set(lua_State *L)
     return 0;
 }
 
+/* force(level): whatever drives it, and past hooks. */
+static int l_irq_force(lua_State *L)
+{
+    struct irq *irq = check_irq(L);
+    luaL_checktype(L, 2, LUA_TBOOLEAN);
+    irq_force(irq, lua_toboolean(L, 2));
+    return 0;
+}
+
+static int get_driven(lua_State *L)
+{
+    lua_pushboolean(L, check_irq(L)->driven);
+    return 1;
+}
+
 static int l_irq_pulse(lua_State *L)
 {
     irq_pulse(check_irq(L));
@@ -87,11 +102,13 @@ static int irq_tostring(lua_State *L)
 static const struct binding_member methods[] = {
     { "set", l_irq_set, "(level)", "drive it" },
     { "pulse", l_irq_pulse, "()", "drive it high and low again" },
+    { "force", l_irq_force, "(boolean)", "be at this level, whatever drives it and past hooks" },
     { NULL },
 };
 
 static const struct binding_member properties[] = {
     { "level", get_level, "boolean", "is it high" },
+    { "driven", get_driven, "boolean", "what its source drives, whatever hooks have swallowed" },
     { "number", get_number, "integer", "which of its sink's inputs it is" },
     { "rises", get_rises, "integer", "how often it has gone high" },
     { "falls", get_falls, "integer", "how often it has gone low" },

@@ -65,9 +65,21 @@ static void test_tap(void **state)
     assert_false(irq.level);
     irq_lower(&irq); /* no change for the sink, so none for the tap */
     assert_int_equal(seen, 1);
+    assert_false(irq.driven);
+    irq_raise(&irq);
+    assert_true(irq.driven);
+    assert_false(irq.level);
+    irq_force(&irq, true); /* past the tap */
+    irq_force(&irq, true);
+    assert_int_equal(seen, 2);
+    assert_int_equal(s.calls, 1);
+    irq_raise(&irq); /* it is high: nothing is told */
+    irq_force(&irq, false);
+    assert_true(irq.driven);
+    assert_int_equal(s.calls, 2);
     irq.tap = NULL;
     irq_raise(&irq);
-    assert_int_equal(s.calls, 1);
+    assert_int_equal(s.calls, 3);
 }
 
 int main(void)
