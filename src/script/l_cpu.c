@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <string.h>
 
-enum reg_set { SET_REGS, SET_SREGS };
+enum reg_set { SET_REGS, SET_SREGS, SET_FPU };
 
 static const struct cpu_reg {
     const char *name;
@@ -62,6 +62,40 @@ static const struct cpu_reg {
     { "gdt_limit", SET_SREGS, offsetof(struct kvm_sregs, gdt.limit), 2 },
     { "idt_base", SET_SREGS, offsetof(struct kvm_sregs, idt.base), 8 },
     { "idt_limit", SET_SREGS, offsetof(struct kvm_sregs, idt.limit), 2 },
+/* Wider than an integer: strings of bytes, the low one first. */
+#define FPU(name, field, size)                               \
+    {                                                        \
+        name, SET_FPU, offsetof(struct kvm_fpu, field), size \
+    }
+#define XMM(n) FPU("xmm" #n, xmm[n], 16)
+#define ST(n)  FPU("st" #n, fpr[n], 10)
+    XMM(0),
+    XMM(1),
+    XMM(2),
+    XMM(3),
+    XMM(4),
+    XMM(5),
+    XMM(6),
+    XMM(7),
+    XMM(8),
+    XMM(9),
+    XMM(10),
+    XMM(11),
+    XMM(12),
+    XMM(13),
+    XMM(14),
+    XMM(15),
+    ST(0),
+    ST(1),
+    ST(2),
+    ST(3),
+    ST(4),
+    ST(5),
+    ST(6),
+    ST(7),
+    FPU("fcw", fcw, 2),
+    FPU("fsw", fsw, 2),
+    FPU("mxcsr", mxcsr, 4),
 };
 
 static const struct cpu_reg *find_reg(const char *name)
@@ -90,13 +124,25 @@ static struct vcpu *check_still_cpu(lua_State *L)
 union reg_sets {
     struct kvm_regs regs;
     struct kvm_sregs sregs;
+    struct kvm_fpu fpu;
 };
 
 static void load_set(lua_State *L, struct vcpu *v, enum reg_set set, union reg_sets *out)
 {
     struct error err = { 0 };
-    bool ok = set == SET_REGS ? v->backend->get_regs(v, &out->regs, &err)
-                              : v->backend->get_sregs(v, &out->sregs, &err);
+    bool ok = set == SET_REGS    ? v->backend->get_regs(v, &out->regs, &err)
+              : set == SET_SREGS ? v->backend->get_sregs(v, &out->sregs, &err)
+                                 : v->backend->get_fpu(v, &out->fpu, &err);
+    if (!ok)
+        script_raise(L, &err);
+}
+
+static void store_set(lua_State *L, struct vcpu *v, enum reg_set set, const union reg_sets *in)
+{
+    struct error err = { 0 };
+    bool ok = set == SET_REGS    ? v->backend->set_regs(v, &in->regs, &err)
+              : set == SET_SREGS ? v->backend->set_sregs(v, &in->sregs, &err)
+                                 : v->backend->set_fpu(v, &in->fpu, &err);
     if (!ok)
         script_raise(L, &err);
 }
@@ -109,7 +155,10 @@ static int get_register(lua_State *L)
     struct vcpu *v = check_still_cpu(L);
     union reg_sets sets;
     load_set(L, v, r->set, &sets);
-    lua_pushinteger(L, (lua_Integer)ld_le((char *)&sets + r->offset, r->size));
+    if (r->size > 8)
+        lua_pushlstring(L, (char *)&sets + r->offset, r->size);
+    else
+        lua_pushinteger(L, (lua_Integer)ld_le((char *)&sets + r->offset, r->size));
     return 1;
 }
 
@@ -118,16 +167,18 @@ static int set_register(lua_State *L)
     const struct cpu_reg *r = find_reg(luaL_checkstring(L, 2));
     if (!r)
         return 0;
-    uint64_t value = (uint64_t)luaL_checkinteger(L, 3);
+    size_t len = r->size;
+    const char *bytes = r->size > 8 ? luaL_checklstring(L, 3, &len) : NULL;
+    luaL_argcheck(L, len == r->size, 3, "a register takes as many bytes as it has");
+    uint64_t value = bytes ? 0 : (uint64_t)luaL_checkinteger(L, 3);
     struct vcpu *v = check_still_cpu(L);
     union reg_sets sets;
-    struct error err = { 0 };
     load_set(L, v, r->set, &sets);
-    st_le((char *)&sets + r->offset, r->size, value);
-    bool ok = r->set == SET_REGS ? v->backend->set_regs(v, &sets.regs, &err)
-                                 : v->backend->set_sregs(v, &sets.sregs, &err);
-    if (!ok)
-        script_raise(L, &err);
+    if (bytes)
+        memcpy((char *)&sets + r->offset, bytes, len);
+    else
+        st_le((char *)&sets + r->offset, r->size, value);
+    store_set(L, v, r->set, &sets);
     lua_pushboolean(L, true);
     return 1;
 }
