@@ -3,8 +3,9 @@
 -- is printed by name.
 local check = require "check"
 local info = require "perilune.monitor.info"
+local util = require "perilune.util"
 
-local equal = check.equal
+local case, equal = check.case, check.equal
 local data_dir = os.getenv("PERILUNE_TOP") .. "/tests/data/reference/"
 
 local function reference(name)
@@ -193,20 +194,76 @@ check.case("flat views", function()
     equal(text:find(' AS "memory", root: system\n', 1, true) ~= nil, true, "the memory space")
 end)
 
+--- { space name = { { range, text, name }, ... } }: the ranges of the view that a space has, without
+-- the mark of where RAM is kept.
+local function parse_flat(text)
+    local spaces, rows = {}, {}
+    for line in lines(text) do
+        local space = line:match('^ AS "([^"]+)"')
+        local range, rest = line:match("^  (%x+%-%x+) (%(prio .*)$")
+        if line:match("^FlatView") then
+            rows = {}
+        elseif space then
+            spaces[space] = rows
+        elseif range then
+            rest = rest:gsub(" KVM$", ""):gsub("kvm%-", "")
+            rows[#rows + 1] = { range = range, text = rest, name = rest:match("%): ([^@]+)"):gsub(" $", "") }
+        end
+    end
+    return spaces
+end
+
+--- What fills the space between ports, and RAM, whose pieces depend on its size and on the PAM registers.
+local function fills(name)
+    return name == "io" or name == "pc.ram"
+end
+
+local our_flat, their_flat = parse_flat(info.flat(vm)), parse_flat(reference("pc-mtree-flat.txt"))
+
+for _, space in ipairs { "memory", "I/O" } do
+    case("the flat view of " .. space, function()
+        local known, compared = {}, 0
+        for _, row in ipairs(their_flat[space]) do
+            known[row.range] = row.text
+        end
+        for _, row in ipairs(our_flat[space]) do
+            if not fills(row.name) and not ours_alone[row.name] then
+                equal(known[row.range] and row.range .. " " .. known[row.range] or "nothing there",
+                    row.range .. " " .. row.text, "the reference's " .. row.name)
+                compared = compared + 1
+            end
+        end
+        equal(compared >= (space == "memory" and 3 or 15), true, "compared " .. compared)
+        local have, absent = {}, {}
+        for _, row in ipairs(our_flat[space]) do
+            have[row.name] = true
+        end
+        for _, row in ipairs(their_flat[space]) do
+            if not have[row.name] then
+                have[row.name] = true
+                absent[#absent + 1] = row.name
+            end
+        end
+        print(("in the flat view of %s, not there yet: %s"):format(space, table.concat(absent, ", ")))
+    end)
+end
+
 -- ---- qtree ----
 
 --- { { depth, type, bus, properties = { name = text }, order } ... } in order.
 local function parse_qtree(text)
-    local devices, buses, current = {}, {}, nil
+    local devices, buses, current, at = {}, {}, nil, {}
     for line in lines(text) do
         local indent, bus = line:match("^(%s*)bus: (%S+)")
         local device = line:match("^%s*dev: ([^,]+),")
         if bus then
-            buses[#indent] = bus
+            buses[#indent] = { name = bus, of = at[#indent - 2] or "" }
             current = nil
         elseif device then
             local depth = #line:match("^%s*")
-            current = { type = plain_name(device), bus = buses[depth - 2], properties = {} }
+            current = { type = plain_name(device), bus = buses[depth - 2].name,
+                provider = buses[depth - 2].of, properties = {} }
+            at[depth] = current.type
             devices[#devices + 1] = current
         elseif current then
             local name, value = line:match("^%s*([%w_.-]+) = (.*)$")
@@ -225,7 +282,7 @@ check.case("devices", function()
     for _, d in ipairs(devices) do
         d.type = renamed[d.type] or d.type
     end
-    local used, compared = {}, 0
+    local used, compared, lacking = {}, 0, {}
     for _, d in ipairs(parse_qtree(info.qtree(vm))) do
         local match
         for j, other in ipairs(devices) do
@@ -238,6 +295,7 @@ check.case("devices", function()
         end
         if match then
             equal(d.bus, match.bus, "bus of " .. d.type)
+            equal(d.provider, match.provider, "what provides the bus of " .. d.type)
             compared = compared + 1
             for name, value in pairs(d.properties) do
                 local expected = match.properties[name]
@@ -245,6 +303,9 @@ check.case("devices", function()
                 if expected and not free then
                     equal(value, expected, d.type .. "." .. name)
                 end
+            end
+            for _, name in ipairs(util.sorted_keys(match.properties)) do
+                lacking[#lacking + 1] = not d.properties[name] and d.type .. "." .. name or nil
             end
         else
             equal(d.type == "isa-debug-exit" or d.type == "ioport80", true, d.type
@@ -259,6 +320,7 @@ check.case("devices", function()
         end
     end
     print("devices of the reference that are not there yet: " .. table.concat(absent, ", "))
+    print("their properties that ours do not have: " .. table.concat(lacking, ", "))
 end)
 
 check.case("PCI lines", function()
