@@ -50,12 +50,20 @@ union prop_content {
     int64_t i64;
     char *s;
     void *object;
+    struct prop_array *array;
     uint8_t mac[6];
 };
 
 size_t prop_content_size(enum prop_kind kind);
 
-/* What `p` would hold for `v`; a string in it is the caller's. False: `err` says why not. */
+/* Does the content point to memory that belongs to the property? */
+static inline bool prop_owns_memory(enum prop_kind kind)
+{
+    return kind == PROP_STRING || kind == PROP_ARRAY;
+}
+
+/* What `p` would hold for `v`; a string or array in it is the caller's. False: `err` says why not.
+ */
 bool prop_convert(const struct device *d, const struct prop *p, struct prop_value v,
                   union prop_content *c, struct error *err);
 

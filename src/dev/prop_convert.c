@@ -42,6 +42,7 @@ size_t prop_content_size(enum prop_kind kind)
     case PROP_CHARDEV:
     case PROP_NETDEV:
     case PROP_REGION:
+    case PROP_ARRAY:
         return 8;
     }
     assert(!"a property kind that exists");
@@ -67,6 +68,8 @@ static const char *describe(struct prop_value v, char *buf, size_t size)
         return buf;
     case VALUE_OBJECT:
         return "an object";
+    case VALUE_ARRAY:
+        return "a list";
     }
     return "?";
 }
@@ -312,6 +315,79 @@ static bool convert_object(const struct device *d, const struct prop *p, struct 
     return true;
 }
 
+/* ---- arrays ---- */
+
+static bool add_item(const struct prop *p, struct prop_array *a, bool negative, uint64_t magnitude)
+{
+    if (magnitude > (uint64_t)INT64_MAX + negative)
+        return false;
+    int64_t v = (int64_t)(negative ? -magnitude : magnitude);
+    a->items[a->count++] = v;
+    return !(p->min || p->max) || (v >= p->min && v <= p->max);
+}
+
+/* "1,2,-3"; at most one item per two characters. */
+static bool parse_array(const struct prop *p, const char *text, struct prop_array *a)
+{
+    while (*text) {
+        char item[32];
+        size_t len = strcspn(text, ",");
+        bool negative = *text == '-';
+        uint64_t magnitude;
+        if (len >= sizeof item)
+            return false;
+        memcpy(item, text, len);
+        item[len] = 0;
+        if (!parse_unsigned(item + negative, &magnitude) || !add_item(p, a, negative, magnitude))
+            return false;
+        text += len;
+        if (*text && !*++text)
+            return false; /* a comma at the end */
+    }
+    return true;
+}
+
+static bool take_items(const struct prop *p, struct prop_value v, struct prop_array *a)
+{
+    if (v.type == VALUE_STRING)
+        return parse_array(p, v.s, a);
+    if (v.type == VALUE_INT)
+        return add_item(p, a, v.i < 0, v.i < 0 ? -(uint64_t)v.i : (uint64_t)v.i);
+    if (v.type == VALUE_UINT)
+        return add_item(p, a, false, v.u);
+    if (v.type != VALUE_ARRAY)
+        return false;
+    for (size_t i = 0; v.array && i < v.array->count; i++) {
+        int64_t n = v.array->items[i];
+        if (!add_item(p, a, n < 0, n < 0 ? -(uint64_t)n : (uint64_t)n))
+            return false;
+    }
+    return true;
+}
+
+static bool convert_array(const struct device *d, const struct prop *p, struct prop_value v,
+                          union prop_content *c, struct error *err)
+{
+    size_t most = v.type == VALUE_STRING  ? strlen(v.s) / 2 + 1
+                  : v.type == VALUE_ARRAY ? (v.array ? v.array->count : 0)
+                                          : 1;
+    struct prop_array *a = alloc_zero(1, sizeof *a + most * sizeof a->items[0]);
+    if (v.type == VALUE_NONE)
+        v = (struct prop_value){ .type = VALUE_ARRAY };
+    bool ok = take_items(p, v, a);
+    if (ok && a->count) {
+        c->array = a;
+        return true;
+    }
+    free(a);
+    if (ok)
+        return true;
+    if (p->min || p->max)
+        return wrong(d, p, v, err, "it is whole numbers from %lld to %lld, such as 1,2",
+                     (long long)p->min, (long long)p->max);
+    return wrong(d, p, v, err, "it is whole numbers, such as 1,2");
+}
+
 bool prop_convert(const struct device *d, const struct prop *p, struct prop_value v,
                   union prop_content *c, struct error *err)
 {
@@ -341,6 +417,8 @@ bool prop_convert(const struct device *d, const struct prop *p, struct prop_valu
     case PROP_NETDEV:
     case PROP_REGION:
         return convert_object(d, p, v, c, err);
+    case PROP_ARRAY:
+        return convert_array(d, p, v, c, err);
     default:
         return convert_unsigned(d, p, v, c, err);
     }

@@ -6,6 +6,7 @@
 
 #include <ctype.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- the nearest name ---- */
@@ -149,6 +150,20 @@ char *prop_pci_addr_text(int32_t devfn)
                      : alloc_printf("%02x.%x", (unsigned)devfn >> 3, (unsigned)devfn & 7);
 }
 
+static char *print_array(const struct prop_array *a, bool hex)
+{
+    char *text = alloc_string("");
+    for (size_t i = 0; a && i < a->count; i++) {
+        long long v = a->items[i];
+        const char *comma = i ? "," : "";
+        char *longer = hex ? alloc_printf("%s%s0x%llx", text, comma, (unsigned long long)v)
+                           : alloc_printf("%s%s%lld", text, comma, v);
+        free(text);
+        text = longer;
+    }
+    return text;
+}
+
 char *device_print_prop(const struct device *d, const struct prop *p)
 {
     const void *at = (const char *)d + p->offset;
@@ -176,6 +191,8 @@ char *device_print_prop(const struct device *d, const struct prop *p)
         return alloc_printf("\"%02x:%02x:%02x:%02x:%02x:%02x\"", m[0], m[1], m[2], m[3], m[4],
                             m[5]);
     }
+    case PROP_ARRAY:
+        return print_array(*(const struct prop_array *const *)at, p->hex);
     case PROP_LINK: {
         const struct device *to = *(struct device *const *)at;
         return alloc_printf("\"%s\"", to ? device_name(to) : "");

@@ -114,7 +114,7 @@ bool device_set_prop(struct device *d, const char *name, struct prop_value v, st
     bool ok = !d->realized || !p->changed || p->changed(d, p, err);
     if (!ok)
         store(d, p, &before);
-    if (p->kind == PROP_STRING)
+    if (prop_owns_memory(p->kind))
         free(ok ? before.s : after.s);
     return ok;
 }
@@ -132,7 +132,7 @@ static void set_default(const struct device *d, const struct prop *p)
         assert(!"a default that its own property accepts");
     load(d, p, &before);
     memcpy(place_of(d, p), &after, prop_content_size(p->kind));
-    if (p->kind == PROP_STRING)
+    if (prop_owns_memory(p->kind))
         free(before.s);
 }
 
@@ -145,9 +145,9 @@ void props_set_defaults(struct device *d)
             set_default(d, p);
 }
 
-static void free_string(const struct device *d, const struct prop *p, void *opaque)
+static void free_memory(const struct device *d, const struct prop *p, void *opaque)
 {
-    if (p->kind != PROP_STRING)
+    if (!prop_owns_memory(p->kind))
         return;
     char **s = place_of(d, p);
     free(*s);
@@ -156,7 +156,7 @@ static void free_string(const struct device *d, const struct prop *p, void *opaq
 
 void props_free(struct device *d)
 {
-    each_row(d, free_string, NULL);
+    each_row(d, free_memory, NULL);
 }
 
 static bool has_value(const struct device *d, const struct prop *p)
@@ -171,6 +171,7 @@ static bool has_value(const struct device *d, const struct prop *p)
     case PROP_CHARDEV:
     case PROP_NETDEV:
     case PROP_REGION:
+    case PROP_ARRAY:
         return c.object != NULL;
     case PROP_MAC:
         return memcmp(c.mac, no_mac, sizeof no_mac) != 0;
@@ -258,6 +259,9 @@ bool device_get_prop(const struct device *d, const char *name, struct prop_value
     case PROP_NETDEV:
     case PROP_REGION:
         *out = (struct prop_value){ .type = VALUE_OBJECT, .object = c.object };
+        break;
+    case PROP_ARRAY:
+        *out = (struct prop_value){ .type = VALUE_ARRAY, .array = c.array };
         break;
     case PROP_MAC:
     case PROP_PCI_ADDR:

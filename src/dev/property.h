@@ -32,6 +32,7 @@ enum prop_kind {       /* C type at `offset`          text form */
     PROP_CHARDEV,      /* struct chardev *            a character backend's id */
     PROP_NETDEV,       /* struct net_port *           a network backend's id */
     PROP_REGION,       /* struct region *             a memory region; listings show its name */
+    PROP_ARRAY,        /* struct prop_array * (owned) whole numbers: 1,2,0x30; NULL: none */
 };
 /* clang-format on */
 
@@ -40,17 +41,33 @@ enum prop_kind {       /* C type at `offset`          text form */
  * with VALUE_NONE for none. All that is known here of a backend is that both structs begin with
  * `const char *id`. */
 
+/* Whole numbers. `min` and `max` of the row are those of each. */
+struct prop_array {
+    size_t count;
+    int64_t items[];
+};
+
 enum on_off_auto { OOA_AUTO, OOA_ON, OOA_OFF };
 
-/* A value on its way in or out. Strings are borrowed. PROP_PCI_ADDR takes a number as a slot. */
+/* A value on its way in or out. Strings and arrays are borrowed. PROP_PCI_ADDR takes a number as a
+ * slot. */
 struct prop_value {
-    enum { VALUE_NONE, VALUE_BOOL, VALUE_INT, VALUE_UINT, VALUE_STRING, VALUE_OBJECT } type;
+    enum {
+        VALUE_NONE,
+        VALUE_BOOL,
+        VALUE_INT,
+        VALUE_UINT,
+        VALUE_STRING,
+        VALUE_OBJECT,
+        VALUE_ARRAY
+    } type;
     union {
         bool b;
         int64_t i;
         uint64_t u;
         const char *s;
-        void *object; /* of PROP_LINK, PROP_CHARDEV, PROP_NETDEV, PROP_REGION */
+        const struct prop_array *array; /* borrowed; NULL: empty */
+        void *object;                   /* of PROP_LINK, PROP_CHARDEV, PROP_NETDEV, PROP_REGION */
     };
 };
 

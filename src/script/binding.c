@@ -211,6 +211,7 @@ const char *prop_kind_name(enum prop_kind kind)
         [PROP_CHARDEV] = "chardev",
         [PROP_NETDEV] = "netdev",
         [PROP_REGION] = "region",
+        [PROP_ARRAY] = "array",
     };
     return (size_t)kind < ARRAY_LEN(names) ? names[kind] : "?";
 }
@@ -264,6 +265,25 @@ static struct prop_value userdata_value(lua_State *L, int index, const struct pr
     return (struct prop_value){ 0 };
 }
 
+/* A list of whole numbers; what is made of it stays on the Lua stack. */
+static struct prop_value array_value(lua_State *L, int index, const struct prop *p)
+{
+    size_t n = lua_rawlen(L, index);
+    index = lua_absindex(L, index);
+    struct prop_array *a = lua_newuserdatauv(L, sizeof *a + n * sizeof a->items[0], 0);
+    a->count = n;
+    for (size_t i = 0; i < n; i++) {
+        int is_integer;
+        lua_rawgeti(L, index, (lua_Integer)i + 1);
+        a->items[i] = lua_tointegerx(L, -1, &is_integer);
+        if (!is_integer)
+            luaL_error(L, "property \"%s\": item %d is a %s, not a whole number", p->name,
+                       (int)i + 1, luaL_typename(L, -1));
+        lua_pop(L, 1);
+    }
+    return (struct prop_value){ .type = VALUE_ARRAY, .array = a };
+}
+
 struct prop_value check_prop_value(lua_State *L, int index, struct script_vm *svm,
                                    const struct prop *p)
 {
@@ -283,6 +303,11 @@ struct prop_value check_prop_value(lua_State *L, int index, struct script_vm *sv
         return (struct prop_value){ .type = VALUE_STRING, .s = lua_tostring(L, index) };
     case LUA_TUSERDATA:
         return userdata_value(L, index, p);
+    case LUA_TTABLE:
+        if (p->kind == PROP_ARRAY)
+            return array_value(L, index, p);
+        luaL_error(L, "property \"%s\" (%s) cannot be a table", p->name, prop_kind_name(p->kind));
+        return (struct prop_value){ 0 };
     default:
         luaL_error(L, "property \"%s\" cannot be a %s", p->name, luaL_typename(L, index));
         return (struct prop_value){ 0 };
@@ -328,6 +353,13 @@ void push_prop_value(lua_State *L, struct script_vm *svm, const struct prop *p,
         break;
     case VALUE_STRING:
         lua_pushstring(L, v->s);
+        break;
+    case VALUE_ARRAY:
+        lua_newtable(L);
+        for (size_t i = 0; v->array && i < v->array->count; i++) {
+            lua_pushinteger(L, v->array->items[i]);
+            lua_rawseti(L, -2, (lua_Integer)i + 1);
+        }
         break;
     case VALUE_OBJECT:
         push_object_value(L, svm, p, v->object);

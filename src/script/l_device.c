@@ -94,7 +94,7 @@ static void set_props(lua_State *L, struct creation *c)
             if (!p || !device_set_prop(c->d, name, check_prop_value(L, -1, c->svm, p), &err))
                 script_raise(L, &err);
         }
-        lua_pop(L, 2);
+        lua_settop(L, keys);
     }
     lua_settop(L, keys - 1);
 }

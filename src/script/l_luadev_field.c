@@ -27,6 +27,7 @@ static const struct {
     { "string", PROP_STRING, true, 0, 0 },
     { "enum", PROP_ENUM, true, 0, 0 },
     { "onoff", PROP_ON_OFF_AUTO, true, 0, 0 },
+    { "array", PROP_ARRAY, true, INT64_MIN, INT64_MAX },
     { "mac", PROP_MAC, false, 0, 0 },
     { "device", PROP_LINK, false, 0, 0 },
     { "chardev", PROP_CHARDEV, false, 0, 0 },
@@ -68,6 +69,30 @@ static bool in_names(const char *const *names, const char *s)
     return false;
 }
 
+/* { 1, 2 } on top of the stack, as text. */
+static const char *default_array(lua_State *L, struct luadev_type *t, const struct prop *p,
+                                 int64_t min, int64_t max)
+{
+    int list = lua_gettop(L);
+    if (!lua_istable(L, list))
+        luadev_wrong(L, t, "property \"%s\": the default of an array is a table", p->name);
+    lua_pushliteral(L, "");
+    for (lua_Integer i = 1; i <= (lua_Integer)lua_rawlen(L, list); i++) {
+        int is_integer;
+        lua_rawgeti(L, list, i);
+        int64_t v = lua_tointegerx(L, -1, &is_integer);
+        lua_pop(L, 1);
+        if (!is_integer || v < min || v > max)
+            luadev_wrong(L, t, "property \"%s\": its default is not one that it could have",
+                         p->name);
+        lua_pushfstring(L, i > 1 ? ",%I" : "%I", (LUAI_UACINT)v);
+        lua_concat(L, 2);
+    }
+    const char *text = luadev_own_string(t, lua_tostring(L, -1));
+    lua_settop(L, list);
+    return text;
+}
+
 /* The default on top of the stack, as text that the property accepts. */
 static const char *default_text(lua_State *L, struct luadev_type *t, const struct prop *p,
                                 int64_t min, int64_t max)
@@ -78,6 +103,8 @@ static const char *default_text(lua_State *L, struct luadev_type *t, const struc
     int is_integer;
     int64_t v = lua_tointegerx(L, -1, &is_integer);
     switch (p->kind) {
+    case PROP_ARRAY:
+        return default_array(L, t, p, min, max);
     case PROP_BOOL:
         if (lua_isboolean(L, -1))
             return lua_toboolean(L, -1) ? "true" : "false";

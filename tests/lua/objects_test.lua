@@ -98,6 +98,39 @@ case("errors teach", function()
     end)
 end)
 
+case("every kind of property of a device in Lua", function()
+    local device = require "perilune.device"
+    local m = empty.machine
+    local def = device.define { name = "gadget", parent = "device", props = {
+        num = { "int", 5, min = 1, max = 9, live = true }, len = { "size", "4K", live = true },
+        flag = { "bool", true, live = true }, text = { "string", "x", live = true },
+        color = { "enum", "red", values = { "red", "green" }, live = true },
+        mode = { "onoff", "auto", live = true }, list = { "array", { 1, 2 }, min = 0, max = 50, live = true },
+        peer = { "device", type = "gadget", live = true }, mac = { "mac", live = true },
+        fixed = { "u8", 1 },
+    } }
+    local a, b = m:device(def, { id = "a", list = { 7, 8, 9 } }), m:device(def, { id = "b" })
+    equal(table.concat(a.list, ","), "7,8,9")
+    equal(table.concat(b.list, ","), "1,2")
+    for name, values in pairs { num = { 7, 10 }, len = { 1 << 20, "many" }, flag = { false, "maybe" },
+        text = { "y", 1.5 }, color = { "green", "blue" }, mode = { "on", "perhaps" },
+        list = { { 50 }, { 51 } }, peer = { b, "nobody" },
+        mac = { "52:54:00:00:00:09", "52:54" } } do
+        a[name] = values[1]
+        if name ~= "list" then
+            equal(a[name], values[1], name)
+        else
+            equal(a.list[1], 50)
+        end
+        equal(pcall(function() a[name] = values[2] end), false, name .. " refuses")
+    end
+    raises("construct-only", function() a.fixed = 2 end)
+    raises("from 0 to 50", function() a.list = { 51 } end)
+    raises("not a whole number", function() a.list = { "x" } end)
+    b:remove()
+    equal(a.peer, nil, "a link to a device that is gone")
+end)
+
 case("objects of a closed machine", function()
     local space, clock = empty.memory, empty.clock.virtual
     empty:close()

@@ -20,6 +20,7 @@ struct gadget {
     struct device *peer;
     void *chardev;
     struct region *region;
+    struct prop_array *lines;
     bool refuse;
     unsigned changes;
 };
@@ -55,6 +56,7 @@ static const struct prop gadget_props[] = {
     ROW(PROP_LINK, peer, NULL, .names = peer_type),
     ROW(PROP_CHARDEV, chardev, NULL),
     ROW(PROP_REGION, region, NULL),
+    ROW(PROP_ARRAY, lines, "3,0x10", .min = 0, .max = 100, .live = true, .changed = changed),
     PROP_END,
 };
 
@@ -264,6 +266,49 @@ static void test_live_and_construct_only(void **state)
     assert_int_equal(g->color, 1);
 }
 
+static void expect_lines(size_t count, int64_t first)
+{
+    struct prop_value v;
+    assert_true(device_get_prop(&g->dev, "lines", &v, &err));
+    assert_int_equal(v.type, VALUE_ARRAY);
+    assert_int_equal(v.array ? v.array->count : 0, count);
+    if (count)
+        assert_int_equal(v.array->items[0], first);
+}
+
+static void test_arrays(void **state)
+{
+    expect_lines(2, 3);
+    expect_print("lines", "3,16");
+    assert_true(set_text("lines", "7,8,9"));
+    expect_lines(3, 7);
+    assert_true(set_int("lines", 5));
+    expect_lines(1, 5);
+    const struct {
+        size_t count;
+        int64_t items[2];
+    } two = { 2, { 50, 100 } };
+    struct prop_value v = { .type = VALUE_ARRAY, .array = (const struct prop_array *)&two };
+    assert_true(device_set_prop(&g->dev, "lines", v, &err));
+    expect_lines(2, 50);
+    static const char *const wrong[] = { "1,", ",1", "1,x", "101", "-1", "1 2" };
+    for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
+        assert_false(set_text("lines", wrong[i]));
+        assert_non_null(strstr(err.text, "from 0 to 100"));
+    }
+    expect_lines(2, 50);
+    assert_false(
+        device_set_prop(&g->dev, "lines", (struct prop_value){ .type = VALUE_BOOL }, &err));
+    assert_true(device_realize(&g->dev, NULL, &err));
+    g->refuse = true;
+    assert_false(set_text("lines", "1"));
+    expect_lines(2, 50);
+    g->refuse = false;
+    assert_true(set_text("lines", ""));
+    expect_lines(0, 0);
+    expect_print("lines", "");
+}
+
 static void test_links(void **state)
 {
     struct gadget *other = (struct gadget *)test_device(t, "gadget", "g2");
@@ -351,6 +396,7 @@ int main(void)
         TEST(test_refusals),
         TEST(test_unknown_names),
         TEST(test_live_and_construct_only),
+        TEST(test_arrays),
         TEST(test_links),
         TEST(test_backends_and_regions_by_object),
         TEST(test_required_and_overridden),
