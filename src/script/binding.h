@@ -194,6 +194,9 @@ bool table_bool(lua_State *L, int index, const char *name);
 /* Raise if the table at `index` has a key that is not in `known`. `what` names the table. */
 void check_keys(lua_State *L, int index, const char *what, const char *const *known);
 
+/* map(addr, region [, priority]) of a region or space (index 1) whose root is `parent`. */
+int region_map_into(lua_State *L, struct region *parent);
+
 /* { { start, last, offset, priority, kind, name }, ... } of a view. */
 void push_flat_ranges(lua_State *L, const struct flatview *v);
 
@@ -232,6 +235,7 @@ void l_machine_open(lua_State *L);
 void l_device_open(lua_State *L);
 void l_bus_open(lua_State *L);
 void l_region_open(lua_State *L);
+void l_space_open(lua_State *L);
 void l_irq_open(lua_State *L);
 void l_cpu_open(lua_State *L);
 void l_net_open(lua_State *L);

@@ -49,16 +49,25 @@ static int get_number(lua_State *L)
     return 1;
 }
 
+/* The device whose input it is; NULL: a line of the script. */
+static struct device *owner_of(struct machine *m, const struct irq *irq, const char **name)
+{
+    for (struct device *d = m->devices; d; d = d->next)
+        for (struct gpio_list *g = d->gpios; g; g = g->next)
+            if (g->in && irq >= g->in && irq < g->in + g->count) {
+                *name = g->name;
+                return d;
+            }
+    return NULL;
+}
+
 bool script_line_alive(struct script_vm *svm, const struct irq *irq)
 {
+    const char *name;
     for (struct script_line *s = svm->lines; s; s = s->next)
         if (&s->irq == irq)
             return true;
-    for (struct device *d = vm_machine(svm->vm)->devices; d; d = d->next)
-        for (struct gpio_list *g = d->gpios; g; g = g->next)
-            if (g->in && irq >= g->in && irq < g->in + g->count)
-                return true;
-    return false;
+    return owner_of(vm_machine(svm->vm), irq, &name) != NULL;
 }
 
 static int get_rises(lua_State *L)
@@ -95,7 +104,13 @@ static bool irq_alive(struct script_vm *svm, const void *p)
 static int irq_tostring(lua_State *L)
 {
     struct irq *irq = check_irq(L);
-    lua_pushfstring(L, "irq %d (%s)", irq->n, irq->level ? "high" : "low");
+    const char *name = "", *level = irq->level ? "high" : "low";
+    struct device *d = owner_of(vm_machine(binding_vm(L, 1, META_IRQ)->vm), irq, &name);
+    if (d)
+        lua_pushfstring(L, "irq line %s%s%d of %s (%s)", name, *name ? " " : "", irq->n,
+                        device_name(d), level);
+    else
+        lua_pushfstring(L, "irq line of the script (%s)", level);
     return 1;
 }
 

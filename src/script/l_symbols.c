@@ -26,6 +26,16 @@ void script_symbols_free(struct script_symbols *s)
     free(s);
 }
 
+size_t script_symbols_count(const struct script_vm *svm)
+{
+    return svm->symbols ? symbols_count(svm->symbols->table) : 0;
+}
+
+uint64_t script_symbols_slide(const struct script_vm *svm)
+{
+    return svm->symbols ? svm->symbols->slide : 0;
+}
+
 static struct script_symbols *symbols_of(struct script_vm *svm)
 {
     if (!svm->symbols) {

@@ -484,6 +484,7 @@ static const struct binding_member properties[] = {
     { "main_bus", get_main_bus, "bus", "the system bus" },
     { "cpus", get_cpus, "{ cpu, ... }", "cpus, counted from 1" },
     { "net", l_vm_net, "{ id = port }", "all network ports" },
+    { "symbols", l_vm_symbols, "symbols", "symbols of the guest" },
     { "clock", get_clock, "{ name = clock }", "virtual, virtual_rt, host and realtime" },
     { NULL },
 };

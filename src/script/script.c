@@ -1,5 +1,6 @@
 /* The universe with all bindings, and the command line that runs in it. */
 #include "script/script_hook.h"
+#include "script/script_symbols.h"
 
 #include "base/alloc.h"
 
@@ -86,12 +87,14 @@ static int open_bindings(lua_State *L)
     l_device_open(L);
     l_bus_open(L);
     l_region_open(L);
+    l_space_open(L);
     l_irq_open(L);
     l_cpu_open(L);
     l_net_open(L);
     l_chardev_open(L);
     l_clock_open(L);
     l_dump_open(L);
+    l_symbols_open(L);
     l_hook_open(L);
     l_luadev_open(L);
     l_terminal_open(L);

@@ -18,3 +18,11 @@ int l_vm_symbolize(lua_State *L);
 int l_vm_symbol_names(lua_State *L);
 int l_cpu_disas(lua_State *L);
 int l_cpu_backtrace(lua_State *L);
+
+/* How many are loaded, and how far the kernel was moved. */
+size_t script_symbols_count(const struct script_vm *svm);
+uint64_t script_symbols_slide(const struct script_vm *svm);
+
+/* vm.symbols */
+int l_vm_symbols(lua_State *L);
+void l_symbols_open(lua_State *L);

@@ -25,7 +25,7 @@ local objects = {
     vm = vm, machine = vm.machine, cpu = vm.cpus[1], space = vm.memory, region = vm.memory.root,
     device = nic, bus = nic.parent_bus, irq = vm.machine:line(), link = vm:links()[1],
     port = vm:links()[1].ports[1], chardev = vm:chardevs()[1], clock = vm.clock.virtual,
-    hook = vm:on("exec", { at = 0x1234 }, function() end), hub = vm.machine:hub("h"),
+    symbols = vm.symbols, hook = vm:on("exec", { at = 0x1234 }, function() end), hub = vm.machine:hub("h"),
 }
 
 case("every member has a signature and help", function()
@@ -81,6 +81,8 @@ case("objects print themselves", function()
     contains(tostring(nic), "/machine/")
     contains(tostring(nic), "e1000")
     contains(tostring(vm.memory.root), "system")
+    contains(tostring(vm:device("ioapic"):gpio_in(4)), "irq line 4 of /machine/unattached/ioapic[0] (low)")
+    equal(tostring(vm.symbols), "symbols (0)")
     for name, object in pairs(objects) do
         equal(tostring(object):find("userdata", 1, true), nil, name)
     end
