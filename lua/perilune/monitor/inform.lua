@@ -1,5 +1,6 @@
 --- The monitor's `info` and what it can tell of.
 local core = require "perilune.core"
+local faults = require "perilune.monitor.faults"
 local interrupts = require "perilune.monitor.interrupts"
 local listings = require "perilune.monitor.info"
 local trace = require "perilune.trace"
@@ -8,8 +9,6 @@ local util = require "perilune.util"
 local M = {}
 
 local topics = {} -- name → { help, detail = may a word follow, run(vm, word), show(data) }
-
-local missing = { "faults" }
 
 local function lines_of(rows, f)
     local lines = {}
@@ -345,6 +344,8 @@ topics.hooks = {
     end,
 }
 
+topics.faults = faults.topic
+
 topics["trace-events"] = {
     help = "events that match a pattern (all without), and whether they are written or listened to",
     detail = true,
@@ -388,11 +389,6 @@ end
 local function find(name)
     if topics[name] then
         return topics[name]
-    end
-    for _, known in ipairs(missing) do
-        if known == name then
-            util.fail(("info %s is not there yet"):format(name))
-        end
     end
     util.fail(util.suggest(('info: there is no topic "%s"'):format(name), name, M.names()))
 end

@@ -324,7 +324,7 @@ M.show = value.show
 M.usage = args.usage
 M.version = core.version
 
-for _, part in ipairs { "control", "memory", "dump", "devices", "inform" } do
+for _, part in ipairs { "control", "memory", "dump", "devices", "inform", "faults" } do
     require("perilune.monitor." .. part).register(M)
 end
 

@@ -1,0 +1,158 @@
+--- What a fault's tables may hold: keys by name and type, the nearest name for one that is wrong,
+-- and where in the user's script the table was given.
+local util = require "perilune.util"
+
+local M = {}
+
+local units = { ns = 1, us = 1e3, ms = 1e6, s = 1e9, min = 60e9 }
+
+--- Nanoseconds from an integer or from text such as "5ms"; nil for anything else.
+function M.time(v)
+    if type(v) == "string" then
+        local n, unit = v:match("^([%d.]+)(%a+)$")
+        local ns = tonumber(n) and units[unit] and tonumber(n) * units[unit]
+        return ns and math.tointeger(math.floor(ns))
+    end
+    local n = math.type(v) == "integer" and v or nil
+    return n and n >= 0 and n or nil
+end
+
+--- Bytes from an integer or from text such as "64M"; nil for anything else.
+function M.size(v)
+    local n, unit = tostring(v):match("^(%d+)([KMG]?)$")
+    local shift = { [""] = 0, K = 10, M = 20, G = 30 }
+    n = n and math.tointeger(tonumber(n))
+    return n and n > 0 and n << shift[unit] or nil
+end
+
+local function is_count(v)
+    return math.type(v) == "integer" and v >= 0
+end
+
+--- Types of keys: { what to say, test }.
+local types = {
+    integer = { "an integer", function(v)
+        return math.type(v) == "integer"
+    end },
+    count = { "an integer from 0 on", is_count },
+    positive = { "an integer from 1 on", function(v)
+        return is_count(v) and v > 0
+    end },
+    number = { "a number", function(v)
+        return type(v) == "number"
+    end },
+    rate = { "a number greater than 0", function(v)
+        return type(v) == "number" and v > 0 and v < math.huge
+    end },
+    probability = { "a number from 0 to 1", function(v)
+        return type(v) == "number" and v >= 0 and v <= 1
+    end },
+    string = { "text", function(v)
+        return type(v) == "string"
+    end },
+    boolean = { "true or false", function(v)
+        return type(v) == "boolean"
+    end },
+    time = { 'nanoseconds or text such as "5ms"', function(v)
+        return M.time(v) ~= nil
+    end },
+    size = { 'bytes or text such as "64M"', function(v)
+        return M.size(v) ~= nil
+    end },
+    bits = { "a list of numbers of bits", function(v)
+        for _, bit in ipairs(type(v) == "table" and v or {}) do
+            if not is_count(bit) then
+                return false
+            end
+        end
+        return type(v) == "table" and #v > 0
+    end },
+    bytes = { "an integer or a string of bytes", function(v)
+        return type(v) == "string" or math.type(v) == "integer"
+    end },
+    address = { "an address, a symbol or { first, last }", function(v)
+        return type(v) == "string" or type(v) == "table" or math.type(v) == "integer"
+    end },
+    direction = { '"read" or "write"', function(v)
+        return v == "read" or v == "write"
+    end },
+    ["function"] = { "a function", function(v)
+        return type(v) == "function"
+    end },
+    table = { "a table", function(v)
+        return type(v) == "table"
+    end },
+    object = { "an object or its name", function(v)
+        return type(v) == "string" or type(v) == "userdata"
+    end },
+    any = { "a value", function()
+        return true
+    end },
+}
+
+--- Raise an error about a spec, with the place it came from.
+function M.fail(where, text, ...)
+    util.fail(("%s: fault: %s"):format(where, select("#", ...) > 0 and text:format(...) or text))
+end
+
+--- Raise: `name` is none of the names in `known`.
+function M.unknown(where, text, name, known)
+    M.fail(where, "%s", util.suggest(text:format(tostring(name)), tostring(name), known))
+end
+
+--- Every key of `t` must be in one of the tables `sets` = { key = type }; `what` names t.
+function M.keys(where, what, t, ...)
+    local known = {}
+    for _, set in ipairs { ... } do
+        for key, kind in pairs(set) do
+            known[key] = kind
+        end
+    end
+    for key in pairs(t) do
+        if known[key] == nil then
+            M.unknown(where, what .. ': unknown key "%s"', key, util.sorted_keys(known))
+        end
+    end
+    for _, key in ipairs(util.sorted_keys(t)) do
+        local rule = types[known[key]]
+        if not rule[2](t[key]) then
+            M.fail(where, "%s: %s must be %s, not %s", what, key, rule[1],
+                type(t[key]) == "string" and ("%q"):format(t[key]) or tostring(t[key]))
+        end
+    end
+end
+
+--- A row of a table of targets, effects or triggers, as a user may add one.
+function M.row(kind, row, known)
+    local where = M.place()
+    M.keys(where, kind, row, known)
+    if not row.name then
+        M.fail(where, "%s: a name is missing", kind)
+    end
+    for key, key_type in pairs(row.keys or {}) do
+        if not types[key_type] then
+            M.unknown(where, ('%s "%s": key %s: there is no type "%%s"'):format(kind, row.name,
+                key), key_type, util.sorted_keys(types))
+        end
+    end
+end
+
+--- "file:line" of the innermost code that is not Perilune's own.
+function M.place()
+    for level = 2, 60 do
+        local info = debug.getinfo(level, "Sl")
+        if not info then
+            break
+        elseif info.currentline > 0 and not info.source:find("/lua/perilune/", 1, true) then
+            return ("%s:%d"):format(info.short_src, info.currentline)
+        end
+    end
+    return "monitor"
+end
+
+--- The text of an error without the place where it was raised.
+function M.plain(problem)
+    return (tostring(problem):gsub("^%S+%.lua:%d+: ", ""))
+end
+
+return M

@@ -1,0 +1,117 @@
+--- Targets that are things rather than values: packets and their link, cpus.
+local check = require "perilune.fault.check"
+local stream = require "perilune.fault.stream"
+local target = require "perilune.fault.target"
+local util = require "perilune.util"
+
+-- ---- packets ----
+
+--- The link by its name or by what sits at it; without a name the only one.
+local function find_link(t)
+    local spec, names = t.spec.link, {}
+    local links = t.vm:links()
+    if type(spec) == "userdata" then
+        return spec
+    elseif spec == nil and #links == 1 then
+        return links[1]
+    end
+    for _, link in ipairs(links) do
+        names[#names + 1] = link.name
+        for _, port in ipairs(link.ports) do
+            names[#names + 1] = port.id
+            if port.id == spec then
+                return link
+            end
+        end
+        if link.name == spec then
+            return link
+        end
+    end
+    t.fail("%s", spec == nil and "link is missing" or util.suggest(('there is no link "%s"')
+        :format(spec), spec, names))
+end
+
+target.add { name = "packet", help = "frames on `link`, in one direction with `from`",
+    keys = { link = "object", from = "string" }, frames = true, ordered = true,
+    open = function(t)
+        t.link = find_link(t)
+        t.label = t.link.name
+        t.least = 14 -- an Ethernet header
+        local ids = {}
+        for i, port in ipairs(t.link.ports) do
+            ids[i] = port.id
+        end
+        if t.effect.name == "spurious" and not (t.spec.from and type(t.spec.value) == "string") then
+            t.fail("a spurious packet needs from, the port that seems to send it, and value, "
+                .. "its bytes")
+        elseif t.spec.from and t.spec.from ~= ids[1] and t.spec.from ~= ids[2] then
+            t.fail("%s", util.suggest(('link %s has no port "%s"'):format(t.label, t.spec.from),
+                t.spec.from, ids))
+        end
+    end,
+    show = function(e)
+        return { from = e.from, size = #e.bytes }
+    end,
+    watch = function(t, offer)
+        return stream.remove_all { t.vm:on("packet", { link = t.link, from = t.spec.from,
+            name = "fault" }, function(bytes, from)
+            local e = { bytes = bytes, from = from }
+            offer(e)
+            if e.dropped then
+                return false
+            end
+            return e.bytes ~= bytes and e.bytes or nil
+        end) }
+    end,
+    --- Not within the hook that asks: the receiver's doings are seen by hooks, then.
+    send = function(t, e, ns)
+        t.link:send(e.from, e.bytes, math.max(ns, 1))
+    end,
+    again = function(t, e)
+        t.link:send(e.from, e.bytes)
+    end,
+    spurious = function(t, spec)
+        t.link:send(spec.from, spec.value, 1)
+        return { from = spec.from, size = #spec.value }
+    end,
+    disconnect = function(t)
+        local up = t.link.up
+        t.link.up = false
+        return function()
+            t.link.up = up
+        end
+    end }
+
+-- ---- cpus ----
+
+target.add { name = "cpu", help = "cpu number `cpu` (0)", keys = { cpu = "count" },
+    open = function(t)
+        t.cpu = target.cpu(t)
+        t.label = tostring(t.cpu.index)
+    end,
+    --- The address of a page fault is in cr2.
+    exception = function(t, spec)
+        if spec.addr then
+            t.cpu.cr2 = spec.addr
+        end
+        t.cpu:inject(spec.vector, spec.code)
+        return { vector = spec.vector, code = spec.code, address = spec.addr }
+    end,
+    nmi = function(t)
+        t.cpu:nmi()
+    end,
+    mce = function(t, spec)
+        t.cpu:mce { bank = spec.bank, status = spec.status, addr = spec.addr, misc = spec.misc,
+            mcg_status = spec.mcg_status }
+        return { bank = spec.bank or 0, status = spec.status, address = spec.addr }
+    end,
+    stall = function(t, spec)
+        local ns = check.time(spec.time)
+        t.cpu:stall(ns)
+        return { time = ns }
+    end }
+
+-- ---- what is not there ----
+
+target.add { name = "disk", help = "disk requests: not there yet",
+    missing = "there are no disks yet, so no requests that could fail" }
