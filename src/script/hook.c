@@ -115,6 +115,25 @@ static int call_body(lua_State *L)
     return 0;
 }
 
+/* Returns a Lua status. Where only the function itself can raise it alone needs protection. */
+static int protected_call(lua_State *L, const struct call *c, bool plain)
+{
+    lua_pushcfunction(L, with_traceback);
+    if (!plain) {
+        lua_pushcfunction(L, call_body);
+        lua_pushlightuserdata(L, (void *)c);
+        return lua_pcall(L, 1, 0, 1);
+    }
+    lua_rawgeti(L, LUA_REGISTRYINDEX, c->ref);
+    int nargs = c->push ? c->push(L, c->opaque) : 0;
+    int result = lua_pcall(L, nargs, c->take ? LUA_MULTRET : 0, 1);
+    if (result == LUA_OK && c->take && lua_gettop(L) > 1) {
+        lua_remove(L, 1);
+        c->take(L, c->opaque);
+    }
+    return result;
+}
+
 static void apply_policy(struct hook *h, enum hook_policy policy, const char *text, int status)
 {
     if (policy == HOOK_DISABLE)
@@ -165,10 +184,7 @@ bool hook_call(struct hook *h, hook_push_fn push, hook_take_fn take, void *opaqu
     struct lua_frame frame = { .outer = u->frame, .hook = true, .budget = budget, .left = budget };
     u->frame = &frame;
     uint64_t start = __rdtsc();
-    lua_pushcfunction(L, with_traceback);
-    lua_pushcfunction(L, call_body);
-    lua_pushlightuserdata(L, &call);
-    int result = lua_pcall(L, 1, 0, 1);
+    int result = protected_call(L, &call, h->plain);
     struct failure failure;
     if (result != LUA_OK)
         failure = describe_failure(L);

@@ -30,6 +30,7 @@ struct hook {
     const struct hook_target *target; /* NULL: pause and abort only report */
     uint64_t budget;                  /* 0: the universe's */
     bool disabled;
+    bool plain; /* its push and take only move numbers and values there are: nothing can raise */
     uint64_t hits, errors;
     uint64_t cost_ticks; /* spent in it in all; see hook_cost_ns() */
 };

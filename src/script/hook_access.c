@@ -20,7 +20,7 @@ struct access_call {
 static void take_access(lua_State *L, void *opaque)
 {
     struct access_call *call = opaque;
-    if (hook_says_stop(L))
+    if (hook_says_stop(L, call->h))
         vm_pause(call->h->svm->vm, "hook");
     else if (lua_isboolean(L, 1) && !lua_toboolean(L, 1))
         call->pass = false;
@@ -167,7 +167,7 @@ static int push_irq(lua_State *L, void *opaque)
 static void take_irq(lua_State *L, void *opaque)
 {
     struct irq_call *call = opaque;
-    if (hook_says_stop(L))
+    if (hook_says_stop(L, call->h))
         vm_pause(call->h->svm->vm, "hook");
     else if (lua_isboolean(L, 1) && !lua_toboolean(L, 1))
         call->pass = false;
@@ -247,7 +247,7 @@ static void take_packet(lua_State *L, void *opaque)
         call->verdict = NET_DROP;
         return;
     }
-    if (hook_says_stop(L)) {
+    if (hook_says_stop(L, call->h)) {
         vm_pause(call->h->svm->vm, "hook");
         return;
     }

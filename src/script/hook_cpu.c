@@ -41,7 +41,7 @@ static enum vcpu_verdict run(void *opaque, const struct vm_event_info *info, hoo
 static void take_stop(lua_State *L, void *opaque)
 {
     struct cpu_call *call = opaque;
-    if (hook_says_stop(L))
+    if (hook_says_stop(L, call->h))
         call->verdict = VCPU_STOP;
 }
 
@@ -50,7 +50,7 @@ static void take_value(lua_State *L, void *opaque)
 {
     struct cpu_call *call = opaque;
     const struct vcpu_backend *backend = call->info->vcpu->backend;
-    if (hook_says_stop(L))
+    if (hook_says_stop(L, call->h))
         call->verdict = VCPU_STOP;
     else if (backend->late && call->h->kind == &hook_gva_write && !lua_isnoneornil(L, 1))
         luaL_error(L,
@@ -191,6 +191,8 @@ static int push_exec(lua_State *L, void *opaque)
 
 static enum vcpu_verdict fire_exec(void *opaque, const struct vm_event_info *info)
 {
+    struct script_hook *h = opaque;
+    h->hook.plain = h->cpu == info->vcpu; /* its handle is there */
     return run(opaque, info, push_exec, take_stop);
 }
 

@@ -24,7 +24,7 @@ static int push_machine(lua_State *L, void *opaque)
 static void take_stop(lua_State *L, void *opaque)
 {
     struct time_call *call = opaque;
-    if (hook_says_stop(L))
+    if (hook_says_stop(L, call->h))
         vm_pause(call->h->svm->vm, "hook");
 }
 

@@ -80,9 +80,12 @@ static void check_filter(lua_State *L, const struct hook_kind *kind, int filter)
     lua_pop(L, 1);
 }
 
-bool hook_says_stop(lua_State *L)
+bool hook_says_stop(lua_State *L, struct script_hook *h)
 {
-    return lua_type(L, 1) == LUA_TSTRING && !strcmp(lua_tostring(L, 1), "stop");
+    bool stop = lua_type(L, 1) == LUA_TSTRING && !strcmp(lua_tostring(L, 1), "stop");
+    if (stop)
+        h->svm->stopped_by = h;
+    return stop;
 }
 
 /* ---- life ---- */
@@ -147,6 +150,8 @@ void script_hook_installed(struct script_hook *h)
 
 static void forget_function(struct script_hook *h)
 {
+    if (h->svm->stopped_by == h)
+        h->svm->stopped_by = NULL;
     h->hits = h->hook.hits;
     h->errors = h->hook.errors;
     h->cost_ns = hook_cost_ns(&h->hook);
@@ -406,6 +411,29 @@ static int get_event(lua_State *L)
     return 1;
 }
 
+static int get_stopped(lua_State *L)
+{
+    const struct script_hook *h = check_hook(L);
+    lua_pushboolean(L, h->svm->stopped_by == h && vm_state(h->svm->vm) == VM_PAUSED &&
+                           !strcmp(vm_pause_reason(h->svm->vm), "hook"));
+    return 1;
+}
+
+/* Where its function was written. */
+static int get_where(lua_State *L)
+{
+    const struct script_hook *h = check_hook(L);
+    lua_Debug ar;
+    if (!h->hook.universe) {
+        lua_pushnil(L);
+        return 1;
+    }
+    lua_rawgeti(L, LUA_REGISTRYINDEX, h->hook.ref);
+    lua_getinfo(L, ">S", &ar);
+    lua_pushfstring(L, ar.linedefined > 0 ? "%s:%d" : "%s", ar.short_src, ar.linedefined);
+    return 1;
+}
+
 static int get_installed(lua_State *L)
 {
     lua_pushboolean(L, check_hook(L)->installed);
@@ -434,6 +462,8 @@ static const struct binding_member properties[] = {
     { "errors", get_errors, "integer", "how often it raised" },
     { "cost_ns", get_cost, "integer", "time spent in it, ns" },
     { "installed", get_installed, "boolean", "false once it was removed" },
+    { "where", get_where, "string", "where its function was written, file:line" },
+    { "stopped", get_stopped, "boolean", "it has paused the machine, which is paused since" },
     { NULL },
 };
 

@@ -94,8 +94,8 @@ void script_push_vm(lua_State *L, struct script_vm *svm);
 bool filter_address(lua_State *L, struct script_vm *svm, int filter, const char *key,
                     uint64_t *first, uint64_t *last);
 
-/* What the function returned, at index 1: "stop" pauses the machine. */
-bool hook_says_stop(lua_State *L);
+/* What the function returned, at index 1: "stop" pauses the machine, and is remembered. */
+bool hook_says_stop(lua_State *L, struct script_hook *h);
 
 extern const struct hook_kind hook_exec, hook_exception, hook_msr, hook_cpuid, hook_gva_read,
     hook_gva_write;

@@ -283,6 +283,24 @@ conform("stop leaves the instruction for later, and it does not fire twice", { "
     vm:close()
 end)
 
+conform("which hook has stopped the machine, and where it was written", { "hook.exec" }, function()
+    local vm = program(counting)
+    local other = vm:on("exec", { at = LOOP }, function() end)
+    local h = vm:on("exec", { at = INC }, function()
+        return "stop"
+    end)
+    vm:run()
+    equal(h.stopped, true)
+    equal(other.stopped, false)
+    equal(h.where:match("hooks_test%.lua:%d+$") ~= nil, true, h.where)
+    equal(require("perilune.monitor.terminal").why_paused(vm),
+        ("paused by the hook on exec at %s, rip 0x1003; c lets it run"):format(h.where))
+    h:remove()
+    equal(h.stopped, false)
+    run(vm)
+    vm:close()
+end)
+
 conform("order of adding; adding and removing inside of a hook", { "hook.exec" }, function()
     local vm = program(counting)
     local log = {}

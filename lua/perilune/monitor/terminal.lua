@@ -45,6 +45,31 @@ local function interrupted(session)
     end
 end
 
+--- Which hook has paused the machine, and where the cpu stands.
+function M.why_paused(vm)
+    local who = "a hook"
+    for _, hook in ipairs(vm:hooks()) do
+        if hook.stopped then
+            who = ("the hook on %s at %s"):format(hook.event, hook.where)
+        end
+    end
+    local cpu, at = vm.cpus[1], ""
+    if cpu then
+        local symbol = vm:symbolize(cpu.rip)
+        at = (", rip 0x%x%s"):format(cpu.rip, symbol:match("^0x") and "" or " " .. symbol)
+    end
+    return ("paused by %s%s; c lets it run"):format(who, at)
+end
+
+--- Say so when it happens.
+local function tell_pauses(vm)
+    return vm:on("state", { state = "pause", name = "monitor" }, function(_, _, reason)
+        if reason == "hook" then
+            print_text(M.why_paused(vm))
+        end
+    end)
+end
+
 local function execute(session, line)
     local text = session.feed(line)
     print_text(text)
@@ -74,6 +99,12 @@ function M.run(options)
     local terminal <close> = core.terminal { chardev = shared_port(vm), focus = options.focus,
         history = interactive and history_path() or nil }
     local session = monitor.session()
+    local pauses = vm and tell_pauses(vm)
+    local _ <close> = setmetatable({}, { __close = function()
+        if pauses and vm.state ~= "ended" then
+            pauses:remove()
+        end
+    end })
     if interactive and options.greeting then
         print_text(options.greeting)
     end
