@@ -397,13 +397,18 @@ static const struct reg e1000_table[] = {
       .rw = 0x58fc1be9,
       .reset = E1000_CTRL_FD | 2 << E1000_CTRL_SPEED_SHIFT,
       .write = e1000_write_ctrl },
-    { .name = "STATUS", .offset = E1000_STATUS, .ro = ALL, .read = e1000_read_status },
+    { .name = "STATUS",
+      .offset = E1000_STATUS,
+      .ro = ALL,
+      .read = e1000_read_status,
+      .pure = true },
     { .name = "EECD",
       .offset = E1000_EECD,
       .rw = E1000_EECD_SK | E1000_EECD_CS | E1000_EECD_DI | E1000_EECD_FWE | E1000_EECD_REQ,
       .ro = E1000_EECD_DO | E1000_EECD_GNT | E1000_EECD_PRES,
       .reset = 0x10,
       .read = e1000_read_eecd,
+      .pure = true,
       .write = e1000_write_eecd },
     { .name = "EERD", .offset = E1000_EERD, .ro = ALL, .write = e1000_write_eerd },
     PLAIN(CTRL_EXT, 0x00e7fff0, 0),
@@ -736,6 +741,7 @@ static bool e1000_realize(struct device *d, struct error *err)
     region_init_io(&s->mmio, mem, "e1000-mmio", E1000_MMIO_SIZE, &e1000_mmio_ops, s);
     region_init_io(&s->io, mem, "e1000-io", E1000_IO_SIZE, &e1000_io_ops, s);
     s->mmio.owner = s->io.owner = d;
+    reg_bank_publish(&s->bank, &d->reg_banks, &s->mmio);
     pci_register_bar(&s->pci, 0, PCI_BAR_MEM32, &s->mmio);
     pci_register_bar(&s->pci, 1, PCI_BAR_IO, &s->io);
     e1000_nvm_init(s);

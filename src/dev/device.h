@@ -20,6 +20,7 @@
 struct bus;
 struct machine;
 struct device;
+struct reg_bank;
 struct region;
 
 /* An interface is a struct of functions, known by name; a type lists those that it implements. */
@@ -75,6 +76,7 @@ struct device {
     struct bus **buses;     /* that it provides, in order of creation */
     unsigned bus_count;
     struct gpio_list *gpios; /* in order of creation */
+    struct reg_bank *reg_banks; /* registers that are known by name: see reg.h */
     bool realized;
     char *text;          /* of the last device_get_prop that had to make one up */
     struct device *next; /* all devices of the machine, in order of creation */

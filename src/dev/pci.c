@@ -66,7 +66,7 @@ static uint64_t bar_address(const struct pci_device *d, unsigned n)
     const uint8_t *at = d->config + bar_offset(n);
     unsigned command = ld_le16(d->config + PCI_COMMAND);
     unsigned enable = bar->kind == PCI_BAR_IO ? PCI_COMMAND_IO : PCI_COMMAND_MEMORY;
-    if (!(command & enable))
+    if (!(command & enable) || d->unplugged)
         return UNMAPPED;
     uint64_t addr = bar->kind == PCI_BAR_MEM64 ? ld_le64(at) : ld_le32(at);
     addr &= ~(bar->size - 1);
@@ -129,7 +129,7 @@ void pci_register_bar(struct pci_device *d, unsigned n, enum pci_bar_kind kind,
 static void header_changed(struct pci_device *d)
 {
     struct mem *mem = d->dev.machine->mem;
-    bool master = ld_le16(d->config + PCI_COMMAND) & PCI_COMMAND_MASTER;
+    bool master = ld_le16(d->config + PCI_COMMAND) & PCI_COMMAND_MASTER && !d->unplugged;
     if (master != d->bus_master.enabled)
         TRACE(pci_trace, PCI_BUS_MASTER, device_source(&d->dev), master);
     mem_begin(mem);
@@ -139,6 +139,14 @@ static void header_changed(struct pci_device *d)
     pci_update_intx(d);
 }
 
+void pci_set_connected(struct pci_device *d, bool connected)
+{
+    if (d->unplugged != connected)
+        return;
+    d->unplugged = !connected;
+    header_changed(d);
+}
+
 static bool in_config(unsigned offset, unsigned size)
 {
     return (size == 1 || size == 2 || size == 4) && offset <= PCI_CONFIG_SIZE - size;
@@ -146,7 +154,7 @@ static bool in_config(unsigned offset, unsigned size)
 
 uint32_t pci_config_read(struct pci_device *d, unsigned offset, unsigned size)
 {
-    if (!d || !in_config(offset, size))
+    if (!d || d->unplugged || !in_config(offset, size))
         return (uint32_t)bits_mask(8 * size);
     const struct pci_class *class = pci_class_of(d);
     uint32_t value = class->config_read ? class->config_read(d, offset, size)
@@ -162,7 +170,7 @@ static bool touches(unsigned offset, unsigned size, unsigned first, unsigned las
 
 void pci_config_write(struct pci_device *d, unsigned offset, uint32_t value, unsigned size)
 {
-    if (!d || !in_config(offset, size))
+    if (!d || d->unplugged || !in_config(offset, size))
         return;
     TRACE(pci_trace, PCI_CONFIG_WRITE, device_source(&d->dev), offset, size, value);
     for (unsigned i = 0; i < size; i++) {
@@ -289,6 +297,7 @@ static const struct prop pci_props[] = {
 static const struct state_field pci_state[] = {
     STATE_BYTES(struct pci_device, config),
     STATE_BOOL(struct pci_device, intx_level),
+    STATE_BOOL(struct pci_device, unplugged),
     STATE_END,
 };
 

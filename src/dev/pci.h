@@ -76,6 +76,7 @@ struct pci_device {
     uint8_t wmask[PCI_CONFIG_SIZE];   /* bits that writes can change */
     uint8_t w1cmask[PCI_CONFIG_SIZE]; /* bits that writing 1 clears */
     struct pci_bar bars[PCI_BARS];
+    bool unplugged;  /* by pci_set_connected() */
     bool auto_slot;  /* devfn was chosen here, not given */
     bool intx_level; /* what the device drives on its pin */
     int intx_irq;    /* the bus irq that this device raises now; -1: none */
@@ -125,6 +126,11 @@ const struct pci_class *pci_class_of(const struct pci_device *d);
  * aligned. A missing device (NULL) reads all ones. */
 uint32_t pci_config_read(struct pci_device *d, unsigned offset, unsigned size);
 void pci_config_write(struct pci_device *d, unsigned offset, uint32_t value, unsigned size);
+
+/* Take the function off its bus, as by surprise, or put it back: off it, configuration space and
+ * BARs read as all ones and writes are lost, DMA meets nothing, the interrupt pin is not driven.
+ * The device itself goes on and keeps its registers. What it has besides BARs stays. */
+void pci_set_connected(struct pci_device *d, bool connected);
 
 /* Drive the device's own interrupt pin; honours the INTx-disable bit. */
 void pci_set_irq(struct pci_device *d, bool level);

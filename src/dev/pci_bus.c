@@ -132,7 +132,8 @@ static int irq_of(struct pci_bus *b, struct pci_device *d)
 
 static bool wants_irq(const struct pci_device *d)
 {
-    return d->intx_level && !(ld_le16(d->config + PCI_COMMAND) & PCI_COMMAND_INTX_DISABLE);
+    return d->intx_level && !d->unplugged &&
+           !(ld_le16(d->config + PCI_COMMAND) & PCI_COMMAND_INTX_DISABLE);
 }
 
 void pci_update_intx(struct pci_device *d)

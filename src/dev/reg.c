@@ -59,6 +59,7 @@ void reg_bank_init(struct reg_bank *b, const char *owner, const struct reg *tabl
 
 void reg_bank_fini(struct reg_bank *b)
 {
+    reg_bank_withdraw(b);
     free(b->by_word);
     free(b->first_slot);
     *b = (struct reg_bank){ 0 };
@@ -93,6 +94,7 @@ uint32_t reg_bank_read(struct reg_bank *b, uint32_t offset)
         log_guest(b->owner, "read of a register that does not exist, at offset 0x%x", offset);
         return 0;
     }
+    b->row = (size_t)(r - b->table);
     uint32_t value =
         r->read ? r->read(b->opaque, index) : *held & (r->rw | r->ro | r->w1c | r->rc | r->w1s);
     *held &= ~r->rc;
@@ -113,6 +115,7 @@ void reg_bank_write(struct reg_bank *b, uint32_t offset, uint32_t value)
     *held = (*held & ~plain) | (value & plain);
     *held &= ~(value & r->w1c);
     *held |= value & r->w1s;
+    b->row = (size_t)(r - b->table);
     if (r->write)
         r->write(b->opaque, index, value);
 }

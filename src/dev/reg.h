@@ -6,6 +6,7 @@
  * wide, held in an array of uint32_t indexed by the row's `slot`. */
 #pragma once
 
+#include "base/error.h"
 #include "mem/region.h"
 
 #include <stddef.h>
@@ -29,6 +30,7 @@ struct reg {
      * cleared); `write` is called with the value that was written, after the access rules were
      * applied to the held one. */
     uint32_t (*read)(void *opaque, unsigned index);
+    bool pure; /* `read` changes nothing: who only looks may call it */
     void (*write)(void *opaque, unsigned index, uint32_t written);
 };
 
@@ -41,6 +43,10 @@ struct reg_bank {
     uint16_t *first_slot; /* row → index of its first value */
     size_t words;
     void *opaque;
+    size_t row; /* of the register whose function is being called */
+    /* Of a bank that is known by name. */
+    struct region *region;
+    struct reg_bank **list, *next;
 };
 
 /* How many values a table needs: the sum of its counts. */
@@ -65,3 +71,29 @@ const char *reg_bank_name(const struct reg_bank *b, uint32_t offset);
 
 /* The row by name, or NULL. */
 const struct reg *reg_find(const struct reg_bank *b, const char *name);
+
+/* ---- by name: reg_name.c ---- */
+
+/* Let the registers be found by name: `list` is the device's (struct device, reg_banks), `region`
+ * where they are. Ends with reg_bank_fini(). */
+void reg_bank_publish(struct reg_bank *b, struct reg_bank **list, struct region *region);
+void reg_bank_withdraw(struct reg_bank *b); /* for reg_bank_fini(); harmless twice */
+
+/* One register. */
+struct reg_place {
+    struct reg_bank *bank;
+    const struct reg *reg;
+    unsigned index;
+    uint32_t offset; /* from the start of the bank's region */
+};
+
+/* By "NAME", or "NAME[3]" in an array, in the banks of a list. False with the nearest name. */
+bool reg_place_find(struct reg_bank *list, const char *name, struct reg_place *p,
+                    struct error *err);
+
+/* What it would read as, without side effects: where reading has such, what is held. */
+uint32_t reg_place_peek(const struct reg_place *p);
+
+/* Change what is held, as a fault does: no access rules, and nothing follows from it. False:
+ * nothing is held, because a read works the value out. */
+bool reg_place_poke(const struct reg_place *p, uint32_t value, struct error *err);

@@ -28,6 +28,7 @@ void address_space_free(struct address_space *as)
 {
     if (!as)
         return;
+    space_taps_gone(as);
     mem_space_closed(as);
     free(as->name);
     free(as);
@@ -157,7 +158,7 @@ static enum mem_result read_piece(struct address_space *as, uint64_t addr, uint8
     return result;
 }
 
-enum mem_result address_space_read(struct address_space *as, uint64_t addr, void *buf, size_t len)
+enum mem_result space_read(struct address_space *as, uint64_t addr, void *buf, size_t len)
 {
     uint8_t *p = buf;
     size_t beyond = cut_at_end(addr, len), left = len - beyond;
@@ -183,6 +184,12 @@ enum mem_result address_space_read(struct address_space *as, uint64_t addr, void
     if (result & MEM_UNASSIGNED)
         log_unassigned(as, "a copy", false, addr - (len - beyond), len);
     return result;
+}
+
+enum mem_result address_space_read(struct address_space *as, uint64_t addr, void *buf, size_t len)
+{
+    return UNLIKELY(as->taps != NULL) ? space_tapped_read(as, addr, buf, len)
+                                      : space_read(as, addr, buf, len);
 }
 
 static void write_host(struct region *r, uint64_t offset, const uint8_t *buf, uint64_t len)
@@ -256,10 +263,16 @@ write_by(struct address_space *as, uint64_t addr, const void *buf, size_t len,
     return result;
 }
 
+enum mem_result space_write(struct address_space *as, uint64_t addr, const void *buf, size_t len)
+{
+    return write_by(as, addr, buf, len, write_piece);
+}
+
 enum mem_result address_space_write(struct address_space *as, uint64_t addr, const void *buf,
                                     size_t len)
 {
-    return write_by(as, addr, buf, len, write_piece);
+    return UNLIKELY(as->taps != NULL) ? space_tapped_write(as, addr, buf, len)
+                                      : space_write(as, addr, buf, len);
 }
 
 enum mem_result address_space_write_rom(struct address_space *as, uint64_t addr, const void *buf,
@@ -272,7 +285,7 @@ void *address_space_ptr(struct address_space *as, uint64_t addr, uint64_t *len, 
                         uint64_t *ram_addr)
 {
     const struct flat_range *r = flatview_lookup(as->view, addr);
-    if (!r || !r->host || (write && r->readonly))
+    if (!r || !r->host || (write && r->readonly) || as->taps)
         return NULL;
     uint64_t into = addr - r->start, rest = r->last - addr;
     if (rest<UINT64_MAX && * len> rest + 1)

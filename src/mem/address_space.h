@@ -61,3 +61,19 @@ enum mem_result flat_range_load(const struct flat_range *r, uint64_t addr, unsig
                                 uint64_t *value);
 enum mem_result flat_range_store(const struct flat_range *r, uint64_t addr, unsigned size,
                                  uint64_t value);
+
+/* ---- taps on transfers: space_tap.c ---- */
+
+/* Is shown the transfers that are made with address_space_read() and _write(): a device's DMA
+ * through its own space. (Cpus load and store.) Without one the two test one pointer. */
+struct space_tap {
+    /* Reads: after. Writes: before. `data` may be changed. False: as if nothing were at `addr`. */
+    bool (*transfer)(void *opaque, uint64_t addr, uint8_t *data, size_t len, bool write);
+    void (*gone)(void *opaque); /* the address space goes, and the tap is off it */
+    void *opaque;
+    struct space_tap *next;
+};
+
+/* Called in order of adding. Both may be called from within a tap. */
+void address_space_add_tap(struct address_space *as, struct space_tap *t);
+void address_space_remove_tap(struct address_space *as, struct space_tap *t);

@@ -34,7 +34,19 @@ struct address_space {
     struct flatview *old;  /* the one before, while listeners are told the difference */
     bool differs;          /* from what was last told as an event */
     struct address_space *next;
+    struct space_tap *taps;
+    struct tap_walk *walks; /* calls of taps under way */
 };
+
+/* address_space.c: the transfers themselves. */
+enum mem_result space_read(struct address_space *as, uint64_t addr, void *buf, size_t len);
+enum mem_result space_write(struct address_space *as, uint64_t addr, const void *buf, size_t len);
+
+/* space_tap.c */
+enum mem_result space_tapped_read(struct address_space *as, uint64_t addr, void *buf, size_t len);
+enum mem_result space_tapped_write(struct address_space *as, uint64_t addr, const void *buf,
+                                   size_t len);
+void space_taps_gone(struct address_space *as);
 
 /* mem.c */
 enum {

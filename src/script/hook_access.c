@@ -1,6 +1,7 @@
 /* Hooks on what goes by: physical memory, ports, IRQ lines, packets, serial text, states of the
  * machine. */
 #define _GNU_SOURCE /* memmem */
+#include "script/script_fault.h"
 #include "script/script_hook.h"
 
 #include "base/alloc.h"
@@ -108,6 +109,36 @@ static void install_memory(lua_State *L, struct script_hook *h, int filter)
     lay_tap(L, h, filter, &vm_machine(h->svm->vm)->system, first, last, !write, write);
 }
 
+/* { device =, reg = "CTRL" }: a tap inside of the device's own window, which it follows wherever
+ * that is mapped. The name of an array without an index is all of it. */
+static void install_register(lua_State *L, struct script_hook *h, int filter)
+{
+    struct reg_place p;
+    if (lua_getfield(L, filter, "at") != LUA_TNIL || lua_getfield(L, filter, "size") != LUA_TNIL)
+        luaL_error(L, "vm:on(\"%s\"): give \"at\" or \"reg\", not both", h->kind->event);
+    lua_getfield(L, filter, "device");
+    struct device *d = binding_ptr(L, -1, META_DEVICE);
+    const char *name = table_string(L, filter, "reg");
+    if (!name)
+        luaL_error(L, "vm:on(\"%s\"): \"device\" goes with \"reg\", the name of a register",
+                   h->kind->event);
+    script_find_register(L, d, name, &p);
+    uint64_t size = strchr(name, '[') || !p.reg->count ? 4 : 4 * (uint64_t)p.reg->count;
+    bool write = h->kind == &hook_write;
+    h->nested = table_bool(L, filter, "nested");
+    lay_tap(L, h, filter, p.bank->region, p.offset, p.offset + size - 1, !write, write);
+}
+
+static void install_access(lua_State *L, struct script_hook *h, int filter)
+{
+    bool device = lua_getfield(L, filter, "device") != LUA_TNIL;
+    bool reg = lua_getfield(L, filter, "reg") != LUA_TNIL;
+    lua_pop(L, 2);
+    if (reg && !device)
+        luaL_error(L, "vm:on(\"%s\"): \"reg\" needs \"device\"", h->kind->event);
+    (device ? install_register : install_memory)(L, h, filter);
+}
+
 static void install_pio(lua_State *L, struct script_hook *h, int filter)
 {
     static const char *const directions[] = { "both", "in", "out", NULL };
@@ -126,10 +157,10 @@ static void remove_tap(struct script_hook *h)
     region_fini(&h->access.tap);
 }
 
-static const char *const memory_keys[] = { "at", "size", "phase", "nested", NULL };
+static const char *const memory_keys[] = { "at", "size", "phase", "device", "reg", "nested", NULL };
 static const char *const pio_keys[] = { "port", "dir", "phase", "nested", NULL };
-const struct hook_kind hook_read = { "read", memory_keys, install_memory, remove_tap };
-const struct hook_kind hook_write = { "write", memory_keys, install_memory, remove_tap };
+const struct hook_kind hook_read = { "read", memory_keys, install_access, remove_tap };
+const struct hook_kind hook_write = { "write", memory_keys, install_access, remove_tap };
 const struct hook_kind hook_pio = { "pio", pio_keys, install_pio, remove_tap };
 
 /* ---- chains: several hooks where the core knows one listener ---- */

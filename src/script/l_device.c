@@ -1,5 +1,6 @@
 /* Devices as Lua sees them: properties are fields, buses are found by name. */
 #include "script/binding.h"
+#include "script/script_fault.h"
 
 #include "base/alloc.h"
 #include "dev/sysbus.h"
@@ -115,9 +116,11 @@ static int l_device_gpio_in(lua_State *L)
     return 1;
 }
 
-/* connect(n, irq), connect(name, n, irq); nil disconnects. */
+/* connect(n, irq), connect(name, n, irq); nil disconnects. connect(): back onto the PCI bus. */
 static int l_device_connect(lua_State *L)
 {
+    if (lua_gettop(L) == 1)
+        return l_device_reconnect(L);
     struct device *d = check_device(L);
     unsigned n;
     int next;
@@ -313,8 +316,10 @@ static const struct binding_member device_methods[] = {
     { "properties", l_device_properties, "() → { { name, text }, ... }",
       "properties as listings show them" },
     { "gpio_in", l_device_gpio_in, "([name,] n) → irq", "an input line" },
-    { "connect", l_device_connect, "([name,] n, irq)",
-      "let an output drive a line; nil disconnects" },
+    { "connect", l_device_connect, "([[name,] n, irq])",
+      "let an output drive a line; nil disconnects. Without arguments: undo disconnect()" },
+    { "disconnect", l_device_disconnect, "()",
+      "take a PCI function off its bus, as by surprise; connect() puts it back" },
     { "lines", l_device_lines, "() → { { direction, name, count }, ... }",
       "its input and output lines" },
     { "map", l_device_map, "(window, addr [, priority])",
@@ -326,6 +331,12 @@ static const struct binding_member device_methods[] = {
       "unplug it; false: it goes when the hook that asks is over" },
     { "is_a", l_device_is_a, "(type) → boolean", "is it of that type, or inherits from it" },
     { "state", l_device_state, "() → { field = value }", "what a snapshot of it would hold" },
+    { "registers", l_device_registers, "() → { { name, offset, width, count, window }, ... }",
+      "registers known by name; `width` in bits" },
+    { "reg", l_device_reg, "(name) → integer",
+      "what a register reads as, without side effects; NAME[3] in an array" },
+    { "set_reg", l_device_set_reg, "(name, value)",
+      "change what a register holds, and nothing else" },
     { "info", l_device_info, "() → { pci = or mmio = or isa_irqs = }", "what its bus knows of it" },
     { NULL },
 };
@@ -337,6 +348,7 @@ static const struct binding_member device_properties[] = {
     { "parent_bus", get_parent_bus, "bus", "where it sits; nil: on none" },
     { "buses", get_buses, "{ bus, ... }", "buses that it provides, in order of creation" },
     { "bus", get_bus, "{ name = bus }", "the same by name" },
+    { "connected", l_device_get_connected, "boolean", "false after disconnect()" },
     { NULL },
 };
 

@@ -10,8 +10,8 @@
 /* All kinds, in the order in which help lists them. "read" and "write" become those of linear
  * addresses when the filter says gva. */
 static const struct hook_kind *const kinds[] = {
-    &hook_exec,      &hook_insn, &hook_read,  &hook_write,  &hook_pio,    &hook_irq,
-    &hook_exception, &hook_msr,  &hook_cpuid, &hook_packet, &hook_serial, &hook_state,
+    &hook_exec, &hook_insn,  &hook_read,   &hook_write, &hook_pio,    &hook_irq,   &hook_exception,
+    &hook_msr,  &hook_cpuid, &hook_packet, &hook_dma,   &hook_serial, &hook_state,
 };
 
 /* ---- filters ---- */
@@ -339,6 +339,7 @@ int l_vm_supports(lua_State *L)
         { "hook.msr", VCPU_EVENT_MSR },
         { "hook.cpuid", VCPU_EVENT_CPUID },
         { "hook.packet", ALWAYS },
+        { "hook.dma", ALWAYS },
         { "hook.serial", ALWAYS },
         { "hook.timer", ALWAYS },
         { "hook.state", ALWAYS },

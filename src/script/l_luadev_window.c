@@ -41,8 +41,9 @@ static void read_access(lua_State *L, struct luadev_type *t, int row, const char
 
 static void read_reg(lua_State *L, struct luadev_type *t, unsigned window, int row, uint8_t *used)
 {
-    static const char *const keys[] = { "name", "offset", "count", "reset", "rw",    "ro",   "w1c",
-                                        "rc",   "w1s",    "wo",    "read",  "write", "help", NULL };
+    static const char *const keys[] = { "name", "offset", "count", "reset", "rw",
+                                        "ro",   "w1c",    "rc",    "w1s",   "wo",
+                                        "read", "write",  "pure",  "help",  NULL };
     struct luadev_window_type *w = &t->windows[window];
     luadev_known_keys(L, t, row, "a register", keys);
     const char *name = luadev_name(L, t, row, "a register");
@@ -57,6 +58,7 @@ static void read_reg(lua_State *L, struct luadev_type *t, unsigned window, int r
     fns[0] = luadev_function(L, t, row, what, "read");
     fns[1] = luadev_function(L, t, row, what, "write");
     read_access(L, t, row, what, r, fns);
+    r->pure = table_bool(L, row, "pure");
     r->read = fns[0] >= 0 ? luadev_reg_read : NULL;
     r->write = fns[1] >= 0 ? luadev_reg_write : NULL;
     if (r->offset % 4 || r->offset + 4ull * r->count > w->size)

@@ -72,21 +72,14 @@ uint32_t luadev_reg_read(void *opaque, unsigned index)
 {
     struct luadev_window *w = opaque;
     struct call c = { .d = w->d, .argc = 1, .args = { index } };
-    return (uint32_t)call_for_integer(&c, w->type->reg_fns[2 * w->row]);
+    return (uint32_t)call_for_integer(&c, w->type->reg_fns[2 * w->bank.row]);
 }
 
 void luadev_reg_write(void *opaque, unsigned index, uint32_t value)
 {
     struct luadev_window *w = opaque;
     struct call c = { .d = w->d, .argc = 2, .args = { value, index } };
-    call(&c, w->type->reg_fns[2 * w->row + 1], NULL);
-}
-
-/* The register accessed, for its function to know; read by it before anything else can happen. */
-static void note_row(struct luadev_window *w, uint64_t offset)
-{
-    unsigned row = w->bank.by_word[offset / 4];
-    w->row = row ? row - 1 : 0;
+    call(&c, w->type->reg_fns[2 * w->bank.row + 1], NULL);
 }
 
 /* `opaque` may be of a device that is gone, when an access in several parts goes on. */
@@ -95,10 +88,8 @@ uint64_t luadev_window_read(void *opaque, uint64_t offset, unsigned size)
     struct luadev_window *w = opaque;
     if (UNLIKELY(!w->made))
         return UINT64_MAX;
-    if (w->type->regs) {
-        note_row(w, offset);
+    if (w->type->regs)
         return reg_bank_read(&w->bank, (uint32_t)offset);
-    }
     if (w->type->read < 0)
         return UINT64_MAX;
     struct call c = { .d = w->d, .argc = 2, .args = { offset, size } };
@@ -111,7 +102,6 @@ void luadev_window_write(void *opaque, uint64_t offset, uint64_t value, unsigned
     if (UNLIKELY(!w->made))
         return;
     if (w->type->regs) {
-        note_row(w, offset);
         reg_bank_write(&w->bank, (uint32_t)offset, (uint32_t)value);
         return;
     }
@@ -245,6 +235,8 @@ static void make_windows(struct device *d)
                           luadev_values(d) + wt->first_slot, w);
         region_init_io(&w->region, d->machine->mem, wt->name, wt->size, &wt->ops, w);
         w->region.owner = d;
+        if (wt->regs)
+            reg_bank_publish(&w->bank, &d->reg_banks, &w->region);
         w->made = true;
     }
 }

@@ -100,7 +100,6 @@ struct luadev_window {
     struct reg_bank bank;
     struct device *d;
     const struct luadev_window_type *type;
-    size_t row; /* of the register under access: for its function to know */
     bool made;
 };
 

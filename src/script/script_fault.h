@@ -2,6 +2,7 @@
  * the table of its type. */
 #pragma once
 
+#include "dev/reg.h"
 #include "script/binding.h"
 
 /* l_link_send.c */
@@ -13,3 +14,15 @@ int l_cpu_nmi(lua_State *L);    /* cpu:nmi() */
 int l_cpu_mce(lua_State *L);    /* cpu:mce { bank =, status =, addr =, misc =, mcg_status = } */
 int l_cpu_stall(lua_State *L);  /* cpu:stall(ns) */
 int l_cpu_get_stalled(lua_State *L);
+
+/* l_device_reg.c */
+int l_device_registers(lua_State *L);
+int l_device_reg(lua_State *L);
+int l_device_set_reg(lua_State *L);
+/* The register "NAME" or "NAME[3]" of a device; raises if there is none. */
+void script_find_register(lua_State *L, struct device *d, const char *name, struct reg_place *p);
+
+/* l_device_pci.c */
+int l_device_disconnect(lua_State *L);
+int l_device_reconnect(lua_State *L);
+int l_device_get_connected(lua_State *L);

@@ -47,6 +47,12 @@ struct script_hook {
             struct region tap;
             struct tap_ops ops;
         } access;
+        struct {
+            struct device *device;
+            struct address_space *as; /* NULL: gone with the device */
+            struct space_tap tap;
+            bool reads, writes;
+        } dma;
         struct irq *irq;
         struct {
             struct net_link *link;
@@ -100,7 +106,7 @@ bool hook_says_stop(lua_State *L, struct script_hook *h);
 extern const struct hook_kind hook_exec, hook_exception, hook_msr, hook_cpuid, hook_gva_read,
     hook_gva_write;
 extern const struct hook_kind hook_read, hook_write, hook_pio, hook_irq, hook_packet, hook_serial;
-extern const struct hook_kind hook_insn, hook_state, hook_trace;
+extern const struct hook_kind hook_insn, hook_state, hook_trace, hook_dma;
 
 /* vm:at(), vm:every() */
 int l_vm_at(lua_State *L);

@@ -116,6 +116,36 @@ static void test_find(void **state)
     assert_null(reg_find(&c->bank, "IM"));
 }
 
+static void test_by_name(void **state)
+{
+    struct chip *c = *state;
+    struct reg_bank *list = NULL;
+    struct reg_place p;
+    struct error err = { 0 };
+    reg_bank_publish(&c->bank, &list, NULL);
+    assert_ptr_equal(list, &c->bank);
+    assert_true(reg_place_find(list, "STATUS", &p, &err));
+    assert_int_equal(reg_place_peek(&p), 0xff);
+    assert_int_equal(reg_bank_read(&c->bank, 4), 0xff); /* looking cleared nothing */
+    assert_int_equal(reg_place_peek(&p), 0x0f);
+    assert_true(reg_place_poke(&p, 0xf0, &err));
+    assert_int_equal(reg_bank_read(&c->bank, 4), 0xf0);
+    assert_true(reg_place_find(list, "DATA[3]", &p, &err));
+    assert_int_equal(p.offset, 0x2c);
+    assert_int_equal(p.index, 3);
+    assert_true(reg_place_poke(&p, 5, &err));
+    assert_int_equal(reg_place_peek(&p), 5); /* not what read_twice() makes of it */
+    assert_int_equal(c->write_calls, 0);
+    assert_false(reg_place_find(list, "DATA[4]", &p, &err));
+    assert_non_null(strstr(err.text, "4 elements"));
+    assert_false(reg_place_find(list, "DATA[", &p, &err));
+    assert_false(reg_place_find(list, "DATA[1", &p, &err));
+    assert_false(reg_place_find(list, "STATU", &p, &err));
+    assert_non_null(strstr(err.text, "STATUS"));
+    reg_bank_withdraw(&c->bank);
+    assert_null(list);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -123,6 +153,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_arrays_and_functions, setup, teardown),
         cmocka_unit_test_setup_teardown(test_unknown_offsets, setup, teardown),
         cmocka_unit_test_setup_teardown(test_find, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_by_name, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,93 @@
+/* Taps on the transfers of an address space.
+ *
+ * A callback may take away taps, and even the device with its address space: each call of taps is a
+ * walk that the address space knows, so that both can tell it. */
+#include "base/alloc.h"
+#include "mem/mem_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct tap_walk {
+    struct space_tap *next; /* to be called */
+    bool gone;              /* the address space is not there any more */
+    struct tap_walk *outer;
+};
+
+void address_space_add_tap(struct address_space *as, struct space_tap *t)
+{
+    struct space_tap **at = &as->taps;
+    while (*at)
+        at = &(*at)->next;
+    t->next = NULL;
+    *at = t;
+}
+
+void address_space_remove_tap(struct address_space *as, struct space_tap *t)
+{
+    struct space_tap **at = &as->taps;
+    while (*at && *at != t)
+        at = &(*at)->next;
+    if (!*at)
+        return;
+    *at = t->next;
+    for (struct tap_walk *w = as->walks; w; w = w->outer)
+        if (w->next == t)
+            w->next = t->next;
+}
+
+void space_taps_gone(struct address_space *as)
+{
+    for (struct tap_walk *w = as->walks; w; w = w->outer) {
+        w->next = NULL;
+        w->gone = true;
+    }
+    while (as->taps) {
+        struct space_tap *t = as->taps;
+        as->taps = t->next;
+        if (t->gone)
+            t->gone(t->opaque);
+    }
+}
+
+/* False: the transfer meets nothing. */
+static bool show(struct address_space *as, uint64_t addr, void *data, size_t len, bool write)
+{
+    struct tap_walk *w = ALLOC(struct tap_walk);
+    bool pass = true;
+    *w = (struct tap_walk){ as->taps, false, as->walks };
+    as->walks = w;
+    while (pass && w->next) {
+        struct space_tap *t = w->next;
+        w->next = t->next;
+        pass = t->transfer(t->opaque, addr, data, len, write);
+    }
+    if (w->gone)
+        pass = false;
+    else
+        as->walks = w->outer;
+    free(w);
+    return pass;
+}
+
+enum mem_result space_tapped_read(struct address_space *as, uint64_t addr, void *buf, size_t len)
+{
+    enum mem_result result = space_read(as, addr, buf, len);
+    if (!len || show(as, addr, buf, len, false))
+        return result;
+    memset(buf, 0xff, len);
+    return MEM_UNASSIGNED;
+}
+
+enum mem_result space_tapped_write(struct address_space *as, uint64_t addr, const void *buf,
+                                   size_t len)
+{
+    if (!len)
+        return MEM_OK;
+    void *data = alloc_zero(1, len);
+    memcpy(data, buf, len);
+    enum mem_result result =
+        show(as, addr, data, len, true) ? space_write(as, addr, data, len) : MEM_UNASSIGNED;
+    free(data);
+    return result;
+}

@@ -1,0 +1,91 @@
+/* Hooks on the DMA of a device: transfers through the address space that a PCI function has. */
+#include "dev/pci.h"
+#include "script/script_hook.h"
+
+#include <string.h>
+
+struct dma_call {
+    struct script_hook *h;
+    uint64_t addr;
+    uint8_t *data;
+    size_t len;
+    bool write, pass;
+};
+
+/* f(device, address, bytes, direction) */
+static int push_dma(lua_State *L, void *opaque)
+{
+    struct dma_call *call = opaque;
+    binding_push(L, call->h->svm, META_DEVICE, call->h->dma.device);
+    lua_pushinteger(L, (lua_Integer)call->addr);
+    lua_pushlstring(L, (const char *)call->data, call->len);
+    lua_pushstring(L, call->write ? "write" : "read");
+    return 4;
+}
+
+/* "stop" pauses the machine even where it would be as long as the data. */
+static void take_dma(lua_State *L, void *opaque)
+{
+    struct dma_call *call = opaque;
+    bool stop = lua_type(L, 1) == LUA_TSTRING && !strcmp(lua_tostring(L, 1), "stop");
+    if (stop) {
+        vm_pause(call->h->svm->vm, "hook");
+    } else if (lua_isboolean(L, 1) && !lua_toboolean(L, 1)) {
+        call->pass = false;
+    } else if (lua_type(L, 1) == LUA_TSTRING) {
+        size_t len;
+        const char *bytes = lua_tolstring(L, 1, &len);
+        if (len != call->len)
+            luaL_error(L, "%d bytes cannot take the place of %d", (int)len, (int)call->len);
+        memcpy(call->data, bytes, len);
+    }
+}
+
+static bool on_transfer(void *opaque, uint64_t addr, uint8_t *data, size_t len, bool write)
+{
+    struct script_hook *h = opaque;
+    if (!(write ? h->dma.writes : h->dma.reads))
+        return true;
+    struct dma_call call = { h, addr, data, len, write, true };
+    script_hook_call(h, push_dma, take_dma, &call);
+    return call.pass;
+}
+
+static void space_gone(void *opaque)
+{
+    struct script_hook *h = opaque;
+    h->dma.as = NULL;
+}
+
+static void install_dma(lua_State *L, struct script_hook *h, int filter)
+{
+    static const char *const directions[] = { "both", "read", "write", NULL };
+    lua_getfield(L, filter, "device");
+    if (lua_isnil(L, -1))
+        luaL_error(L, "vm:on(\"dma\"): the filter needs \"device\"");
+    struct device *d = binding_ptr(L, -1, META_DEVICE);
+    lua_getfield(L, filter, "dir");
+    int dir = luaL_checkoption(L, -1, "both", directions);
+    lua_pop(L, 2);
+    struct address_space *as =
+        device_is_a(d, pci_device_type.name) ? ((struct pci_device *)d)->dma : NULL;
+    if (!as)
+        luaL_error(L,
+                   "vm:on(\"dma\"): %s has no address space for DMA of its own: PCI functions have",
+                   device_name(d));
+    h->dma.device = d;
+    h->dma.as = as;
+    h->dma.reads = dir != 2;
+    h->dma.writes = dir != 1;
+    h->dma.tap = (struct space_tap){ .transfer = on_transfer, .gone = space_gone, .opaque = h };
+    address_space_add_tap(as, &h->dma.tap);
+}
+
+static void remove_dma(struct script_hook *h)
+{
+    if (h->dma.as)
+        address_space_remove_tap(h->dma.as, &h->dma.tap);
+}
+
+static const char *const dma_keys[] = { "device", "dir", NULL };
+const struct hook_kind hook_dma = { "dma", dma_keys, install_dma, remove_dma };
