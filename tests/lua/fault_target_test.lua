@@ -119,6 +119,25 @@ case("memory somewhere in a range, each time elsewhere", function()
     vm:close()
 end)
 
+case("memory by symbol", function()
+    local path = os.tmpname()
+    local file = assert(io.open(path, "w"))
+    file:write("0000000000001000 T start\n0000000000002000 D counter\n")
+    file:close()
+    local vm = program(counting)
+    vm:load_symbols(path)
+    os.remove(path)
+    local f = inject(vm, { target = "ram", effect = "set", symbol = "counter", size = 2, value = 0x77,
+        trigger = { exec = "start+0xa" } })
+    local g = inject(vm, { target = "reg", effect = "xor", reg = "rbx", value = 1,
+        trigger = { access = "counter", nth = 2 } })
+    run(vm)
+    equal(vm.memory:read(0x2000, 2), 0x77)
+    equal(f:history()[1].insn, 41)
+    equal(g:history()[1].insn, 6)
+    vm:close()
+end)
+
 case("memory that is not mapped is recorded", function()
     -- mov eax, cr0 would go on; paging with an empty table of pages is enough for translate()
     local vm = program(counting)
@@ -469,6 +488,76 @@ case("packets", function()
     equal(frames { effect = "disconnect", trigger = { time = 5 }, duration = { time = 20 } },
         "one four")
     equal(frames { effect = "disconnect", trigger = { time = 15 } }, "one two")
+end)
+
+-- ---- PCI functions ----
+
+--- A machine with a PCI device, edu-pci, whose BAR is at 0xfe000000, and its configuration space.
+local function pci_machine()
+    local vm = perilune.machine("pc", { cpus = 0, memory = "16M" })
+    local edu = vm.machine:device(_G.device.load "edu-pci", { addr = "1e.0", id = "edu" })
+    local function config(offset, value, size)
+        vm.io:write(0xcf8, 4, 0x80000000 | 0x1e << 11 | offset & 0xfc)
+        local port = 0xcfc + (offset & 3)
+        if value then
+            vm.io:write(port, size or 4, value)
+        else
+            return (vm.io:read(port, size or 4))
+        end
+    end
+    config(0x10, 0xfe000000)
+    config(4, 6, 2)
+    return vm, config, edu
+end
+
+case("PCI functions: disconnected", function()
+    local vm, config, edu = pci_machine()
+    equal(config(0), 0x11e91234)
+    equal(vm.memory:read(0xfe000000, 4), 0x010000ed)
+    vm.memory:write(0xfe000004, 4, 5)
+    local f = inject(vm, { target = "pci", device = "edu", effect = "disconnect" })
+    equal(config(0), 0xffffffff)
+    equal(config(2, nil, 2), 0xffff)
+    equal(vm.memory:read(0xfe000000, 4), 0xffffffff)
+    vm.memory:write(0xfe000004, 4, 9)
+    config(4, 0, 2)
+    vm.io:write(0xcf8, 4, 0x80000000)
+    equal(vm.io:read(0xcfc, 4), 0x12378086) -- the host bridge is still there
+    f:release()
+    equal(config(4, nil, 2), 6)
+    equal(vm.memory:read(0xfe000004, 4), ~5 & 0xffffffff)
+    equal(f.state .. #f:history(), "released2")
+    equal(edu:info().pci.slot, 0x1e)
+    vm:close()
+end)
+
+case("PCI functions: configuration space", function()
+    local function config_with(spec, offset, value)
+        local vm, config = pci_machine()
+        spec.target, spec.device = "pci", "edu"
+        local f = inject(vm, spec)
+        if value then
+            config(offset, value)
+        end
+        f:release()
+        local v = value and config(offset) or nil
+        f = inject(vm, spec)
+        v = v or config(offset)
+        vm:close()
+        return v, f:history()[1]
+    end
+    local v, e = config_with({ effect = "flip", bit = 0 }, 0)
+    equal(v, 0x11e91235)
+    equal(e.address .. e.dir .. e.size, "0read4")
+    equal(config_with({ effect = "set", value = 0 }, 0), 0)
+    equal(config_with({ effect = "xor", value = 0xffff }, 0), 0x11e9edcb)
+    equal(config_with({ effect = "stuck-at-0", bit = 4 }, 0), 0x11e91224)
+    equal(config_with({ effect = "stuck-at-1", bit = 0 }, 0), 0x11e91235)
+    equal(config_with({ effect = "drop" }, 0), 0xffffffff)
+    equal(config_with({ effect = "error" }, 0), 0xffffffff)
+    equal(config_with({ effect = "drop", dir = "write" }, 0x3c, 7) & 0xff ~= 7, true)
+    equal(config_with({ effect = "random", mask = 0xff00 }, 0) & 0xffff00ff, 0x11e90034)
+    equal(config_with({ effect = "corrupt" }, 0) ~= 0x11e91234, true)
 end)
 
 -- ---- cpus ----

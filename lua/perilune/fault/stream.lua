@@ -294,4 +294,5 @@ target.add { name = "irq", help = "a line: `line`, or input `gpio`, `n` (0) of `
         return { before = before and 1 or 0, after = before and 0 or 1 }
     end }
 
-return { areas = areas, find_device = find_device, remove_all = remove_all }
+return { find_device = find_device, windows = windows, remove_all = remove_all,
+    offer_value = offer_value, show_access = show_access, directions = directions }

@@ -82,6 +82,72 @@ target.add { name = "packet", help = "frames on `link`, in one direction with `f
         end
     end }
 
+-- ---- PCI functions ----
+
+local CONFIG_ADDRESS <const>, CONFIG_DATA <const> = 0xcf8, 0xcfc -- configuration mechanism #1
+
+--- f(port, value, size, dir, offset) for each access to the function's configuration space.
+local function on_config(t, before, f)
+    local own = 0x80000000 | t.slot << 11 | t.fn << 8
+    return t.vm:on("pio", { port = { CONFIG_DATA, CONFIG_DATA + 3 }, name = "fault",
+        phase = before and "before" or "after" }, function(port, value, size, dir)
+        local address = t.vm.io:read(CONFIG_ADDRESS, 4)
+        if address & 0x80ffff00 == own then
+            return f(port, value, size, dir, address & 0xfc | port & 3)
+        end
+    end)
+end
+
+--- What an access meets where nothing is.
+local function nothing(size, write)
+    if write then
+        return false
+    end
+    return size == 8 and -1 or (1 << 8 * size) - 1
+end
+
+target.add { name = "pci", help = "PCI function `device`: its configuration space, or all of it",
+    keys = { device = "object", dir = "direction" }, required = { "device" }, refuse = true,
+    open = function(t)
+        local pci = stream.find_device(t):info().pci
+            or t.fail("%s is not a PCI function", tostring(t.spec.device))
+        t.slot, t.fn = pci.slot, pci.fn
+        t.label = ("%02x.%x"):format(pci.slot, pci.fn)
+        t.reads, t.writes = stream.directions(t)
+    end,
+    show = stream.show_access,
+    watch = function(t, offer)
+        return stream.remove_all { on_config(t, t.effect.before,
+            function(_, value, size, dir, offset)
+                local read = dir == "in"
+                if read and t.reads or not read and t.writes then
+                    return stream.offer_value(offer, { dir = read and "read" or "write",
+                        address = offset, size = size }, value)
+                end
+            end) }
+    end,
+    --- Configuration space, memory and ports where they are now.
+    disconnect = function(t)
+        local hooks = { on_config(t, true, function(_, _, size, dir)
+            return nothing(size, dir == "out")
+        end) }
+        for _, area in ipairs(stream.windows(t, false)) do
+            for _, event in ipairs { "read", "write" } do
+                hooks[#hooks + 1] = t.vm:on(event, { at = area, phase = "before", name = "fault" },
+                    function(_, _, size)
+                        return nothing(size, event == "write")
+                    end)
+            end
+        end
+        for _, area in ipairs(stream.windows(t, true)) do
+            hooks[#hooks + 1] = t.vm:on("pio", { port = area, phase = "before", name = "fault" },
+                function(_, _, size, dir)
+                    return nothing(size, dir == "out")
+                end)
+        end
+        return stream.remove_all(hooks)
+    end }
+
 -- ---- cpus ----
 
 target.add { name = "cpu", help = "cpu number `cpu` (0)", keys = { cpu = "count" },
