@@ -135,6 +135,14 @@ const char *device_bus_type(const struct device *d)
     return NULL;
 }
 
+const void *device_class_data(const struct device *d)
+{
+    for (unsigned i = 0; i < d->chain_len; i++)
+        if (d->chain[i]->class_data)
+            return d->chain[i]->class_data;
+    return NULL;
+}
+
 /* The bus that a device goes to when the caller named `bus`; false when that makes no sense. */
 static bool choose_bus(struct device *d, struct bus **bus, struct error *err)
 {

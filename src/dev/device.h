@@ -129,6 +129,9 @@ void device_retire(struct device *d);
 /* The type of bus that it sits on; NULL: none. */
 const char *device_bus_type(const struct device *d);
 
+/* class_data of the nearest type in the chain that has any; NULL: none. */
+const void *device_class_data(const struct device *d);
+
 bool device_is_a(const struct device *d, const char *type);
 
 /* The ops that the nearest type in the chain lists under `name`, or NULL. */

@@ -201,10 +201,7 @@ void pci_set_irq(struct pci_device *d, bool level)
 
 const struct pci_class *pci_class_of(const struct pci_device *d)
 {
-    for (unsigned i = 0; i < d->dev.chain_len; i++)
-        if (d->dev.chain[i]->class_data)
-            return d->dev.chain[i]->class_data;
-    return NULL;
+    return device_class_data(&d->dev);
 }
 
 static void fill_header(struct pci_device *d, const struct pci_class *class)

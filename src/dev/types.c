@@ -1,9 +1,10 @@
 /* The registry of device types: a sorted array of pointers to constant tables.
  *
- * The four types that others inherit from are known from the start; hw/types.c and scripts add
+ * The five types that others inherit from are known from the start; hw/types.c and scripts add
  * theirs. */
 #include "base/alloc.h"
 #include "dev/device.h"
+#include "dev/i2c.h"
 #include "dev/isa.h"
 #include "dev/pci.h"
 #include "dev/sysbus.h"
@@ -28,7 +29,8 @@ static const struct device_type device_type_root = {
 struct type_registry *type_registry_new(void)
 {
     static const struct device_type *const base[] = { &device_type_root, &sysbus_device_type,
-                                                      &isa_device_type, &pci_device_type };
+                                                      &i2c_device_type, &isa_device_type,
+                                                      &pci_device_type };
     struct type_registry *r = ALLOC(struct type_registry);
     for (size_t i = 0; i < sizeof base / sizeof base[0]; i++) {
         bool ok = type_register(r, base[i], NULL);

@@ -38,6 +38,7 @@ static const struct {
 struct prop *luadev_new_prop(struct luadev_type *t, const char *name, enum prop_kind kind)
 {
     ALLOC_GROW(t->props, t->prop_count, t->prop_cap);
+    t->prop_changed[t->prop_count] = -1;
     struct prop *p = &t->props[t->prop_count++];
     *p = (struct prop){ .name = name, .kind = kind, .offset = t->data };
     t->data += 8;
@@ -159,6 +160,8 @@ static void read_prop(lua_State *L, struct luadev_type *t, const char *name, int
     for (size_t i = 0; i < t->prop_count; i++)
         if (!strcmp(t->props[i].name, name))
             luadev_wrong(L, t, "%s: the device has it already", what);
+    if (t->prop_count == LUADEV_PROPS)
+        luadev_wrong(L, t, "%s: a device has at most %d properties", what, LUADEV_PROPS);
     if (!lua_istable(L, row) || lua_rawgeti(L, row, 1) != LUA_TSTRING)
         luadev_wrong(L, t, "%s is declared as { type, default, help = ... }", what);
     size_t k = find_kind(L, t, name, lua_tostring(L, -1));
@@ -168,6 +171,11 @@ static void read_prop(lua_State *L, struct luadev_type *t, const char *name, int
     p->live = table_bool(L, row, "live");
     p->required = table_bool(L, row, "required");
     p->hex = table_bool(L, row, "hex");
+    t->prop_changed[p - t->props] = luadev_function(L, t, row, what, "changed");
+    if (t->prop_changed[p - t->props] >= 0)
+        p->changed = luadev_prop_changed;
+    if (p->changed && !p->live)
+        luadev_wrong(L, t, "%s: changed is for live properties: add live = true", what);
     lua_getfield(L, row, "min");
     lua_getfield(L, row, "max");
     if (min != max && !(lua_isnil(L, -1) && lua_isnil(L, -2))) {
@@ -196,8 +204,8 @@ static void read_prop(lua_State *L, struct luadev_type *t, const char *name, int
 
 static void check_prop_rows(lua_State *L, struct luadev_type *t, int rows)
 {
-    static const char *const keys[] = { "help",     "min", "max",  "values", "live",
-                                        "required", "hex", "type", NULL };
+    static const char *const keys[] = { "help",     "min", "max",  "values",  "live",
+                                        "required", "hex", "type", "changed", NULL };
     for (lua_pushnil(L); lua_next(L, rows); lua_pop(L, 1)) {
         if (!lua_istable(L, -1))
             continue;
@@ -240,8 +248,8 @@ void luadev_new_state(struct luadev_type *t, const char *name, enum state_kind k
     *f = (struct state_field){ name, kind, offset, count };
 }
 
-/* { name = "u32" | { "u32", reset = n } | { "bytes", length } }; at first all state rows there are:
- * the scalars' reset values have the same index. */
+/* { name = "u32" | { "u32", reset =, keep = } | { "bytes", length, keep = } }; at first these are
+ * all the rows of state there are: their rules have the same index. */
 void luadev_read_state(lua_State *L, struct luadev_type *t, int spec)
 {
     static const char *const names[] = { "bool", "u8", "u16", "u32", "u64", "i64", "bytes", NULL };
@@ -256,7 +264,7 @@ void luadev_read_state(lua_State *L, struct luadev_type *t, int spec)
         luadev_wrong(L, t, "state must be a table");
     int rows = lua_gettop(L);
     push_sorted_keys(L, rows);
-    t->state_resets = luadev_own(t, alloc_zero(lua_rawlen(L, -1) + 1, sizeof *t->state_resets));
+    t->state_rules = luadev_own(t, alloc_zero(lua_rawlen(L, -1) + 1, sizeof *t->state_rules));
     for (lua_Integer i = 1; lua_rawgeti(L, rows + 1, i) != LUA_TNIL; i++) {
         char what[96];
         const char *name = lua_tostring(L, -1);
@@ -284,9 +292,11 @@ void luadev_read_state(lua_State *L, struct luadev_type *t, int spec)
                 luadev_wrong(L, t, "%s: bytes need a length from 1 to %d", what, LUADEV_STATE_MAX);
             count = (size_t)n;
         } else if (lua_istable(L, row)) {
-            t->state_resets[t->state_count] =
+            t->state_rules[t->state_count].value =
                 (uint64_t)luadev_integer(L, t, row, what, "reset", 0, INT64_MIN, INT64_MAX);
         }
+        if (lua_istable(L, row))
+            t->state_rules[t->state_count].keep = table_bool(L, row, "keep");
         luadev_new_state(t, luadev_own_string(t, name), state_kinds[k], t->data, count);
         t->data += align_up(count, 8);
         if (t->data > 16u << 20)

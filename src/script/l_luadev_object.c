@@ -23,7 +23,7 @@ static struct device *check_as(lua_State *L, const char *meta)
     return d;
 }
 
-static struct device *check_dev(lua_State *L)
+struct device *luadev_check(lua_State *L)
 {
     return check_as(L, META_LUADEV);
 }
@@ -38,7 +38,7 @@ static bool check_level(lua_State *L, int index)
 /* irq(level), irq(n, level): an interrupt line of the device, or its PCI pin. */
 static int l_dev_irq(lua_State *L)
 {
-    struct device *d = check_dev(L);
+    struct device *d = luadev_check(L);
     const struct luadev_type *t = luadev_type_of(d);
     bool numbered = !lua_isnoneornil(L, 3);
     lua_Integer n = numbered ? luaL_checkinteger(L, 2) : 0;
@@ -58,7 +58,7 @@ static int l_dev_irq(lua_State *L)
 /* gpio(name, n, level): drive an output. */
 static int l_dev_gpio(lua_State *L)
 {
-    struct device *d = check_dev(L);
+    struct device *d = luadev_check(L);
     const struct luadev_type *t = luadev_type_of(d);
     const char *name = luaL_checkstring(L, 2);
     lua_Integer n = luaL_checkinteger(L, 3);
@@ -76,7 +76,7 @@ static int l_dev_gpio(lua_State *L)
 /* level(name, n): what an input is driven to. */
 static int l_dev_level(lua_State *L)
 {
-    struct device *d = check_dev(L);
+    struct device *d = luadev_check(L);
     struct error err = { 0 };
     struct irq *irq =
         device_gpio_in(d, luaL_checkstring(L, 2), (unsigned)luaL_optinteger(L, 3, 0), &err);
@@ -106,7 +106,7 @@ static struct address_space *check_dma(lua_State *L, struct device *d)
 /* dma_read(addr, n) → bytes, whether all of it was there; what was not reads as all ones. */
 static int l_dev_dma_read(lua_State *L)
 {
-    struct device *d = check_dev(L);
+    struct device *d = luadev_check(L);
     uint64_t addr = (uint64_t)luaL_checkinteger(L, 2);
     lua_Integer n = luaL_checkinteger(L, 3);
     struct address_space *as = check_dma(L, d);
@@ -123,7 +123,7 @@ static int l_dev_dma_read(lua_State *L)
 /* dma_write(addr, bytes) → whether all of it arrived */
 static int l_dev_dma_write(lua_State *L)
 {
-    struct device *d = check_dev(L);
+    struct device *d = luadev_check(L);
     uint64_t addr = (uint64_t)luaL_checkinteger(L, 2);
     size_t len;
     const char *bytes = luaL_checklstring(L, 3, &len);
@@ -152,7 +152,7 @@ static struct timer *check_timer(lua_State *L)
 
 static int l_dev_timer(lua_State *L)
 {
-    struct device *d = check_dev(L);
+    struct device *d = luadev_check(L);
     const struct luadev_type *t = luadev_type_of(d);
     const char *name = luaL_checkstring(L, 2);
     for (unsigned i = 0; i < t->timer_count; i++) {
@@ -221,7 +221,7 @@ static struct chardev *chardev_of(struct device *d)
 /* send(bytes | byte): to the character backend; nowhere without one. */
 static int l_dev_send(lua_State *L)
 {
-    struct device *d = check_dev(L);
+    struct device *d = luadev_check(L);
     size_t len = 1;
     char byte;
     const char *bytes = &byte;
@@ -238,7 +238,7 @@ static int l_dev_send(lua_State *L)
 /* accept(): there is room again for what waits at the backend. */
 static int l_dev_accept(lua_State *L)
 {
-    struct device *d = check_dev(L);
+    struct device *d = luadev_check(L);
     struct chardev *c = chardev_of(d);
     if (c && luadev_of(d)->attached)
         chardev_accept_input(c);
@@ -253,7 +253,7 @@ static int l_dev_request(lua_State *L)
     static const char *const names[] = { "reset", "poweroff", "pause", "exit", NULL };
     static const enum machine_request requests[] = { REQUEST_RESET, REQUEST_POWEROFF, REQUEST_PAUSE,
                                                      REQUEST_EXIT };
-    struct device *d = check_dev(L);
+    struct device *d = luadev_check(L);
     int what = luaL_checkoption(L, 2, NULL, names);
     machine_request(d->machine, requests[what], (int)luaL_optinteger(L, 3, 0), device_name(d));
     return 0;
@@ -262,7 +262,7 @@ static int l_dev_request(lua_State *L)
 /* log(text): what a guest did wrong, rate-limited with all such messages. */
 static int l_dev_log(lua_State *L)
 {
-    struct device *d = check_dev(L);
+    struct device *d = luadev_check(L);
     log_guest(device_name(d), "%s", luaL_checkstring(L, 2));
     return 0;
 }
@@ -270,7 +270,7 @@ static int l_dev_log(lua_State *L)
 /* remove(): take the device out of the machine, from within its own functions too. */
 static int l_dev_remove(lua_State *L)
 {
-    struct device *d = check_dev(L);
+    struct device *d = luadev_check(L);
     struct mem *mem = d->machine->mem;
     struct script_vm *svm = luadev_type_of(d)->svm;
     if (d->path && !d->realized)
@@ -321,7 +321,7 @@ static int l_regs_newindex(lua_State *L)
 /* reg(name, index [, value]): an element of an array of registers. */
 static int l_dev_reg(lua_State *L)
 {
-    struct device *d = check_dev(L);
+    struct device *d = luadev_check(L);
     luaL_checkstring(L, 2);
     uint32_t *held = find_register(L, d, 2, luaL_optinteger(L, 3, 0));
     if (!lua_isnoneornil(L, 4))
@@ -453,6 +453,12 @@ static const struct binding_member methods[] = {
     { "timer", l_dev_timer, "(name) → timer", "a timer of the definition" },
     { "send", l_dev_send, "(bytes or byte)", "to the character backend; nowhere without one" },
     { "accept", l_dev_accept, "()", "there is room again for what waits at the backend" },
+    { "i2c_start", l_dev_i2c_start, "(address, read) → boolean",
+      "begin a transfer on the bus that it provides; whether a device acknowledges" },
+    { "i2c_send", l_dev_i2c_send, "(byte) → boolean", "whether the device acknowledges the byte" },
+    { "i2c_receive", l_dev_i2c_receive, "([last]) → byte",
+      "the next byte from the device; last: it will not be acknowledged" },
+    { "i2c_stop", l_dev_i2c_stop, "()", "end the transfer" },
     { "request", l_dev_request, "(what [, status])",
       "reset, poweroff, pause or exit, at the next safe point" },
     { "log", l_dev_log, "(text)", "what the guest did wrong" },
@@ -513,7 +519,7 @@ static void push_getter(lua_State *L, struct device *d, lua_Integer code)
 
 static int l_dev_index(lua_State *L)
 {
-    struct device *d = check_dev(L);
+    struct device *d = luadev_check(L);
     const struct luadev_type *t = luadev_type_of(d);
     lua_rawgeti(L, LUA_REGISTRYINDEX, t->fields);
     lua_pushvalue(L, 2);
@@ -538,7 +544,7 @@ static int l_dev_index(lua_State *L)
 
 static int l_dev_newindex(lua_State *L)
 {
-    struct device *d = check_dev(L);
+    struct device *d = luadev_check(L);
     const struct luadev_type *t = luadev_type_of(d);
     luaL_argcheck(L, !lua_isnil(L, 2), 2, "a field has a name");
     lua_rawgeti(L, LUA_REGISTRYINDEX, t->fields);

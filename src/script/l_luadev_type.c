@@ -266,15 +266,17 @@ static void read_irqs(lua_State *L, struct luadev_type *t, int spec)
 
 static void read_head(lua_State *L, struct luadev_type *t, int spec)
 {
-    static const char *const parents[] = { "device", "sys-bus-device", "isa-device", "pci-device",
-                                           NULL };
+    static const char *const parents[] = { "device",     "sys-bus-device", "isa-device",
+                                           "pci-device", "i2c-device",     NULL };
     static const size_t sizes[] = { sizeof(struct device), sizeof(struct sysbus_device),
-                                    sizeof(struct isa_device), sizeof(struct pci_device) };
+                                    sizeof(struct isa_device), sizeof(struct pci_device),
+                                    sizeof(struct i2c_device) };
     static const char *const policies[] = { "pause", "disable", "abort", NULL };
-    static const char *const keys[] = { "name",     "parent",  "desc",  "props", "registers",
-                                        "mmio",     "pio",     "irqs",  "irq",   "gpio_in",
-                                        "gpio_out", "timers",  "state", "pci",   "chardev",
-                                        "on_error", "realize", "reset", NULL };
+    static const char *const keys[] = { "name",     "parent",  "desc",      "props", "registers",
+                                        "mmio",     "pio",     "irqs",      "irq",   "gpio_in",
+                                        "gpio_out", "timers",  "state",     "pci",   "chardev",
+                                        "on_error", "realize", "unrealize", "reset", "i2c",
+                                        "i2c_bus",  NULL };
     t->type.name = luadev_name(L, t, spec, "a device type");
     luadev_known_keys(L, t, spec, "a device type", keys);
     t->type.desc = luadev_string(L, t, spec, "it", "desc");
@@ -288,9 +290,10 @@ static void read_head(lua_State *L, struct luadev_type *t, int spec)
         i++;
     const char *near = parents[i] ? NULL : nearest_name(parent, parents);
     if (!parents[i])
-        luadev_wrong(
-            L, t, "parent \"%s\" is none of device, sys-bus-device, isa-device, pci-device%s%s%s",
-            parent, near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+        luadev_wrong(L, t,
+                     "parent \"%s\" is none of device, sys-bus-device, isa-device, pci-device, "
+                     "i2c-device%s%s%s",
+                     parent, near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
     t->parent = (enum luadev_parent)i;
     t->type.parent = parents[i];
     t->size = sizes[i];
@@ -360,6 +363,7 @@ static struct luadev_type *read_type(lua_State *L, int spec, const char *where,
     luadev_read_windows(L, t, spec, "mmio", false);
     luadev_read_windows(L, t, spec, "pio", true);
     luadev_read_pci(L, t, spec);
+    luadev_read_i2c(L, t, spec);
     lua_getfield(L, spec, "registers");
     if (!lua_isnil(L, -1) && !t->slots)
         luadev_wrong(L, t, "registers lie in a window: give mmio, pio or pci.bars");
@@ -374,6 +378,7 @@ static struct luadev_type *read_type(lua_State *L, int spec, const char *where,
     read_lists(L, t, spec, false);
     read_timers(L, t, spec);
     t->realize = luadev_function(L, t, spec, "", "realize");
+    t->unrealize = luadev_function(L, t, spec, "", "unrealize");
     t->reset = luadev_function(L, t, spec, "", "reset");
     lay_out(t);
     luadev_push_fields(L, t);

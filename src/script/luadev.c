@@ -18,7 +18,9 @@
 struct call {
     struct device *d;
     unsigned argc;
-    bool wants_integer, answered;
+    bool first_is_boolean;
+    enum { WANTS_NOTHING, WANTS_INTEGER, WANTS_CONSENT } wants;
+    bool answered;
     uint64_t args[3];
     const uint8_t *text; /* after the integers, when not NULL */
     size_t text_len;
@@ -29,8 +31,12 @@ static int push_arguments(lua_State *L, void *opaque)
 {
     struct call *c = opaque;
     lua_rawgeti(L, LUA_REGISTRYINDEX, luadev_of(c->d)->self);
-    for (unsigned i = 0; i < c->argc; i++)
-        lua_pushinteger(L, (lua_Integer)c->args[i]);
+    for (unsigned i = 0; i < c->argc; i++) {
+        if (i == 0 && c->first_is_boolean)
+            lua_pushboolean(L, c->args[i] != 0);
+        else
+            lua_pushinteger(L, (lua_Integer)c->args[i]);
+    }
     if (c->text)
         lua_pushlstring(L, (const char *)c->text, c->text_len);
     return 1 + (int)c->argc + (c->text != NULL);
@@ -39,9 +45,11 @@ static int push_arguments(lua_State *L, void *opaque)
 static void take_integer(lua_State *L, void *opaque)
 {
     struct call *c = opaque;
-    if (!c->wants_integer)
+    if (c->wants == WANTS_NOTHING)
         return;
-    if (lua_type(L, 1) == LUA_TBOOLEAN)
+    if (c->wants == WANTS_CONSENT)
+        c->result = lua_isnoneornil(L, 1) || lua_toboolean(L, 1);
+    else if (lua_type(L, 1) == LUA_TBOOLEAN)
         c->result = (uint64_t)lua_toboolean(L, 1);
     else if (lua_isinteger(L, 1))
         c->result = (uint64_t)lua_tointeger(L, 1);
@@ -62,8 +70,15 @@ static bool call(struct call *c, int fn, struct error *err)
 /* As an answer to a read. */
 static uint64_t call_for_integer(struct call *c, int fn)
 {
-    c->wants_integer = true;
+    c->wants = WANTS_INTEGER;
     return call(c, fn, NULL) && c->answered ? c->result : UINT64_MAX;
+}
+
+/* Anything but false is a yes; a function that raises says no. */
+static bool call_for_consent(struct call *c, int fn)
+{
+    c->wants = WANTS_CONSENT;
+    return call(c, fn, NULL) && (!c->answered || c->result);
 }
 
 /* ---- accesses ---- */
@@ -115,6 +130,35 @@ void luadev_config_written(struct pci_device *p, unsigned offset, uint32_t value
     call(&c, luadev_type_of(&p->dev)->config_written, NULL);
 }
 
+/* ---- I2C ---- */
+
+static bool i2c_started(struct i2c_device *d, bool read)
+{
+    struct call c = { .d = &d->dev, .argc = 1, .args = { read }, .first_is_boolean = true };
+    return call_for_consent(&c, luadev_type_of(&d->dev)->i2c_start);
+}
+
+static bool i2c_sent(struct i2c_device *d, uint8_t byte)
+{
+    struct call c = { .d = &d->dev, .argc = 1, .args = { byte } };
+    int fn = luadev_type_of(&d->dev)->i2c_send;
+    return fn >= 0 && call_for_consent(&c, fn);
+}
+
+static uint8_t i2c_wanted(struct i2c_device *d, bool last)
+{
+    struct call c = { .d = &d->dev, .argc = 1, .args = { last }, .first_is_boolean = true };
+    return (uint8_t)call_for_integer(&c, luadev_type_of(&d->dev)->i2c_receive);
+}
+
+static void i2c_stopped(struct i2c_device *d)
+{
+    struct call c = { .d = &d->dev };
+    call(&c, luadev_type_of(&d->dev)->i2c_stop, NULL);
+}
+
+const struct i2c_class luadev_i2c_class = { i2c_started, i2c_sent, i2c_wanted, i2c_stopped };
+
 /* ---- lines, timers, characters ---- */
 
 static void input_changed(void *opaque, unsigned list, int n, bool level)
@@ -158,7 +202,7 @@ static size_t can_receive(void *opaque)
         return 0;
     if (t->room < 0)
         return SIZE_MAX;
-    struct call c = { .d = d, .wants_integer = true };
+    struct call c = { .d = d, .wants = WANTS_INTEGER };
     bool ok = call(&c, t->room, NULL) && c.answered && (int64_t)c.result > 0;
     return ok ? (size_t)c.result : 0;
 }
@@ -296,7 +340,8 @@ static bool attach_chardev(struct device *d, struct error *err)
     return true;
 }
 
-static void reset_values(struct device *d)
+/* `made`: just now, so what a reset keeps gets its first value too. */
+static void reset_values(struct device *d, bool made)
 {
     const struct luadev_type *t = luadev_type_of(d);
     struct luadev *l = luadev_of(d);
@@ -304,32 +349,16 @@ static void reset_values(struct device *d)
         if (l->windows[i].made && t->windows[i].regs)
             reg_bank_reset(&l->windows[i].bank);
     for (size_t i = 0; i < t->data; i++) {
+        if (t->state_rules[i].keep && !made)
+            continue;
         char *at = (char *)d + t->state[i].offset;
         memset(at, 0, align_up(t->state[i].count, 8));
         if (t->state[i].kind != STATE_KIND_BYTES)
-            *(uint64_t *)at = t->state_resets[i];
+            *(uint64_t *)at = t->state_rules[i].value;
     }
 }
 
-bool luadev_realize(struct device *d, struct error *err)
-{
-    const struct luadev_type *t = luadev_type_of(d);
-    make_lines(d);
-    make_windows(d);
-    reset_values(d);
-    bool ok = place_windows(d, err);
-    if (ok && t->irq)
-        ok = isa_connect_irq((struct isa_device *)d, &luadev_of(d)->isa_irq,
-                             (int)builtin_prop(d, t->irq), err);
-    ok = ok && attach_chardev(d, err);
-    struct call c = { .d = d };
-    if (ok && call(&c, t->realize, err))
-        return true;
-    luadev_unrealize(d);
-    return false;
-}
-
-void luadev_unrealize(struct device *d)
+static void undo(struct device *d)
 {
     const struct luadev_type *t = luadev_type_of(d);
     struct luadev *l = luadev_of(d);
@@ -346,6 +375,46 @@ void luadev_unrealize(struct device *d)
         region_fini(&w->region);
         reg_bank_fini(&w->bank);
     }
+    if (t->i2c_bus)
+        i2c_bus_fini(&l->i2c_bus);
+}
+
+bool luadev_realize(struct device *d, struct error *err)
+{
+    const struct luadev_type *t = luadev_type_of(d);
+    if (t->i2c_bus)
+        i2c_bus_init(&luadev_of(d)->i2c_bus, t->i2c_bus, d);
+    make_lines(d);
+    make_windows(d);
+    reset_values(d, true);
+    bool ok = place_windows(d, err);
+    if (ok && t->irq)
+        ok = isa_connect_irq((struct isa_device *)d, &luadev_of(d)->isa_irq,
+                             (int)builtin_prop(d, t->irq), err);
+    ok = ok && attach_chardev(d, err);
+    struct call c = { .d = d };
+    if (ok && call(&c, t->realize, err))
+        return true;
+    undo(d);
+    return false;
+}
+
+/* The function may still use the device, but not when the whole machine goes: what it would find
+ * there is half gone. */
+void luadev_unrealize(struct device *d)
+{
+    const struct luadev_type *t = luadev_type_of(d);
+    struct call c = { .d = d };
+    if (!t->svm->closing)
+        call(&c, t->unrealize, NULL);
+    undo(d);
+}
+
+bool luadev_prop_changed(struct device *d, const struct prop *p, struct error *err)
+{
+    const struct luadev_type *t = luadev_type_of(d);
+    struct call c = { .d = d };
+    return call(&c, t->prop_changed[p - t->props], err);
 }
 
 /* Interrupt lines go down, as those of a chip do. */
@@ -355,10 +424,12 @@ void luadev_reset(struct device *d)
     struct luadev *l = luadev_of(d);
     for (unsigned i = 0; i < t->timer_count; i++)
         timer_cancel(&l->timers[i].timer);
-    reset_values(d);
+    reset_values(d, false);
     for (unsigned i = 0; i < t->irqs && t->parent == LUADEV_SYSBUS; i++)
         irq_lower(luadev_lines(d)[i]);
     irq_lower(l->isa_irq);
+    if (t->i2c_bus)
+        l->i2c_bus.current = NULL;
     struct call c = { .d = d };
     call(&c, t->reset, NULL);
 }

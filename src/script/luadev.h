@@ -10,6 +10,7 @@
  * Machine lock. */
 #pragma once
 
+#include "dev/i2c.h"
 #include "dev/machine.h"
 #include "dev/pci.h"
 #include "dev/reg.h"
@@ -22,10 +23,11 @@ enum {
     LUADEV_LISTS = 8,          /* kinds of gpio inputs, and of outputs */
     LUADEV_LINES = 256,        /* in one of them */
     LUADEV_REGISTERS = 4096,   /* in all, arrays counted in full */
+    LUADEV_PROPS = 128,        /* the built-in ones included */
     LUADEV_STATE_MAX = 1 << 20 /* bytes of one state field */
 };
 
-enum luadev_parent { LUADEV_DEVICE, LUADEV_SYSBUS, LUADEV_ISA, LUADEV_PCI };
+enum luadev_parent { LUADEV_DEVICE, LUADEV_SYSBUS, LUADEV_ISA, LUADEV_PCI, LUADEV_I2C };
 
 /* A function of the definition; LUA_NOREF: none. */
 struct luadev_fn {
@@ -59,9 +61,16 @@ struct luadev_timer_type {
     int fire;
 };
 
+/* What a reset does to a state field. */
+struct luadev_state_rule {
+    uint64_t value; /* of scalars; bytes become 0 */
+    bool keep;      /* only when the device is made, not at a reset */
+};
+
 struct luadev_type {
     struct device_type type; /* must stay the first member */
     struct pci_class pci;
+    struct i2c_class i2c;
     struct script_vm *svm; /* NULL: only read to be checked */
     struct universe *universe;
     enum luadev_parent parent;
@@ -71,10 +80,11 @@ struct luadev_type {
     int fields;  /* { name = what dev.name is }, in the registry: see l_luadev_object.c */
     int regs;    /* { name = { window, row } packed in an integer } */
     struct prop *props;
+    int prop_changed[LUADEV_PROPS]; /* functions for live changes */
     size_t prop_count, prop_cap;
     struct state_field *state;
     size_t state_count, state_cap;
-    uint64_t *state_resets; /* of the scalar fields */
+    struct luadev_state_rule *state_rules; /* of the fields that the definition names */
     struct luadev_window_type windows[LUADEV_WINDOWS];
     unsigned window_count;
     struct luadev_list in[LUADEV_LISTS], out[LUADEV_LISTS];
@@ -83,7 +93,9 @@ struct luadev_type {
     unsigned timer_count;
     unsigned irqs;
     size_t slots; /* registers */
-    int realize, reset, receive, room, config_written;
+    int realize, unrealize, reset, receive, room, config_written;
+    int i2c_start, i2c_send, i2c_receive, i2c_stop; /* of a device on an I2C bus */
+    char *i2c_bus;                                  /* the bus that it provides; NULL: none */
     bool has_chardev;
     struct luadev_fn *fns;
     size_t fn_count, fn_cap;
@@ -115,6 +127,7 @@ struct luadev {
     struct luadev_window windows[LUADEV_WINDOWS];
     struct luadev_timer timers[LUADEV_TIMERS];
     struct irq *isa_irq;
+    struct i2c_bus i2c_bus; /* when the definition has one, while realized */
     struct chardev_front front;
     bool attached;
 };
@@ -156,6 +169,8 @@ void luadev_unrealize(struct device *d);
 void luadev_reset(struct device *d);
 void luadev_finalize(struct device *d);
 void luadev_config_written(struct pci_device *p, unsigned offset, uint32_t value, unsigned size);
+bool luadev_prop_changed(struct device *d, const struct prop *p, struct error *err);
+extern const struct i2c_class luadev_i2c_class;
 uint64_t luadev_window_read(void *opaque, uint64_t offset, unsigned size);
 void luadev_window_write(void *opaque, uint64_t offset, uint64_t value, unsigned size);
 /* Of a register with a function; `opaque` is the window, which says which row is accessed. */
@@ -164,6 +179,13 @@ void luadev_reg_write(void *opaque, unsigned index, uint32_t value);
 
 /* Pushes the `dev` of a new instance. */
 void luadev_push_object(lua_State *L, struct device *d);
+/* The live device of `dev`, the first argument; raises otherwise. */
+struct device *luadev_check(lua_State *L);
+/* Methods of `dev` for controllers of an I2C bus. */
+int l_dev_i2c_start(lua_State *L);
+int l_dev_i2c_send(lua_State *L);
+int l_dev_i2c_receive(lua_State *L);
+int l_dev_i2c_stop(lua_State *L);
 /* What names mean after `dev.`: pushes the table of a type. */
 void luadev_push_fields(lua_State *L, const struct luadev_type *t);
 

@@ -47,5 +47,7 @@ void luadev_read_state(lua_State *L, struct luadev_type *t, int spec);
 void luadev_read_windows(lua_State *L, struct luadev_type *t, int spec, const char *key, bool io);
 /* Field "pci". */
 void luadev_read_pci(lua_State *L, struct luadev_type *t, int spec);
+/* Fields "i2c" and "i2c_bus". */
+void luadev_read_i2c(lua_State *L, struct luadev_type *t, int spec);
 /* The properties that say where the windows are. */
 void luadev_add_place(lua_State *L, struct luadev_type *t, int spec);

@@ -544,4 +544,83 @@ check.case("sample_board runs a bare-metal program", function()
     vm:close()
 end)
 
+--- A machine with this board and a program in flat protected mode at 0x8000, started from real
+--- mode; before_run(vm) sees it first. Returns the machine when it has ended.
+local function run_on_board(props, code, before_run)
+    props.serial, props.idle = "ring", "warp"
+    local vm = perilune.machine("sample_board", props)
+    vm:on_reset(function()
+        local cpu = vm.cpus[1]
+        vm.memory:write_bytes(0x8000, code)
+        vm.memory:write_bytes(0x7000, string.pack("<I8I8I8", 0, 0x00cf9b000000ffff, 0x00cf93000000ffff))
+        -- lgdt [0x7020]; mov eax, cr0; or al, 1; mov cr0, eax; mov ax, 16; mov ds, ax; mov ss, ax;
+        -- jmp 8:0x8000
+        vm.memory:write_bytes(0x7020, string.pack("<I2I4", 23, 0x7000))
+        vm.memory:write_bytes(0x1000, "\x0f\x01\x16\x20\x70\x0f\x20\xc0\x0c\x01\x0f\x22\xc0"
+            .. "\xb8\x10\x00\x8e\xd8\x8e\xd0\x66\xea\x00\x80\x00\x00\x08\x00")
+        cpu.cs, cpu.cs_base, cpu.rip, cpu.rsp = 0, 0, 0x1000, 0x6000
+    end)
+    vm:reset()
+    if before_run then
+        before_run(vm)
+    end
+    vm:run()
+    return vm
+end
+
+local HALT <const> = "\xf4\xeb\xfd" -- hlt; jmp back to it
+
+--- mov dword [addr], value
+local function store(addr, value)
+    return "\xc7\x05" .. string.pack("<I4I4", addr, value)
+end
+
+--- mov al, value; out port, al
+local function out(port, value)
+    return string.char(0xb0, value, 0xe6, port)
+end
+
+check.case("a cpu takes the interrupt of a device written in Lua", function()
+    local UART <const>, HANDLER <const>, IDT <const> = 0x10000000, 0x9000, 0x7100
+    -- A master alone: vectors from 0x20 on, all masked but line 4, the uart's.
+    local code = out(0x20, 0x11) .. out(0x21, 0x20) .. out(0x21, 0x04) .. out(0x21, 0x01)
+        .. out(0x21, 0xef)
+        .. "\x0f\x01\x1d" .. string.pack("<I4", 0x70f0) -- lidt [0x70f0]
+        .. store(UART + 8, 1) -- interrupt while a byte waits
+        .. "\xfb" .. HALT
+    -- mov eax, [DATA]; inc eax; mov [DATA], eax; end of interrupt; iret
+    local handler = "\xa1" .. string.pack("<I4", UART) .. "\x40\xa3" .. string.pack("<I4", UART)
+        .. out(0x20, 0x20) .. "\xcf"
+    local vm = run_on_board({}, code, function(vm)
+        vm.memory:write_bytes(HANDLER, handler)
+        vm.memory:write_bytes(0x70f0, string.pack("<I2I4", 0x25 * 8 - 1, IDT))
+        vm.memory:write_bytes(IDT + 0x24 * 8, string.pack("<I2I2I2I2", HANDLER, 8, 0x8e00, 0))
+        local text = "HAL"
+        vm:every("1ms", function() -- one at a time: the lines of this controller have edges
+            vm:chardevs()[1]:write(text:sub(1, 1))
+            text = text:sub(2)
+        end)
+        vm:on("serial", { text = "IBM" }, function()
+            vm:stop("answered", 0)
+        end)
+    end)
+    equal(vm.exit_reason, "answered")
+    equal(vm:stats().interrupts, 3)
+    equal(vm:chardevs()[1]:read(), "IBM")
+    vm:close()
+end)
+
+check.case("the watchdog powers off, and pauses", function()
+    local DOG <const> = 0x10002000
+    local code = store(DOG, 100) .. store(DOG + 4, 1) .. HALT
+    local vm = run_on_board({ watchdog = "poweroff" }, code)
+    equal(vm.exit_reason, "poweroff")
+    equal(vm.exit_status, 0)
+    vm:close()
+    vm = run_on_board({ watchdog = "pause" }, code)
+    equal(vm.state, "paused")
+    equal(vm.clock.virtual.now // 1000, 150, "microseconds: a period and a half")
+    vm:close()
+end)
+
 check.finish()
