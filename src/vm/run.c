@@ -314,8 +314,9 @@ void vm_pause(struct vm *vm, const char *reason)
 {
     if (vm->state != VM_RUNNING || vm->request.end)
         return;
+    if (!vm->request.pause) /* whoever asked first */
+        snprintf(vm->request.reason, sizeof vm->request.reason, "%s", reason);
     vm->request.pause = true;
-    snprintf(vm->request.reason, sizeof vm->request.reason, "%s", reason);
     bring_about(vm);
     if (vm->member)
         cluster_wait(vm_cluster(vm));

@@ -125,11 +125,11 @@ static bool attend(struct soft_cpu *c, int64_t *budget, enum vcpu_stop *stop)
     while (acted) {
         /* Before the kick is looked at, so that one that comes in between is not lost. */
         atomic_store(&c->stop_at, c->limit);
-        *stop = atomic_exchange(&c->kicked, false) ? VCPU_STOP_KICK
-                : c->stop_wanted                   ? VCPU_STOP_DEBUG
-                : c->shut_down                     ? VCPU_STOP_SHUTDOWN
-                : c->icount >= c->limit            ? VCPU_STOP_LIMIT
-                                                   : VCPU_STOP_HALT;
+        *stop = c->stop_wanted                       ? VCPU_STOP_DEBUG
+                : atomic_exchange(&c->kicked, false) ? VCPU_STOP_KICK
+                : c->shut_down                       ? VCPU_STOP_SHUTDOWN
+                : c->icount >= c->limit              ? VCPU_STOP_LIMIT
+                                                     : VCPU_STOP_HALT;
         if (*stop == VCPU_STOP_DEBUG)
             c->stop_wanted = false;
         if (*stop != VCPU_STOP_HALT)
