@@ -293,6 +293,9 @@ end
 function M.main(args)
     _G.perilune = require "perilune"
     _G.machine = machine
+    if args[1] == "test" then
+        return require("perilune.test.command").main(table.move(args, 2, #args, 1, {}))
+    end
     local state = options.parse(args)
     set_log(state)
     if state.action then

@@ -5,6 +5,7 @@ local device = require "perilune.device"
 local machine = require "perilune.machine"
 local trace = require "perilune.trace"
 local util = require "perilune.util"
+require "perilune.task" -- vm:task(), vm:wait_serial() and the like
 
 local M = { version = core.version, api = 1 }
 

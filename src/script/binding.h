@@ -34,6 +34,7 @@ struct script_chardev {
     struct chardev_tap output_tap;
     struct hook input, event; /* of a front end in Lua */
     struct chardev_front front;
+    struct script_history *history; /* the end of what was written: see script_hook.h */
     struct script_chardev *next;
 };
 
@@ -52,6 +53,7 @@ struct script_vm {
     struct script *script;
     struct script_vm *next;
     struct hook_target target; /* how hooks pause and end it */
+    uint64_t hook_orders;      /* given to hooks in chains, in order of adding */
     struct hook boot;          /* called at every reset */
     struct boot_report boot_report;
     bool booted;                   /* boot_report says how */
@@ -84,7 +86,8 @@ struct script {
 /* A property or a method: what serves it is also what describes it. */
 struct binding_member {
     const char *name;      /* NULL ends a table */
-    lua_CFunction fn;      /* the method, or what pushes the property's value */
+    lua_CFunction fn;      /* the method, or what pushes the property's value. NULL: a method that
+                            * is written in Lua */
     const char *signature; /* "(addr, size) → value" of a method, the type of a property */
     const char *help;      /* one line */
     lua_CFunction set;     /* of a property: (object, name, value); NULL: read-only */
@@ -114,6 +117,10 @@ void binding_type_new(lua_State *L, const struct binding_type *t);
 
 /* Put what is made in another way into the list of all types; label "module" is for modules. */
 void binding_document(lua_State *L, const struct binding_type *t);
+
+/* The functions of the methods that are written in Lua, from the table { name = function } at
+ * `index`. */
+void binding_add_methods(lua_State *L, const struct binding_type *t, int index);
 
 /* Put methods into the table on top of the stack. */
 void binding_set_functions(lua_State *L, const struct binding_member *list);

@@ -69,11 +69,21 @@ static int unknown_field(lua_State *L, const struct binding_type *t, const char 
 
 /* ---- fields ---- */
 
+/* A method that is written in Lua: binding_add_methods() has put it there. */
+static int push_lua_method(lua_State *L, const char *name)
+{
+    luaL_getmetafield(L, 1, "methods");
+    lua_getfield(L, -1, name);
+    return 1;
+}
+
 static int type_index(lua_State *L)
 {
     const struct binding_type *t = upvalue_type(L);
     const char *name = luaL_checkstring(L, 2);
     const struct binding_member *m = find_member(t->methods, name);
+    if (m && !m->fn)
+        return push_lua_method(L, name);
     if (m) {
         lua_pushcfunction(L, m->fn);
         return 1;
@@ -183,12 +193,29 @@ void binding_type_new(lua_State *L, const struct binding_type *t)
     set_closure(L, t, "__pairs", type_pairs);
     set_closure(L, t, "__tostring", type_tostring);
     set_closure(L, t, "names", type_names);
+    lua_newtable(L);
+    lua_setfield(L, -2, "methods");
     lua_pushlightuserdata(L, (void *)t);
     lua_setfield(L, -2, "type");
     lua_pushliteral(L, "protected");
     lua_setfield(L, -2, "__metatable");
     lua_pop(L, 1);
     binding_document(L, t);
+}
+
+void binding_add_methods(lua_State *L, const struct binding_type *t, int index)
+{
+    index = lua_absindex(L, index);
+    luaL_getmetatable(L, t->meta);
+    lua_getfield(L, -1, "methods");
+    for (lua_pushnil(L); lua_next(L, index);) {
+        const char *name = luaL_checkstring(L, -2);
+        const struct binding_member *m = find_member(t->methods, name);
+        if (!m || m->fn)
+            luaL_error(L, "\"%s\" is no method of a %s that is written in Lua", name, t->label);
+        lua_setfield(L, -3, name);
+    }
+    lua_pop(L, 2);
 }
 
 void binding_set_functions(lua_State *L, const struct binding_member *list)

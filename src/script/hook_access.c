@@ -1,6 +1,4 @@
-/* Hooks on what goes by: physical memory, ports, IRQ lines, packets, serial text, states of the
- * machine. */
-#define _GNU_SOURCE /* memmem */
+/* Hooks on what goes by: physical memory, ports, IRQ lines, packets, states of the machine. */
 #include "script/script_fault.h"
 #include "script/script_hook.h"
 
@@ -165,19 +163,28 @@ const struct hook_kind hook_pio = { "pio", pio_keys, install_pio, remove_tap };
 
 /* ---- chains: several hooks where the core knows one listener ---- */
 
-static void chain_add(struct script_hook **head, struct script_hook *h)
+void script_chain_add(struct script_hook **head, struct script_hook *h)
 {
     while (*head)
         head = &(*head)->chain;
     *head = h;
+    h->order = ++h->svm->hook_orders;
 }
 
-static void chain_remove(struct script_hook **head, struct script_hook *h)
+void script_chain_remove(struct script_hook **head, struct script_hook *h)
 {
     while (*head && *head != h)
         head = &(*head)->chain;
     if (*head)
         *head = h->chain;
+    h->chain = NULL;
+}
+
+struct script_hook *script_chain_after(struct script_hook *head, uint64_t order, uint64_t last)
+{
+    while (head && head->order <= order)
+        head = head->chain;
+    return head && head->order <= last ? head : NULL;
 }
 
 /* ---- IRQ lines ---- */
@@ -207,9 +214,11 @@ static void take_irq(lua_State *L, void *opaque)
 static bool on_irq(void *opaque, struct irq *irq, bool level)
 {
     bool pass = true;
-    for (struct script_hook *h = opaque, *next; h && pass; h = next) {
-        next = h->chain; /* the hook may remove itself */
+    struct script_hook *h = opaque;
+    uint64_t last = h->svm->hook_orders, order = 0;
+    while (pass && (h = script_chain_after(irq->tap_opaque, order, last))) {
         struct irq_call call = { h, level, true };
+        order = h->order;
         script_hook_call(h, push_irq, take_irq, &call);
         pass = call.pass;
     }
@@ -226,7 +235,7 @@ static void install_irq(lua_State *L, struct script_hook *h, int filter)
     h->irq = irq;
     h->nested = table_bool(L, filter, "nested");
     struct script_hook *head = irq->tap_opaque;
-    chain_add(&head, h);
+    script_chain_add(&head, h);
     irq->tap_opaque = head;
     irq->tap = on_irq;
 }
@@ -234,7 +243,7 @@ static void install_irq(lua_State *L, struct script_hook *h, int filter)
 static void remove_irq(struct script_hook *h)
 {
     struct script_hook *head = h->irq->tap_opaque;
-    chain_remove(&head, h);
+    script_chain_remove(&head, h);
     h->irq->tap_opaque = head;
     if (!head)
         h->irq->tap = NULL;
@@ -347,99 +356,6 @@ static void remove_packet(struct script_hook *h)
 static const char *const packet_keys[] = { "link", "from", NULL };
 const struct hook_kind hook_packet = { "packet", packet_keys, install_packet, remove_packet };
 
-/* ---- serial text ---- */
-
-struct text_call {
-    const char *bytes;
-    size_t len;
-};
-
-static int push_text(lua_State *L, void *opaque)
-{
-    struct text_call *call = opaque;
-    lua_pushlstring(L, call->bytes, call->len);
-    return 1;
-}
-
-static void drop_front(struct script_hook *h, size_t n)
-{
-    memmove(h->serial.window, h->serial.window + n, h->serial.used - n);
-    h->serial.used -= n;
-}
-
-/* Everything that can be told of what the window holds. */
-static void look_at_window(struct script_hook *h)
-{
-    while (h->installed) {
-        char *window = h->serial.window, *found;
-        size_t end;
-        if (h->serial.text) {
-            found = memmem(window, h->serial.used, h->serial.text, h->serial.text_len);
-            if (!found)
-                return;
-            end = (size_t)(found - window) + h->serial.text_len;
-        } else {
-            found = memchr(window, '\n', h->serial.used);
-            if (!found)
-                return;
-            end = (size_t)(found - window) + 1;
-        }
-        /* Take it out first: the function may make the guest write more. */
-        char told[sizeof h->serial.window];
-        size_t len = h->serial.text ? end : end - 1;
-        if (!h->serial.text && len && window[len - 1] == '\r')
-            len--;
-        memcpy(told, window, len);
-        drop_front(h, end);
-        script_hook_call(h, push_text, NULL, &(struct text_call){ told, len });
-    }
-}
-
-static void serial_output(void *opaque, const uint8_t *data, size_t len)
-{
-    struct script_hook *h = opaque;
-    for (size_t n = 0; n < len && h->installed; n++) {
-        if (h->serial.used == sizeof h->serial.window)
-            drop_front(h, sizeof h->serial.window / 2);
-        h->serial.window[h->serial.used++] = (char)data[n];
-        if (h->serial.text || data[n] == '\n')
-            look_at_window(h);
-    }
-}
-
-static void install_serial(lua_State *L, struct script_hook *h, int filter)
-{
-    size_t len = 0;
-    const char *id = table_string(L, filter, "chardev");
-    id = id ? id : "serial0";
-    struct script_chardev *c = script_find_chardev(h->svm, id);
-    if (!c)
-        luaL_error(L, "vm:on(\"serial\"): there is no chardev \"%s\"", id);
-    const char *text = table_string(L, filter, "text");
-    if (text)
-        text = lua_tolstring(L, -1, &len);
-    if (text && (!len || len > sizeof h->serial.window / 4))
-        luaL_error(L, "vm:on(\"serial\"): \"text\" has from 1 to 1024 bytes");
-    lua_pop(L, 2);
-    h->serial.chardev = c->c;
-    h->serial.text = text ? alloc_zero(1, len + 1) : NULL;
-    if (text)
-        memcpy(h->serial.text, text, len);
-    h->serial.text_len = len;
-    h->serial.tap = (struct chardev_tap){ serial_output, h };
-    chardev_tap_add(c->c, &h->serial.tap);
-}
-
-static void remove_serial(struct script_hook *h)
-{
-    chardev_tap_remove(h->serial.chardev, &h->serial.tap);
-    free(h->serial.text);
-    h->serial.text = NULL;
-}
-
-static const char *const serial_keys[] = { "chardev", "text", NULL };
-const struct hook_kind hook_serial = { "serial", serial_keys, install_serial, remove_serial };
-
 /* ---- states of the machine ---- */
 
 struct state_call {
@@ -466,8 +382,10 @@ static void on_state(void *opaque, struct vm *vm)
     struct state_call call = { svm, names[vm_state(vm)],
                                vm_state(vm) == VM_ENDED ? vm_exit_reason(vm)
                                                         : vm_pause_reason(vm) };
-    for (struct script_hook *h = svm->state_hooks, *next; h; h = next) {
-        next = h->chain;
+    struct script_hook *h;
+    uint64_t last = svm->hook_orders, order = 0;
+    while ((h = script_chain_after(svm->state_hooks, order, last))) {
+        order = h->order;
         if (!h->state || !strcmp(h->state, call.state))
             script_hook_call(h, push_state, NULL, &call);
     }
@@ -480,13 +398,13 @@ static void install_state(lua_State *L, struct script_hook *h, int filter)
     if (!lua_isnil(L, -1))
         h->state = alloc_string(names[luaL_checkoption(L, -1, NULL, names)]);
     lua_pop(L, 1);
-    chain_add(&h->svm->state_hooks, h);
+    script_chain_add(&h->svm->state_hooks, h);
     vm_set_observer(h->svm->vm, on_state, h->svm);
 }
 
 static void remove_state(struct script_hook *h)
 {
-    chain_remove(&h->svm->state_hooks, h);
+    script_chain_remove(&h->svm->state_hooks, h);
     free(h->state);
     h->state = NULL;
 }

@@ -122,16 +122,28 @@ static struct clock *check_clock(lua_State *L, struct script_vm *svm, int index)
     return clocks[luaL_checkoption(L, index, "virtual", names)];
 }
 
+/* (time, f [, clock or { clock =, on_error =, name = }]) */
 static int add_timer(lua_State *L, bool periodic)
 {
+    static const char *const keys[] = { "clock", "on_error", "name", NULL };
     struct script_vm *svm = binding_vm(L, 1, META_VM);
     int64_t t = check_duration(L, 2);
     luaL_checktype(L, 3, LUA_TFUNCTION);
+    lua_settop(L, 4);
+    enum hook_policy policy = HOOK_PAUSE;
+    const char *name = NULL;
+    if (lua_istable(L, 4)) {
+        check_keys(L, 4, periodic ? "vm:every" : "vm:at", keys);
+        policy = script_check_policy(L, 4);
+        name = table_string(L, 4, "name");
+        lua_getfield(L, 4, "clock");
+        lua_replace(L, 4);
+    }
     struct clock *c = check_clock(L, svm, 4);
     if (periodic && t < 1)
         luaL_argerror(L, 2, "a period must be at least 1 ns");
     struct script_hook *h = script_hook_new(L, svm, &hook_timer, 3);
-    hook_init(&h->hook, L, 3, "timer", HOOK_PAUSE, &svm->target);
+    hook_init(&h->hook, L, 3, name ? name : "timer", policy, &svm->target);
     timer_init(&h->time.timer, c, fire_timer, h);
     h->time.period = periodic ? t : 0;
     int64_t now = clock_now(c);
@@ -140,13 +152,13 @@ static int add_timer(lua_State *L, bool periodic)
     return 1;
 }
 
-/* at(time, f [, clock]) → hook: f(vm) once, at an absolute time of the clock. */
+/* at(time, f [, clock or options]) → hook: f(vm) once, at an absolute time of the clock. */
 int l_vm_at(lua_State *L)
 {
     return add_timer(L, false);
 }
 
-/* every(period, f [, clock]) → hook */
+/* every(period, f [, clock or options]) → hook */
 int l_vm_every(lua_State *L)
 {
     return add_timer(L, true);

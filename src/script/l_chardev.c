@@ -254,6 +254,7 @@ void script_chardev_free(struct script_chardev *s)
 {
     struct chardev *c = s->c;
     chardev_tap_remove(c, &s->output_tap);
+    script_history_free(s);
     detach(s);
     chardev_free(c);
     hook_fini(&s->output);

@@ -1,7 +1,7 @@
 /* Making character backends: m:chardev { type = ..., id = ..., ... }.
  *
  * perilune.chardev has the options that users write, with their types; here are the calls. */
-#include "script/binding.h"
+#include "script/script_hook.h"
 
 #include "base/alloc.h"
 #include "base/bits.h"
@@ -153,6 +153,7 @@ static struct script_chardev *add(struct script_vm *svm, struct chardev *c)
     struct script_chardev *s = ALLOC(struct script_chardev);
     s->c = c;
     c->trace = vm_trace_of(svm->vm);
+    script_history_begin(s);
     *svm->chardevs_tail = s;
     svm->chardevs_tail = &s->next;
     loop_wake(svm->script->loop); /* it waits for what it knows of: a hook may run elsewhere */

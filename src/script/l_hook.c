@@ -247,7 +247,7 @@ static const struct hook_kind *find_kind(lua_State *L, const char *event, int fi
     return NULL;
 }
 
-static enum hook_policy check_policy(lua_State *L, int filter)
+enum hook_policy script_check_policy(lua_State *L, int filter)
 {
     static const char *const names[] = { "pause", "disable", "abort", NULL };
     lua_getfield(L, filter, "on_error");
@@ -289,7 +289,7 @@ int l_vm_on(lua_State *L)
     const struct hook_kind *kind = find_kind(L, event, 3);
     check_filter(L, kind, 3);
     luaL_checktype(L, 4, LUA_TFUNCTION);
-    enum hook_policy policy = check_policy(L, 3);
+    enum hook_policy policy = script_check_policy(L, 3);
     const char *name = table_string(L, 3, "name");
     name = name ? name : lua_pushfstring(L, "hook on %s", event);
     struct script_hook *h = script_hook_new(L, svm, kind, 4);

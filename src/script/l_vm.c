@@ -105,16 +105,35 @@ static int l_vm_resume(lua_State *L)
     return 0;
 }
 
-/* pause() and stop() may be called in hooks: on a vcpu's own thread they do not wait. */
+/* pause() and stop() may be called in hooks: on a vcpu's own thread they do not wait. On another
+ * thread they do, and hooks of the machine are called meanwhile. */
+struct calling {
+    struct lua_frame *frame;
+    bool in_hook;
+};
+
+static struct calling set_caller_aside(struct script_vm *svm)
+{
+    struct universe *u = svm->script->universe;
+    struct calling saved = { u->frame, svm->in_hook };
+    u->frame = NULL;
+    svm->in_hook = false;
+    return saved;
+}
+
+static void take_caller_up(struct script_vm *svm, struct calling saved)
+{
+    svm->script->universe->frame = saved.frame;
+    svm->in_hook = saved.in_hook;
+}
+
 static int l_vm_pause(lua_State *L)
 {
     struct script_vm *svm = check_vm(L);
-    struct universe *u = svm->script->universe;
     const char *reason = luaL_optstring(L, 2, "user");
-    struct lua_frame *saved = u->frame;
-    u->frame = NULL;
+    struct calling saved = set_caller_aside(svm);
     vm_pause(svm->vm, reason);
-    u->frame = saved;
+    take_caller_up(svm, saved);
     return 0;
 }
 
@@ -122,13 +141,11 @@ static int l_vm_pause(lua_State *L)
 static int l_vm_stop(lua_State *L)
 {
     struct script_vm *svm = check_vm(L);
-    struct universe *u = svm->script->universe;
     const char *reason = luaL_optstring(L, 2, "stopped");
     int status = (int)luaL_optinteger(L, 3, 0);
-    struct lua_frame *saved = u->frame;
-    u->frame = NULL;
+    struct calling saved = set_caller_aside(svm);
     vm_end(svm->vm, reason, status);
-    u->frame = saved;
+    take_caller_up(svm, saved);
     return 0;
 }
 
@@ -453,6 +470,17 @@ static const struct binding_member methods[] = {
       "put a kernel in place" },
     { "load_raw", l_vm_load_raw, "(path, addr)", "put a file into memory as it is" },
     { "advance", l_vm_advance, "(ns)", "let virtual time pass on a machine without a cpu" },
+    { "task", NULL, "(f [, { name =, on_error = }]) → task",
+      "run f(vm) beside the machine; it may wait. docs/testing.md has this and what follows" },
+    { "tasks", NULL, "() → { task, ... }", "those that are not over, in order of creation" },
+    { "wait_serial", NULL, "(text [, timeout [, { chardev =, pattern = }]]) → text, ...",
+      "until the guest has written a text: what it wrote up to and with it" },
+    { "wait_exec", NULL, "(address or symbol [, timeout]) → cpu", "until it is about to execute" },
+    { "wait_time", NULL, "(dt)", "until so much virtual time has passed" },
+    { "wait_insn", NULL, "(n)", "until so many instructions have retired" },
+    { "wait_stop", NULL, "([timeout]) → \"pause\" or \"exit\", reason", "until it stops" },
+    { "send", NULL, "(text [, { chardev =, timeout = }])",
+      "to the guest; waits while it does not take what was sent before" },
     { "stats", l_vm_stats, "() → { instructions =, exits =, ... }", "counters of the run" },
     { "ram_sha256", l_vm_ram_sha256, "() → text", "SHA-256 over all RAM and ROM" },
     { "batch", l_machine_batch, "(f [, { diff = true }]) → diff",
@@ -497,6 +525,13 @@ static const struct binding_type vm_type = {
     .properties = properties,
     .tostring = vm_tostring,
 };
+
+int l_vm_add_methods(lua_State *L)
+{
+    luaL_checktype(L, 1, LUA_TTABLE);
+    binding_add_methods(L, &vm_type, 1);
+    return 0;
+}
 
 void l_vm_open(lua_State *L)
 {

@@ -70,6 +70,19 @@ static void *universe_alloc(void *opaque, void *ptr, size_t old_size, size_t new
     return p;
 }
 
+/* Takes `step` instructions off what the frame may use; false when there is nothing left of it. */
+static bool spend(struct lua_frame *f, int step)
+{
+    if (f->exhausted)
+        return false;
+    if (!f->hook)
+        return !f->deadline || loop_realtime_ns() < f->deadline;
+    if (f->left <= (uint64_t)step)
+        return false;
+    f->left -= (uint64_t)step;
+    return true;
+}
+
 /* Once a budget is used up every instruction raises, on whatever coroutine, so that a script cannot
  * swallow the error with pcall and go on. */
 static void count_instructions(lua_State *L, lua_Debug *ar)
@@ -80,15 +93,15 @@ static void count_instructions(lua_State *L, lua_Debug *ar)
     int step = lua_gethookcount(L);
     if (f && !f->hook && atomic_exchange(&u->interrupt, false))
         luaL_error(L, "interrupted");
-    if (!f || !f->hook || (!f->exhausted && f->left > (uint64_t)step)) {
-        if (f && f->hook)
-            f->left -= (uint64_t)step;
+    if (!f || spend(f, step)) {
         if (step != LUA_COUNT_QUANTUM)
             lua_sethook(L, count_instructions, LUA_MASKCOUNT, LUA_COUNT_QUANTUM);
         return;
     }
     f->exhausted = true;
     lua_sethook(L, count_instructions, LUA_MASKCOUNT, 1);
+    if (!f->hook)
+        luaL_error(L, "%s", f->late);
     luaL_error(L, "used up its budget of %I instructions", (LUAI_UACINT)f->budget);
 }
 

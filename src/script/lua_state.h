@@ -36,6 +36,8 @@ struct lua_frame {
     bool batch;     /* no hook by itself: a transaction, in which nobody may wait either */
     bool exhausted; /* the budget is used up: every further instruction raises */
     uint64_t budget, left;
+    int64_t deadline; /* of main code, on loop_realtime_ns(); 0: none */
+    const char *late; /* what to raise then; borrowed */
 };
 
 /* The Lua threads of one OS thread. */

@@ -82,6 +82,7 @@ static int open_bindings(lua_State *L)
     const struct script_config *config = lua_touserdata(L, 1);
     add_module(L, "perilune.core", luaopen_perilune_core);
     add_module(L, "perilune.json", luaopen_perilune_json);
+    add_module(L, "perilune.task_core", luaopen_perilune_task_core);
     l_vm_open(L);
     l_machine_open(L);
     l_device_open(L);

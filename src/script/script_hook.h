@@ -2,8 +2,8 @@
  *
  * A hook is one Lua function on one event, with a filter decided in C. l_hook.c has the object and
  * what is common; the hook_*.c files install kinds: hook_cpu.c what cpus do, hook_access.c memory,
- * ports, lines and links, hook_time.c counts and clocks. The table of scripting semantics is in
- * docs/hooks.md. */
+ * ports, lines and links, hook_serial.c text, hook_time.c counts and clocks. The table of scripting
+ * semantics is in docs/hooks.md. */
 #pragma once
 
 #include "mem/tap.h"
@@ -37,6 +37,7 @@ struct script_hook {
     struct vcpu *cpu; /* that it was told of last; its handle is cpu_ref of the registry */
     int cpu_ref;
     struct script_hook *chain; /* the next one on the same line or state */
+    uint64_t order;            /* in the chain */
     union {
         struct vm_event event;
         struct {
@@ -66,6 +67,10 @@ struct script_hook {
             size_t text_len;
             char window[4096]; /* the last bytes that no match has used up */
             size_t used;
+            struct timer quiet; /* runs while a line is unfinished */
+            int64_t quiet_ns;   /* 0: an unfinished line is not told */
+            struct script_history *history;
+            uint64_t seen; /* bytes of it that are no news */
         } serial;
         char *state; /* which one, NULL: all */
         struct trace_listener trace;
@@ -121,5 +126,25 @@ void l_hook_open(lua_State *L);
 struct script_hook *script_hook_new(lua_State *L, struct script_vm *svm,
                                     const struct hook_kind *kind, int fn);
 void script_hook_installed(struct script_hook *h);
+
+/* Chains of hooks on one line or machine, in order of adding. A walk begins with order 0
+ * and goes on after the order of the hook told last, up to the machine's hook_orders at its
+ * beginning: hooks may come and go meanwhile. */
+void script_chain_add(struct script_hook **head, struct script_hook *h);
+void script_chain_remove(struct script_hook **head, struct script_hook *h);
+struct script_hook *script_chain_after(struct script_hook *head, uint64_t order, uint64_t last);
+
+/* Pushes what is still held of the text written since `from`, counted in bytes from the start;
+ * returns how many bytes were ever written. */
+uint64_t script_history_push(lua_State *L, const struct script_chardev *c, uint64_t from);
+/* Begin to keep it, before anybody else listens; end that. */
+void script_history_begin(struct script_chardev *c);
+void script_history_free(struct script_chardev *c);
+
+/* on_error of the table at `filter`. */
+enum hook_policy script_check_policy(lua_State *L, int filter);
+
+int luaopen_perilune_task_core(lua_State *L);
+int l_vm_add_methods(lua_State *L);
 
 #define META_HOOK "perilune.hook"

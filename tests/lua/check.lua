@@ -1,5 +1,6 @@
 -- What the Lua tests share: named cases, comparisons that say what differed, an exit status.
--- Plain Lua 5.4.
+-- Plain Lua 5.4. New tests are rather written for `perilune test`, see docs/testing.md.
+local assertions = require "perilune.test.assert"
 
 local M = {}
 
@@ -17,16 +18,11 @@ function M.case(name, f)
     end
 end
 
-local function show(v)
-    if math.type(v) == "integer" then
-        return ("%d (0x%x)"):format(v, v)
-    end
-    return type(v) == "string" and ("%q"):format(v) or tostring(v)
-end
-
+--- As assert.equal of test files, with the expected value last.
 function M.equal(got, expected, what)
-    if got ~= expected then
-        error(("%s is %s, expected %s"):format(what or "value", show(got), show(expected)), 2)
+    local problem = assertions.difference(expected, got, what)
+    if problem then
+        error(problem, 2)
     end
 end
 

@@ -44,7 +44,8 @@ function M.help()
     end
     print("perilune: a virtual machine host scripted in Lua\n")
     print("  perilune --machine pc --memory 512M --kernel vmlinuz --append console=ttyS0 --nographic")
-    print("  perilune script.lua [ARGUMENT...]\n")
+    print("  perilune script.lua [ARGUMENT...]")
+    print("  perilune test FILE... [OPTION...]    (perilune test --help)\n")
     for _, row in ipairs(rows) do
         print("  " .. row[1])
         print("        " .. row[2])
