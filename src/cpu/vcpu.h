@@ -208,6 +208,9 @@ struct vcpu_backend {
     /* Log an error in a bank; if it is uncorrected and enabled, raise #MC, or shut down when
      * CR4.MCE is clear or another is in progress. Refused: no such bank. */
     bool (*machine_check)(struct vcpu *v, const struct vcpu_machine_check *m, struct error *err);
+    /* Let the time stamp counter gain `ppm` parts per million on virtual time from now on
+     * (negative: lose); it goes on from where it is. NULL: cannot. */
+    void (*skew_tsc)(struct vcpu *v, int32_t ppm);
 
     /* Can it tell of the event? The error says why not. May try it out at the first call, which
      * takes some milliseconds. NULL: of all. */

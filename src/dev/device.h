@@ -75,7 +75,7 @@ struct device {
     struct bus *parent_bus; /* where it sits; NULL: on none */
     struct bus **buses;     /* that it provides, in order of creation */
     unsigned bus_count;
-    struct gpio_list *gpios; /* in order of creation */
+    struct gpio_list *gpios;    /* in order of creation */
     struct reg_bank *reg_banks; /* registers that are known by name: see reg.h */
     bool realized;
     char *text;          /* of the last device_get_prop that had to make one up */

@@ -23,12 +23,10 @@ static int push_dma(lua_State *L, void *opaque)
     return 4;
 }
 
-/* "stop" pauses the machine even where it would be as long as the data. */
 static void take_dma(lua_State *L, void *opaque)
 {
     struct dma_call *call = opaque;
-    bool stop = lua_type(L, 1) == LUA_TSTRING && !strcmp(lua_tostring(L, 1), "stop");
-    if (stop) {
+    if (hook_says_stop(L, call->h)) {
         vm_pause(call->h->svm->vm, "hook");
     } else if (lua_isboolean(L, 1) && !lua_toboolean(L, 1)) {
         call->pass = false;

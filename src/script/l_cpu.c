@@ -274,6 +274,7 @@ static const struct binding_member methods[] = {
       "log a machine check in a bank; #MC if it is uncorrected and enabled" },
     { "stall", l_cpu_stall, "(ns)",
       "execute nothing for so much virtual time; timers and devices go on" },
+    { "skew", l_cpu_skew, "(ppm)", "let the TSC gain on all other clocks from now on" },
     { NULL },
 };
 

@@ -102,3 +102,16 @@ int l_cpu_get_stalled(lua_State *L)
     lua_pushboolean(L, vm_cpu_is_stalled(binding_vm(L, 1, META_CPU)->vm, v->port->index));
     return 1;
 }
+
+/* skew(ppm): the TSC against everything else. */
+int l_cpu_skew(lua_State *L)
+{
+    struct vcpu *v = check_still_cpu(L);
+    lua_Integer ppm = luaL_checkinteger(L, 2);
+    luaL_argcheck(L, ppm > -1000000 && ppm <= 1000000, 2,
+                  "parts per million: more than -1000000, at most 1000000");
+    if (!v->backend->skew_tsc)
+        return luaL_error(L, "accel \"%s\" cannot skew the TSC; \"soft\" can", v->backend->name);
+    v->backend->skew_tsc(v, (int32_t)ppm);
+    return 0;
+}

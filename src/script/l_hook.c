@@ -319,10 +319,31 @@ int l_vm_hooks(lua_State *L)
     return 1;
 }
 
+/* Features that are no events of enum vcpu_event. */
+enum { COUNTS = -1, ALWAYS = -2, INJECTS = -3, MACHINE_CHECKS = -4, SKEWS = -5 };
+
+static bool has_feature(struct vm *vm, int feature)
+{
+    const struct vcpu_backend *b = vm_backend(vm);
+    switch (feature) {
+    case ALWAYS:
+        return true;
+    case COUNTS:
+        return b->counts_instructions;
+    case INJECTS:
+        return b->inject != NULL;
+    case MACHINE_CHECKS:
+        return b->machine_check != NULL;
+    case SKEWS:
+        return b->skew_tsc != NULL;
+    default:
+        return vm_event_supported(vm, (enum vcpu_event)feature, NULL);
+    }
+}
+
 /* supports("hook.exec") → true or false, for hook.NAME of every event. */
 int l_vm_supports(lua_State *L)
 {
-    enum { COUNTS = -1, ALWAYS = -2, INJECTS = -3, MACHINE_CHECKS = -4 };
     static const struct {
         const char *name;
         int event; /* of enum vcpu_event, or one of these */
@@ -346,6 +367,7 @@ int l_vm_supports(lua_State *L)
         { "inject", INJECTS },
         { "mce", MACHINE_CHECKS },
         { "nmi", ALWAYS },
+        { "skew", SKEWS },
         { "stall", ALWAYS },
         { "deterministic", COUNTS },
     };
@@ -356,14 +378,7 @@ int l_vm_supports(lua_State *L)
         names[n] = features[n].name;
         if (strcmp(names[n], name))
             continue;
-        int e = features[n].event;
-        const struct vcpu_backend *backend = vm_backend(svm->vm);
-        lua_pushboolean(L, e == ALWAYS    ? true
-                           : e == COUNTS  ? backend->counts_instructions
-                           : e == INJECTS ? backend->inject != NULL
-                           : e == MACHINE_CHECKS
-                               ? backend->machine_check != NULL
-                               : vm_event_supported(svm->vm, (enum vcpu_event)e, NULL));
+        lua_pushboolean(L, has_feature(svm->vm, features[n].event));
         return 1;
     }
     names[ARRAY_LEN(features)] = NULL;

@@ -13,6 +13,7 @@ int l_cpu_inject(lua_State *L); /* cpu:inject(vector [, error_code]) */
 int l_cpu_nmi(lua_State *L);    /* cpu:nmi() */
 int l_cpu_mce(lua_State *L);    /* cpu:mce { bank =, status =, addr =, misc =, mcg_status = } */
 int l_cpu_stall(lua_State *L);  /* cpu:stall(ns) */
+int l_cpu_skew(lua_State *L);   /* cpu:skew(ppm) */
 int l_cpu_get_stalled(lua_State *L);
 
 /* l_device_reg.c */

@@ -207,6 +207,35 @@ check.case("a machine that is paused while it stalls goes on stalling", function
     vm:close()
 end)
 
+check.case("a skewed TSC gains on virtual time from then on, and keeps what it gained", function()
+    local RDTSC = "\x0f\x31\x66\xa3" -- rdtsc; mov [...], eax
+    local loop = "\xb9\xe8\x03\xe2\xfe" -- mov cx, 1000; loop $
+    local code = RDTSC .. "\x00\x20" .. loop .. RDTSC .. "\x04\x20" .. loop .. RDTSC .. "\x08\x20"
+    local function run(ppm)
+        local vm, cpu = program(code .. out(1))
+        if ppm then
+            cpu:skew(ppm)
+            vm:on("exec", { at = 0x1011 }, function() -- before the second loop
+                cpu:skew(0)
+            end)
+        end
+        ends(vm, 1)
+        local t = {}
+        for i = 1, 3 do
+            t[i] = vm.memory:read(0x1ffc + 4 * i, 4)
+        end
+        local instructions = vm.instructions
+        vm:close()
+        return t[2] - t[1], t[3] - t[2], instructions
+    end
+    local first, second, n = run()
+    local fast, after, m = run(500000)
+    equal(fast, first + first // 2)
+    equal(math.abs(after - second) <= 2, true)
+    equal(n, m)
+    equal((run(-500000)), first - first // 2)
+end)
+
 check.case("on KVM: an exception, an NMI, a stall", function()
     local there, vm, cpu = pcall(program, NOPS .. out(1), { [2] = out(2), [6] = out(6) }, "kvm")
     if not there then
@@ -231,8 +260,9 @@ check.case("wrong use teaches", function()
     raises("0 to 31", cpu.inject, cpu, 32)
     raises("no error code", cpu.inject, cpu, 6, 1)
     raises("not negative", cpu.stall, cpu, -1)
+    raises("parts per million", cpu.skew, cpu, -1000000)
     raises("there are no disks yet", vm.on, vm, "block", {}, function() end)
-    for _, name in ipairs { "inject", "nmi", "mce", "stall" } do
+    for _, name in ipairs { "inject", "nmi", "mce", "stall", "skew" } do
         equal(vm:supports(name), true)
     end
     vm:close()

@@ -16,10 +16,30 @@ uint64_t soft_icount(const struct soft_cpu *c)
     return c->icount + (c->block && c->cur ? (uint64_t)(c->cur - c->block->insns) : 0);
 }
 
+enum { MILLION = 1000000 };
+
+/* What the TSC is ahead of virtual time by its skew. */
+static int64_t tsc_gain(const struct soft_cpu *c, int64_t now)
+{
+    return c->tsc_gained + (int64_t)((__int128)(now - c->tsc_skewed_at) * c->tsc_ppm / MILLION);
+}
+
+/* What it has gained so far stays. It is no matter of TSC_ADJUST: software has not done it. */
+void soft_skew_tsc(struct vcpu *v, int32_t ppm)
+{
+    struct soft_cpu *c = soft_of(v);
+    int64_t now = clock_now(&v->machine->virtual);
+    c->tsc_gained = tsc_gain(c, now);
+    c->tsc_ppm = ppm;
+    c->tsc_skewed_at = now;
+}
+
 /* One tick a nanosecond of virtual time: see cpuid.c, leaf 15h. */
 uint64_t soft_tsc(const struct soft_cpu *c)
 {
-    return (uint64_t)clock_now(&c->vcpu.machine->virtual) + c->tsc_offset;
+    int64_t now = clock_now(&c->vcpu.machine->virtual);
+    uint64_t tsc = (uint64_t)now + c->tsc_offset + (uint64_t)c->tsc_gained;
+    return LIKELY(!c->tsc_ppm) ? tsc : (uint64_t)(now + tsc_gain(c, now)) + c->tsc_offset;
 }
 
 /* ---- reset: SDM vol. 3 table 9-1 ---- */
@@ -148,10 +168,13 @@ static int64_t pin_tsc_deadline(struct cpu_port *p, uint64_t tsc)
 {
     struct soft_cpu *c = cpu_of(p);
     int64_t now = clock_now(&c->vcpu.machine->virtual);
-    uint64_t now_tsc = (uint64_t)now + c->tsc_offset;
+    uint64_t now_tsc = soft_tsc(c);
     if (tsc <= now_tsc)
         return now;
     uint64_t wait = tsc - now_tsc;
+    uint64_t rate = (uint64_t)(MILLION + c->tsc_ppm);
+    if (c->tsc_ppm) /* rounded up: never too early */
+        wait = (uint64_t)(((unsigned __int128)wait * MILLION + rate - 1) / rate);
     return wait > (uint64_t)(CLOCK_NEVER - 1 - now) ? CLOCK_NEVER - 1 : now + (int64_t)wait;
 }
 
@@ -467,5 +490,6 @@ const struct vcpu_backend vcpu_soft = {
     .get_stats = soft_get_stats,
     .inject = soft_inject,
     .machine_check = soft_machine_check,
+    .skew_tsc = soft_skew_tsc,
     .watch = soft_watch,
 };

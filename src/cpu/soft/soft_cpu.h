@@ -296,6 +296,9 @@ struct soft_cpu {
     struct vcpu_exception injected; /* while exception_waits */
     bool exception_waits, mc_waits;
     uint64_t mcg_status;
+    int32_t tsc_ppm;       /* what the TSC gains on virtual time, */
+    int64_t tsc_skewed_at; /* since then, */
+    int64_t tsc_gained;    /* and what it gained before */
     struct mc_bank {
         uint64_t ctl, status, addr, misc;
     } mc[MC_BANKS];
@@ -455,6 +458,7 @@ void watch_tell_cpuid(struct soft_cpu *c, uint32_t leaf, uint32_t subleaf, uint3
 /* ---- inject.c ---- */
 
 bool soft_inject(struct vcpu *v, const struct vcpu_exception *e, struct error *err);
+void soft_skew_tsc(struct vcpu *v, int32_t ppm); /* soft.c */
 bool soft_machine_check(struct vcpu *v, const struct vcpu_machine_check *m, struct error *err);
 /* Put what was injected into c->exc; false: nothing waits. */
 bool inject_take_machine_check(struct soft_cpu *c);
