@@ -222,6 +222,97 @@ static void test_file(void **state)
     chardev_free(c);
 }
 
+/* Taps are called in order, and may go while they are called. */
+struct leaving {
+    struct chardev_tap tap;
+    struct chardev *c;
+    struct leaving *other;
+    int calls;
+};
+
+static void leave(void *opaque, const uint8_t *data, size_t len)
+{
+    struct leaving *l = opaque;
+    l->calls++;
+    chardev_tap_remove(l->c, &l->tap);
+    if (l->other)
+        chardev_tap_remove(l->c, &l->other->tap);
+}
+
+static void test_taps(void **state)
+{
+    (void)state;
+    struct chardev *c = chardev_null_new("c0");
+    char seen[32] = "";
+    struct leaving second = { { leave, &second }, c }, first = { { leave, &first }, c, &second };
+    struct chardev_tap last = { see, seen };
+    chardev_tap_add(c, &first.tap);
+    chardev_tap_add(c, &second.tap);
+    chardev_tap_add(c, &last);
+    assert_true(chardev_may_go(c));
+    put(c, "ab");
+    put(c, "c");
+    assert_int_equal(first.calls, 1);
+    assert_int_equal(second.calls, 0);
+    assert_string_equal(seen, "abc");
+    chardev_free(c);
+}
+
+static void quit(void *opaque)
+{
+    ++*(int *)opaque;
+}
+
+static void test_mux(void **state)
+{
+    (void)state;
+    int quits = 0;
+    struct door *d = door_new(NULL, NULL);
+    struct chardev *c = chardev_ring_new("base", 64, d);
+    struct chardev_mux_config config = { quit, &quits };
+    assert_true(chardev_mux_add(c, &config));
+    assert_false(chardev_mux_add(c, &config));
+    assert_true(chardev_may_go(c));
+    struct chardev *one = chardev_mux_port_new("one", c, d);
+    struct chardev *two = chardev_mux_port_new("two", c, d);
+    struct chardev *empty = chardev_mux_port_new("empty", c, d);
+    assert_false(chardev_may_go(c));
+    struct sink *a = sink_new(one), *b = sink_new(two);
+    a->room = 2; /* a guest that reads little is not in the way of the other */
+    b->room = 100;
+    input(c, "abcd\001");
+    input(c, "cxyz\001x\001\001");
+    assert_int_equal(a->got, 0); /* ports have the door, the mux does not */
+    door_drain(d);
+    assert_int_equal(a->got, 2);
+    assert_int_equal(b->got, 4);
+    assert_memory_equal(b->data, "xyz\001", 4);
+    assert_true(chardev_mux_has_focus(two));
+    assert_int_equal(quits, 0); /* no monitor is there */
+    input(c, "\001c\001c");     /* past the one that nobody is attached to, and back */
+    assert_true(chardev_mux_has_focus(two));
+    chardev_mux_focus(one);
+    b->front.outside = true;
+    input(c, "\001x");
+    assert_int_equal(quits, 1);
+    put(one, "from one, ");
+    put(two, "from two");
+    uint8_t out[32];
+    size_t n = chardev_ring_read(c, out, sizeof out, NULL);
+    assert_int_equal(n, 18);
+    assert_memory_equal(out, "from one, from two", n);
+    chardev_free(one);
+    assert_true(chardev_mux_has_focus(two));
+    chardev_free(c);
+    assert_null(chardev_mux_backend(two));
+    put(two, "nowhere");
+    chardev_free(two);
+    chardev_free(empty);
+    door_free(d);
+    free(a);
+    free(b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -232,6 +323,8 @@ int main(void)
         cmocka_unit_test(test_input_bound),
         cmocka_unit_test(test_ring),
         cmocka_unit_test(test_file),
+        cmocka_unit_test(test_taps),
+        cmocka_unit_test(test_mux),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,5 @@
 --- Monitor commands that change the machine's parts: devices, properties, networks.
+local chardev = require "perilune.chardev"
 local core = require "perilune.core"
 local util = require "perilune.util"
 
@@ -317,7 +318,33 @@ local function register_network(monitor)
         end }
 end
 
+--- What a command does cannot wait for a peer.
+local function add_chardev(vm, text)
+    local spec = chardev.parse(text)
+    if spec.server and spec.wait then
+        util.fail("chardev-add: nobody is waited for here; add wait=off")
+    end
+    return chardev.make(vm.machine, spec)
+end
+
+local function register_chardevs(monitor)
+    monitor.command { name = "chardev-add", help = "one more character backend",
+        args = { { "spec", "rest", help = "KIND,id=ID[,OPTION=VALUE...]" } },
+        complete = function()
+            return util.sorted_keys(chardev.kinds)
+        end,
+        run = function(a)
+            return add_chardev(monitor.vm(), a.spec).filename
+        end }
+    monitor.command { name = "chardev-remove", help = "take away one that nothing is attached to",
+        args = { { "id", "word" } },
+        run = function(a)
+            monitor.vm():chardev(a.id):remove()
+        end }
+end
+
 function M.register(monitor)
+    register_chardevs(monitor)
     register_qom(monitor)
     register_network(monitor)
     register_objects(monitor)
