@@ -7,7 +7,7 @@
 
 enum { MARKS = 30 };
 
-struct trace {
+struct frames_seen {
     struct symbols *symbols;
     unsigned count;
     bool all_orc;
@@ -17,7 +17,7 @@ struct trace {
 
 static bool note_frame(void *opaque, const struct unwind_frame *f)
 {
-    struct trace *t = opaque;
+    struct frames_seen *t = opaque;
     memmove(t->last[0], t->last[1], 2 * sizeof t->last[0]);
     unwind_frame_format(f, t->symbols, t->last[2], sizeof t->last[2]);
     size_t len = strlen(t->text);
@@ -52,7 +52,7 @@ static void assert_complete(struct linux_guest *g, struct symbols *s, const stru
                                     .orc = orc,
                                     .orc_slide = slide };
     struct unwind_regs regs = linux_registers(g);
-    struct trace t = { .symbols = s, .all_orc = true };
+    struct frames_seen t = { .symbols = s, .all_orc = true };
     enum unwind_end end = unwind(&config, &regs, note_frame, &t);
     if (end != UNWIND_END_BOTTOM || !t.all_orc || t.count < 3 ||
         !begins_with(t.last[1], "start_kernel+") ||
