@@ -276,6 +276,7 @@ case("wrong specs teach, with the place in the script", function()
     end
     wrong('did you mean "ram"', { target = "rem", effect = "flip" })
     wrong("target is missing", {})
+    raises("fault.inject(vm, {", fault.inject, { target = "reg" })
     wrong('did you mean "flip"', { target = "reg", effect = "flop" })
     wrong("effect drop does not fit target reg; what fits: flip, stuck-at-0", with { effect = "drop" })
     wrong("there are no disks", { target = "disk", effect = "flip" })

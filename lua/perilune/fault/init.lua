@@ -124,7 +124,7 @@ end
 -- then there is no fault.
 function M.inject(vm, spec)
     local where = check.place()
-    if type(spec) ~= "table" then
+    if type(vm) ~= "userdata" or type(spec) ~= "table" then
         check.fail(where, "fault.inject(vm, { target =, effect =, trigger =, duration = })")
     end
     local row, what = rows_of(where, spec)
