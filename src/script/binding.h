@@ -268,6 +268,9 @@ int l_core_listen(lua_State *L);
 /* Methods that live in other files than their type. */
 int l_device_info(lua_State *L);
 int l_device_state(lua_State *L);
+int l_vm_devices(lua_State *L);
+int l_vm_device(lua_State *L);
+int l_vm_spaces(lua_State *L);
 int l_vm_find(lua_State *L);
 int l_core_trace_events(lua_State *L);
 int l_vm_trace(lua_State *L);

@@ -6,6 +6,7 @@
 #include "script/luadev.h"
 
 #include "base/alloc.h"
+#include "base/log.h"
 #include "mem/mem.h"
 
 #include <stdlib.h>
@@ -152,7 +153,9 @@ static void leave(void *opaque)
     struct script_leaving *l = opaque;
     struct universe *u = l->svm->script->universe;
     lua_State *L;
-    hook_enter_main(u, leave_body, l, &L);
+    if (hook_enter_main(u, leave_body, l, &L) != LUA_OK)
+        log_host(LOG_ERROR, "script", "a device could not be removed: %s",
+                 L ? lua_tostring(L, -1) : "no memory");
     if (L)
         hook_leave(u);
     forget_leaving(l);
