@@ -372,16 +372,15 @@ static int push_state(lua_State *L, void *opaque)
     return 3;
 }
 
-static void on_state(void *opaque, struct vm *vm)
+static const char *const state_names[] = {
+    [VM_NOTICE_PAUSE] = "pause", [VM_NOTICE_RESUME] = "resume",     [VM_NOTICE_EXIT] = "exit",
+    [VM_NOTICE_RESET] = "reset", [VM_NOTICE_SHUTDOWN] = "shutdown", NULL
+};
+
+static void on_notice(void *opaque, struct vm *vm, enum vm_notice what, const char *reason)
 {
     struct script_vm *svm = opaque;
-    static const char *const names[] = { [VM_CREATED] = "created",
-                                         [VM_PAUSED] = "pause",
-                                         [VM_RUNNING] = "resume",
-                                         [VM_ENDED] = "exit" };
-    struct state_call call = { svm, names[vm_state(vm)],
-                               vm_state(vm) == VM_ENDED ? vm_exit_reason(vm)
-                                                        : vm_pause_reason(vm) };
+    struct state_call call = { svm, state_names[what], reason };
     struct script_hook *h;
     uint64_t last = svm->hook_orders, order = 0;
     while ((h = script_chain_after(svm->state_hooks, order, last))) {
@@ -393,13 +392,12 @@ static void on_state(void *opaque, struct vm *vm)
 
 static void install_state(lua_State *L, struct script_hook *h, int filter)
 {
-    static const char *const names[] = { "pause", "resume", "exit", NULL };
     lua_getfield(L, filter, "state");
     if (!lua_isnil(L, -1))
-        h->state = alloc_string(names[luaL_checkoption(L, -1, NULL, names)]);
+        h->state = alloc_string(state_names[luaL_checkoption(L, -1, NULL, state_names)]);
     lua_pop(L, 1);
     script_chain_add(&h->svm->state_hooks, h);
-    vm_set_observer(h->svm->vm, on_state, h->svm);
+    vm_set_observer(h->svm->vm, on_notice, h->svm);
 }
 
 static void remove_state(struct script_hook *h)

@@ -67,8 +67,17 @@ bool vm_cpus_are_still(const struct vm *vm)
     return vm->parked || vm->held || vm_on_runner(vm);
 }
 
+void vm_notify(struct vm *vm, enum vm_notice what, const char *reason)
+{
+    if (vm->notice)
+        vm->notice(vm->notice_opaque, vm, what, reason);
+}
+
 void vm_set_state(struct vm *vm, enum vm_state state)
 {
+    static const enum vm_notice notices[] = {
+        [VM_PAUSED] = VM_NOTICE_PAUSE, [VM_RUNNING] = VM_NOTICE_RESUME, [VM_ENDED] = VM_NOTICE_EXIT
+    };
     static const char *const names[] = { "created", "paused", "running", "ended" };
     enum vm_state was = vm->state;
     if (state == was)
@@ -81,8 +90,8 @@ void vm_set_state(struct vm *vm, enum vm_state state)
     TRACE(vm_trace, VM_TRACE_STATE, vm_source(vm), trace_text(names[was]),
           trace_text(names[state]));
     trace_flush(&vm->trace);
-    if (vm->changed)
-        vm->changed(vm->changed_opaque, vm);
+    if (!vm->resetting)
+        vm_notify(vm, notices[state], state == VM_ENDED ? vm->exit_reason : vm->pause_reason);
     loop_wake(vm->loop);
 }
 
@@ -103,6 +112,26 @@ static void end_now(struct vm *vm, const char *reason, int status)
     vm_set_state(vm, VM_ENDED);
 }
 
+/* What asked for it runs on afterwards, unless somebody asked for a pause as well. */
+static void reset_now(struct vm *vm, const struct vm_request *r)
+{
+    struct error err = { .text = "" };
+    bool runs_on = vm->state == VM_RUNNING && !r->pause;
+    if (r->pause)
+        snprintf(vm->pause_reason, sizeof vm->pause_reason, "%s", r->reason);
+    vm->resetting = runs_on;
+    bool ok = vm_reset_parts(vm, &err);
+    if (ok && runs_on)
+        vm_set_state(vm, VM_RUNNING);
+    vm->resetting = false;
+    if (ok) {
+        vm_notify(vm, VM_NOTICE_RESET, r->reset_reason);
+        return;
+    }
+    log_host(LOG_ERROR, vm->config.name, "reset: %s", err.text);
+    end_now(vm, "reset-failed", VM_EXIT_HOST);
+}
+
 static void do_requests(struct vm *vm)
 {
     struct vm_request r = vm->request;
@@ -110,14 +139,7 @@ static void do_requests(struct vm *vm)
     if (r.end) {
         end_now(vm, r.reason, r.status);
     } else if (r.reset) {
-        struct error err = { .text = "" };
-        enum vm_state was = vm->state;
-        if (!vm_reset(vm, &err)) {
-            log_host(LOG_ERROR, vm->config.name, "reset: %s", err.text);
-            end_now(vm, "reset-failed", VM_EXIT_HOST);
-        } else if (was == VM_RUNNING && !r.pause) {
-            vm_set_state(vm, VM_RUNNING);
-        }
+        reset_now(vm, &r);
     } else if (r.pause && vm->state == VM_RUNNING) {
         snprintf(vm->pause_reason, sizeof vm->pause_reason, "%s", r.reason);
         vm_set_state(vm, VM_PAUSED);

@@ -23,6 +23,12 @@ static void request_pause(struct vm *vm, const char *reason)
     snprintf(vm->request.reason, sizeof vm->request.reason, "%s", reason);
 }
 
+static void request_reset(struct vm *vm, const char *reason)
+{
+    vm->request.reset = true;
+    vm->request.reset_reason = reason;
+}
+
 static void on_request(struct machine *m, enum machine_request what, int code, const char *who)
 {
     static const char *const names[] = {
@@ -43,9 +49,10 @@ static void on_request(struct machine *m, enum machine_request what, int code, c
         if (vm->config.no_reboot)
             request_end(vm, "reset", VM_EXIT_POWEROFF);
         else
-            vm->request.reset = true;
+            request_reset(vm, "guest");
         break;
     case REQUEST_POWEROFF:
+        vm_notify(vm, VM_NOTICE_SHUTDOWN, who);
         if (vm->config.no_shutdown)
             request_pause(vm, "poweroff");
         else
@@ -63,7 +70,7 @@ static void on_request(struct machine *m, enum machine_request what, int code, c
         if (vm->config.no_reboot)
             request_end(vm, "triple-fault", VM_EXIT_TRIPLE_FAULT);
         else
-            vm->request.reset = true;
+            request_reset(vm, "triple-fault");
         break;
     case REQUEST_PAUSE:
         request_pause(vm, who);
@@ -211,10 +218,8 @@ void vm_set_teardown(struct vm *vm, void (*teardown)(void *), void *opaque)
     vm->teardown_opaque = opaque;
 }
 
-bool vm_reset(struct vm *vm, struct error *err)
+bool vm_reset_parts(struct vm *vm, struct error *err)
 {
-    if (vm->state == VM_RUNNING && !vm_on_runner(vm))
-        vm_pause(vm, "reset");
     vm->exit_reason[0] = 0;
     vm->exit_status = 0;
     vm->request = (struct vm_request){ .reset = false };
@@ -226,6 +231,16 @@ bool vm_reset(struct vm *vm, struct error *err)
         vm->backend->reset(vm->vcpus[n]);
     vm_set_state(vm, VM_PAUSED);
     return !vm->boot || vm->boot(vm->boot_opaque, vm, err);
+}
+
+bool vm_reset(struct vm *vm, struct error *err)
+{
+    if (vm->state == VM_RUNNING && !vm_on_runner(vm))
+        vm_pause(vm, "reset");
+    if (!vm_reset_parts(vm, err))
+        return false;
+    vm_notify(vm, VM_NOTICE_RESET, "user");
+    return true;
 }
 
 /* ---- questions ---- */
@@ -309,8 +324,10 @@ void vm_get_stats(struct vm *vm, struct vcpu_stats *total)
     }
 }
 
-void vm_set_observer(struct vm *vm, void (*changed)(void *, struct vm *), void *opaque)
+void vm_set_observer(struct vm *vm,
+                     void (*notice)(void *, struct vm *, enum vm_notice, const char *),
+                     void *opaque)
 {
-    vm->changed = changed;
-    vm->changed_opaque = opaque;
+    vm->notice = notice;
+    vm->notice_opaque = opaque;
 }

@@ -118,5 +118,19 @@ int64_t vm_idle_skipped_ns(const struct vm *vm);
 /* Real time spent running guest code or idling, ns. */
 int64_t vm_wall_ns(const struct vm *vm);
 
-/* Told of every change of state, with the lock held; NULL: nobody. */
-void vm_set_observer(struct vm *vm, void (*changed)(void *opaque, struct vm *vm), void *opaque);
+/* What an observer is told of. */
+enum vm_notice {
+    VM_NOTICE_PAUSE,
+    VM_NOTICE_RESUME,
+    VM_NOTICE_EXIT,
+    VM_NOTICE_RESET,    /* devices, cpus and memory are as a reset leaves them, the kernel loaded */
+    VM_NOTICE_SHUTDOWN, /* the guest asks to be switched off; what follows is an exit or a pause */
+};
+
+/* Told with the lock held, on the thread that does it; a reset of a machine that runs on is no
+ * pause and no resume. `reason` as the pause's or exit's; of a reset "guest", "triple-fault" or
+ * "user"; of a shutdown the device. NULL: nobody. */
+void vm_set_observer(struct vm *vm,
+                     void (*notice)(void *opaque, struct vm *vm, enum vm_notice what,
+                                    const char *reason),
+                     void *opaque);

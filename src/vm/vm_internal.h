@@ -28,6 +28,7 @@ struct paced_clock {
 /* What has been asked for and happens at the next safe point; machine lock. */
 struct vm_request {
     bool reset, pause, end;
+    const char *reset_reason;
     char reason[64];
     int status;
 };
@@ -72,8 +73,9 @@ struct vm {
     void *boot_opaque;
     void (*teardown)(void *opaque);
     void *teardown_opaque;
-    void (*changed)(void *opaque, struct vm *vm);
-    void *changed_opaque;
+    void (*notice)(void *opaque, struct vm *vm, enum vm_notice what, const char *reason);
+    void *notice_opaque;
+    bool resetting; /* on its way from running to running: no pause, no resume */
 
     /* The thread that executes guest code. */
     pthread_t thread;
@@ -144,6 +146,10 @@ bool vm_start_thread(struct vm *vm, struct error *err);
 void vm_stop_thread(struct vm *vm);
 bool vm_on_runner(const struct vm *vm);
 void vm_set_state(struct vm *vm, enum vm_state state);
+/* vm_reset() without telling anybody but of the change of state. */
+bool vm_reset_parts(struct vm *vm, struct error *err);
+/* Tell the observer. */
+void vm_notify(struct vm *vm, enum vm_notice what, const char *reason);
 /* Make the thread look at requests soon. */
 void vm_nudge(struct vm *vm);
 /* vm_resume() of this one alone. */

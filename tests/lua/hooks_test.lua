@@ -680,6 +680,31 @@ conform("states of the machine", { "hook.exec" }, function()
     vm:close()
 end)
 
+check.case("resets and shutdowns", function()
+    backend = "soft"
+    -- 1000 cmp word [0x3000], 0; jne 0x1011; inc word [0x3000]; lidt [0x2000] (zeros); int3
+    -- 1011 mov al, 1; out 0x40, al; hlt
+    local vm = program("\x83\x3e\x00\x30\x00\x75\x0a\xff\x06\x00\x30\x0f\x01\x1e\x00\x20\xcc"
+        .. "\xb0\x01\xe6\x40\xf4")
+    vm.machine:device(device.define { name = "switch", pio = { name = "switch", size = 1,
+        write = function(dev) dev:request("poweroff") end } }, { iobase = 0x40, id = "switch" })
+    local log, rip = {}, nil
+    vm:on("state", {}, function(_, state, reason)
+        log[#log + 1] = state .. ":" .. reason
+    end)
+    local resets = vm:on("state", { state = "reset" }, function(v)
+        rip = v.cpus[1].rip
+    end)
+    vm:run()
+    equal(rip, 0x1000, "the reset is done when it is told")
+    equal(resets.hits, 1)
+    equal(table.concat(log, " "),
+        "resume: reset:triple-fault shutdown:/machine/peripheral/switch exit:poweroff")
+    vm:reset()
+    equal(log[#log], "reset:user")
+    vm:close()
+end)
+
 check.case("packets", function()
     local vm = perilune.machine("minimal", { cpus = 0 })
     local m = vm.machine
