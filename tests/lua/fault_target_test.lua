@@ -527,7 +527,10 @@ case("PCI functions: disconnected", function()
     equal(config(4, nil, 2), 6)
     equal(vm.memory:read(0xfe000004, 4), ~5 & 0xffffffff)
     equal(f.state .. #f:history(), "released2")
-    equal(edu:info().pci.slot, 0x1e)
+    edu:disconnect()
+    f = inject(vm, { target = "pci", device = "edu", effect = "disconnect" })
+    f:release()
+    equal(edu.connected, false) -- as it was
     vm:close()
 end)
 
@@ -613,6 +616,147 @@ case("cpus: a stall", function()
     local n2, ns2 = times { target = "cpu", effect = "stall", time = "1us", trigger = { insn = 20 } }
     equal(n2, n)
     equal(ns2, ns + 1000)
+end)
+
+case("cpus: a skewed clock", function()
+    -- rdtsc; mov [0x2000], eax; mov cx, 1000; loop $; rdtsc; mov [0x2004], eax
+    local code = "\x0f\x31\x66\xa3\x00\x20\xb9\xe8\x03\xe2\xfe\x0f\x31\x66\xa3\x04\x20" .. EXIT
+    local function ticks(spec)
+        local vm = program(code)
+        local f = spec and inject(vm, spec)
+        run(vm)
+        local n = vm.memory:read(0x2004, 4) - vm.memory:read(0x2000, 4)
+        vm:close()
+        return n, f
+    end
+    local n = ticks()
+    local skewed, f = ticks { target = "cpu", effect = "skew", ppm = 500000 }
+    equal(skewed, n + n // 2)
+    equal(f:history()[1].event, "begin")
+    equal(ticks { target = "cpu", effect = "skew", ppm = -500000 }, n - n // 2)
+    local part, ended = ticks { target = "cpu", effect = "skew", ppm = 1000000,
+        trigger = { insn = 103 }, duration = { time = 500 } }
+    equal(math.abs(part - n * (1003 + 500) // 1003) <= 4, true, part)
+    equal(ended:history()[2].event, "end")
+    check.raises("parts per million", fault.inject, program(code), { target = "cpu",
+        effect = "skew", ppm = -1000000 })
+end)
+
+-- ---- DMA ----
+
+--- edu-pci copies "perilune" at 0x1000 to its buffer and from there to 0x2000, with this fault.
+local function copied(spec)
+    local vm = pci_machine()
+    vm.memory:write_bytes(0x1000, "perilune")
+    vm.memory:write_bytes(0x2000, "--------")
+    spec.target, spec.device = "dma", "edu"
+    local f = inject(vm, spec)
+    for _, copy in ipairs { { 0x1000, 0x40000, 1 }, { 0x40000, 0x2000, 3 } } do
+        for i, offset in ipairs { 0x80, 0x88, 0x98 } do
+            vm.memory:write(0xfe000090, 4, 8) -- DMA_COUNT
+            vm.memory:write(0xfe000000 + offset, 4, copy[i])
+        end
+        vm:advance(10)
+    end
+    local text = vm.memory:read_bytes(0x2000, 8)
+    f:release()
+    vm:close()
+    return text, f:history()[1]
+end
+
+case("DMA", function()
+    local text, e = copied { effect = "flip", bit = 5 }
+    equal(text, "Perilune")
+    equal(("%x %d %s"):format(e.address, e.size, e.dir), "1000 8 read")
+    text, e = copied { effect = "flip", bit = 13, dir = "write" }
+    equal(text, "pErilune")
+    equal(("%x %d %s"):format(e.address, e.size, e.dir), "2000 8 write")
+    equal(copied { effect = "set", value = "ELI", at = 5, dir = "write" }, "perilELI")
+    equal(copied { effect = "xor", value = "   ", duration = "released" }, "perilune")
+    equal(copied { effect = "xor", value = "   ", trigger = { nth = 2 } }, "PERilune")
+    equal(copied { effect = "stuck-at-0", bit = 0, dir = "read" }, "perilune")
+    equal(copied { effect = "stuck-at-1", bits = { 1, 8 } }, "rerilune")
+    text = copied { effect = "random", mask = "\0\xff" }
+    equal(text:match("^p.rilune$") ~= nil and text ~= "perilune", true, text)
+    text = copied { effect = "corrupt", dir = "write" }
+    equal(#text == 8 and text ~= "perilune", true, text)
+    equal(copied { effect = "drop", dir = "write" }, "--------")
+    equal(copied { effect = "drop", dir = "read" }, ("\xff"):rep(8))
+    equal(copied { effect = "error", trigger = { nth = 2 } }, "--------")
+    local vm = pci_machine()
+    check.raises("not a PCI function", fault.inject, vm, { target = "dma", device = "ioapic",
+        effect = "drop" })
+    vm:close()
+end)
+
+-- ---- registers of devices by name ----
+
+case("registers of devices: what they hold", function()
+    local function held(spec)
+        local vm, _, edu = pci_machine()
+        spec.target, spec.device = "devreg", spec.device or edu
+        spec.reg = spec.reg or "DMA_COUNT"
+        vm.memory:write(0xfe000090, 4, 10)
+        local f = inject(vm, spec)
+        local now = vm.memory:read(0xfe000090, 4)
+        vm.memory:write(0xfe000090, 4, 0xf0)
+        local later = vm.memory:read(0xfe000090, 4)
+        return now, later, f, vm
+    end
+    local now, later, f = held { effect = "flip", bit = 4 }
+    equal(now, 26)
+    equal(later, 0xf0)
+    equal(f:history()[1].before .. ">" .. f:history()[1].after, "10>26")
+    equal(held { effect = "set", value = 77, device = "edu" }, 77)
+    equal(held { effect = "xor", value = 0xff }, 0xf5)
+    equal(held { effect = "random", mask = 0xff00 } & 0xffff00ff, 10)
+    equal(held { effect = "corrupt" } ~= 10, true)
+    now, later, f = held { effect = "stuck-at-1", bit = 2 }
+    equal(now .. " " .. later, "14 244")
+    f:release()
+    f.vm.memory:write(0xfe000090, 4, 3)
+    equal(f.vm.memory:read(0xfe000090, 4), 3)
+    now, later = held { effect = "stuck-at-0", bits = { 3, 7 } }
+    equal(now .. " " .. later, "2 112")
+    local _, _, _, vm = held { effect = "set", value = 0x4000, reg = "DMA_SRC[1]" }
+    equal(vm.memory:read(0xfe000084, 4), 0x4000)
+    local function refuse(words, reg, device)
+        check.raises(words, fault.inject, vm, { target = "devreg", device = device or "edu", reg = reg,
+            effect = "flip" })
+    end
+    refuse('did you mean "DMA_COUNT"', "DMA_CUONT")
+    refuse("DMA_SRC[0]", "DMA_SRC")
+    refuse("2 elements", "DMA_SRC[2]")
+    refuse("declares no table", "X", "ioapic")
+end)
+
+case("registers of devices: what is read and written, wherever their window is", function()
+    local vm, config = pci_machine()
+    local function at(base, offset, value)
+        if value then
+            vm.memory:write(base + offset, 4, value)
+        end
+        return vm.memory:read(base + offset, 4)
+    end
+    local function by_name(effect, reg, more)
+        local spec = { target = "mmio", device = "edu", reg = reg, effect = effect }
+        for k, v in pairs(more) do
+            spec[k] = v
+        end
+        return inject(vm, spec)
+    end
+    local id = by_name("flip", "ID", { bit = 0, duration = "released" })
+    local count = by_name("duplicate", "DMA_SRC[1]", {})
+    config(0x10, 0xfd000000)
+    equal(at(0xfd000000, 0), 0x010000ec)
+    equal(id:history()[1].address, 0xfd000000)
+    equal(at(0xfd000000, 0x84, 7), 7)
+    equal(count:history()[1].address, 0xfd000084)
+    by_name("reorder", "DMA_COUNT", { duration = { times = 1 } })
+    at(0xfd000000, 0x90, 1)
+    equal(at(0xfd000000, 0x90, 2), 1)
+    check.raises("reg goes with device", by_name, "flip", "ID", { offset = 4 })
+    vm:close()
 end)
 
 case("nothing was left out", function()

@@ -44,6 +44,9 @@ local types = {
     rate = { "a number greater than 0", function(v)
         return type(v) == "number" and v > 0 and v < math.huge
     end },
+    ppm = { "parts per million: more than -1000000, at most 1000000", function(v)
+        return math.type(v) == "integer" and v > -1000000 and v <= 1000000
+    end },
     probability = { "a number from 0 to 1", function(v)
         return type(v) == "number" and v >= 0 and v <= 1
     end },

@@ -203,9 +203,15 @@ M.add { name = "spurious", help = "one that nobody asked for", needs = { "spurio
         return f.row.spurious(f.target, f.spec, f)
     end }
 
-M.add { name = "disconnect", help = "unplugged: a PCI function reads all ones, a link is down",
+M.add { name = "disconnect", help = "unplugged: a PCI function is off its bus, a link is down",
     needs = { "disconnect" }, lasting = true, hold = function(f)
         return f.row.disconnect(f.target)
+    end }
+
+M.add { name = "skew", help = "the cpu's TSC gains `ppm` parts per million (negative: loses)",
+    needs = { "skew" }, keys = { ppm = "ppm" }, required = { "ppm" }, lasting = true,
+    hold = function(f)
+        return f.row.skew(f.target, f.spec)
     end }
 
 --- Effects whose targets know how: the target's function of that name.

@@ -1,4 +1,4 @@
---- Targets that go by: what devices read and are written, ports, MSRs, IRQ lines, packets.
+--- Targets that go by: what devices read and are written, ports, DMA, MSRs, IRQ lines.
 --
 -- watch(t, offer) calls offer(e) for each event and does what it finds in e afterwards. e.bytes is
 -- the value or the frame and may be replaced, e.dropped = true keeps it from happening; the fields
@@ -6,6 +6,7 @@
 local bits = require "perilune.fault.bits"
 local check = require "perilune.fault.check"
 local target = require "perilune.fault.target"
+local util = require "perilune.util"
 
 local function remove_all(hooks)
     return function()
@@ -91,11 +92,54 @@ local function regions(t, space)
     return list, names
 end
 
+--- Register spec.reg of spec.device: its device, its entry in the device's list.
+local function find_register(t)
+    local device, names = find_device(t), {}
+    local name, index = t.spec.reg:match("^([^%[]+)%[?(%d*)%]?$")
+    for i, r in ipairs(device:registers()) do
+        names[i] = r.name
+        if r.name == name then
+            device:reg(t.spec.reg) -- its error is the best one for what is wrong with the index
+            t.label = ("%s %s"):format(tostring(t.spec.device), t.spec.reg)
+            return device, r, math.tointeger(tonumber(index))
+        end
+    end
+    t.fail("%s", util.suggest(('%s has no register "%s"'):format(tostring(t.spec.device),
+        t.spec.reg), t.spec.reg, names))
+end
+
+--- Where the register is now: it moves with its window, which has the region of its name in it.
+local function register_address(t, register, index)
+    local list = windows(t, false)
+    local first = list[1] and list[1][1]
+    for _, w in ipairs(list) do
+        for _, r in ipairs(#list > 1 and t.vm.memory:flat().ranges or {}) do
+            if r.name == register.window and r.start >= w[1] and r.start <= w[2] then
+                first = w[1]
+            end
+        end
+    end
+    return first + register.offset + (index or 0) * register.width // 8
+end
+
+--- An area that hooks find by the register's name.
+local function register_area(t)
+    if not t.spec.device or t.spec.window or t.spec.offset or t.spec.size then
+        t.fail("reg goes with device, and with no window, offset or size")
+    end
+    local device, register, index = find_register(t)
+    return { { filter = { device = device, reg = t.spec.reg }, address = function()
+        return register_address(t, register, index)
+    end } }
+end
+
 --- { { first, last }, ... } that the spec means, in `space`.
 local function areas(t, key, space)
     local by = target.one_of(t, key, "device", "region")
     local list, names
-    if by == key then
+    if t.spec.reg then
+        return register_area(t)
+    elseif by == key then
         list = { { t.spec[key], t.spec[key] + (t.spec.size or 1) - 1 } }
     elseif by == "device" then
         list = windows(t, key == "port")
@@ -159,7 +203,7 @@ local function spurious_write(name, key)
 end
 
 target.add { name = "mmio", help = "what device registers in memory answer and are written",
-    keys = keys { gpa = "integer" },
+    keys = keys { gpa = "integer", reg = "string" },
     open = function(t)
         t.areas = areas(t, "gpa", t.vm.memory)
         t.reads, t.writes = directions(t)
@@ -168,9 +212,13 @@ target.add { name = "mmio", help = "what device registers in memory answer and a
     watch = function(t, offer)
         local hooks = {}
         local function add(event, area)
-            hooks[#hooks + 1] = t.vm:on(event, { at = area, name = "fault",
-                phase = t.effect.before and "before" or "after" }, function(offset, value, size)
-                return offer_value(offer, { dir = event, address = area[1] + offset, size = size },
+            local filter = { name = "fault", phase = t.effect.before and "before" or "after" }
+            for key, value in pairs(area.filter or { at = area }) do
+                filter[key] = value
+            end
+            hooks[#hooks + 1] = t.vm:on(event, filter, function(offset, value, size)
+                local first = area.address and area.address() or area[1]
+                return offer_value(offer, { dir = event, address = first + offset, size = size },
                     value)
             end)
         end
@@ -209,6 +257,28 @@ target.add { name = "pio", help = "what ports answer and are written",
     end,
     send = sender "io", again = sender "io",
     spurious = spurious_write("io", "port") }
+
+target.add { name = "dma", help = "what PCI function `device` reads from memory and writes to it",
+    keys = { device = "object", dir = "direction" }, required = { "device" }, refuse = true,
+    open = function(t)
+        t.device = find_device(t)
+        t.label = tostring(t.spec.device)
+        if not t.device:info().pci then
+            t.fail("%s is not a PCI function", t.label)
+        end
+    end,
+    show = show_access,
+    watch = function(t, offer)
+        return remove_all { t.vm:on("dma", { device = t.device, dir = t.spec.dir, name = "fault" },
+            function(_, address, bytes, dir)
+                local e = { bytes = bytes, address = address, size = #bytes, dir = dir }
+                offer(e)
+                if e.dropped then
+                    return false
+                end
+                return e.bytes ~= bytes and e.bytes or nil
+            end) }
+    end }
 
 target.add { name = "msr", help = "what RDMSR gives and WRMSR writes",
     keys = { index = "count", cpu = "count", dir = "direction" }, required = { "index" },
@@ -294,5 +364,5 @@ target.add { name = "irq", help = "a line: `line`, or input `gpio`, `n` (0) of `
         return { before = before and 1 or 0, after = before and 0 or 1 }
     end }
 
-return { find_device = find_device, windows = windows, remove_all = remove_all,
+return { find_device = find_device, find_register = find_register, remove_all = remove_all,
     offer_value = offer_value, show_access = show_access, directions = directions }

@@ -115,8 +115,8 @@ local function write_spans(t, list, bytes)
     end
 end
 
---- The bytes of memory at which a write of `size` bytes ends, with the write in place.
-local function merged(old, offset, value, size)
+--- Bytes to which `size` bytes are written at `offset`, with the write in place.
+function M.merged(old, offset, value, size)
     return old:sub(1, offset) .. bits.pack(value, size) .. old:sub(offset + size + 1)
 end
 
@@ -161,7 +161,7 @@ M.add { name = "ram", help = "memory: `size` (1) bytes at gpa, gva or symbol, or
             hooks[i] = t.vm:on("write", { at = span[1], size = span[2], name = "fault" },
                 function(offset, value, size)
                     offset = first + offset
-                    current = force(merged(read_spans(t, list), offset, value, size))
+                    current = force(M.merged(read_spans(t, list), offset, value, size))
                     return bits.unpack(current:sub(offset + 1, offset + size))
                 end)
         end

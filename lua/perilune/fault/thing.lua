@@ -1,4 +1,6 @@
---- Targets that are things rather than values: packets and their link, cpus.
+--- Targets that are things rather than values: links with their packets, PCI functions, registers
+-- of devices, cpus.
+local bits = require "perilune.fault.bits"
 local check = require "perilune.fault.check"
 local stream = require "perilune.fault.stream"
 local target = require "perilune.fault.target"
@@ -98,18 +100,11 @@ local function on_config(t, before, f)
     end)
 end
 
---- What an access meets where nothing is.
-local function nothing(size, write)
-    if write then
-        return false
-    end
-    return size == 8 and -1 or (1 << 8 * size) - 1
-end
-
 target.add { name = "pci", help = "PCI function `device`: its configuration space, or all of it",
     keys = { device = "object", dir = "direction" }, required = { "device" }, refuse = true,
     open = function(t)
-        local pci = stream.find_device(t):info().pci
+        t.device = stream.find_device(t)
+        local pci = t.device:info().pci
             or t.fail("%s is not a PCI function", tostring(t.spec.device))
         t.slot, t.fn = pci.slot, pci.fn
         t.label = ("%02x.%x"):format(pci.slot, pci.fn)
@@ -126,23 +121,44 @@ target.add { name = "pci", help = "PCI function `device`: its configuration spac
                 end
             end) }
     end,
-    --- Configuration space, memory and ports where they are now.
     disconnect = function(t)
-        local hooks = { on_config(t, true, function(_, _, size, dir)
-            return nothing(size, dir == "out")
-        end) }
-        for _, area in ipairs(stream.windows(t, false)) do
-            for _, event in ipairs { "read", "write" } do
-                hooks[#hooks + 1] = t.vm:on(event, { at = area, phase = "before", name = "fault" },
-                    function(_, _, size)
-                        return nothing(size, event == "write")
-                    end)
+        local was = t.device.connected
+        t.device:disconnect()
+        return function()
+            if was then
+                t.device:connect()
             end
         end
-        for _, area in ipairs(stream.windows(t, true)) do
-            hooks[#hooks + 1] = t.vm:on("pio", { port = area, phase = "before", name = "fault" },
-                function(_, _, size, dir)
-                    return nothing(size, dir == "out")
+    end }
+
+-- ---- registers of devices ----
+
+target.add { name = "devreg", help = "what register `reg` of `device` holds",
+    keys = { device = "object", reg = "string" }, required = { "device", "reg" },
+    open = function(t)
+        local register, index
+        t.device, register, index = stream.find_register(t)
+        if register.count > 1 and not index then
+            t.fail("%s has %d elements: write %s[0]", t.spec.reg, register.count, t.spec.reg)
+        end
+        t.size = register.width // 8
+    end,
+    read = function(t)
+        return bits.pack(t.device:reg(t.spec.reg), t.size)
+    end,
+    write = function(t, bytes)
+        t.device:set_reg(t.spec.reg, bits.unpack(bytes))
+    end,
+    --- What it holds now, what is written to it, and what it gives whoever changed it.
+    hold = function(t, force)
+        local row = target.rows.devreg
+        row.write(t, force(row.read(t)))
+        local hooks = {}
+        for i, event in ipairs { "read", "write" } do
+            hooks[i] = t.vm:on(event, { device = t.device, reg = t.spec.reg, name = "fault" },
+                function(offset, value, size)
+                    local bytes = force(target.merged(row.read(t), offset, value, size))
+                    return bits.unpack(bytes:sub(offset + 1, offset + size))
                 end)
         end
         return stream.remove_all(hooks)
@@ -175,6 +191,12 @@ target.add { name = "cpu", help = "cpu number `cpu` (0)", keys = { cpu = "count"
         local ns = check.time(spec.time)
         t.cpu:stall(ns)
         return { time = ns }
+    end,
+    skew = function(t, spec)
+        t.cpu:skew(spec.ppm)
+        return function()
+            t.cpu:skew(0)
+        end
     end }
 
 -- ---- what is not there ----
