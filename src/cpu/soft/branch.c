@@ -1,6 +1,7 @@
 /* Branches that the loop does not write out: every one outside of 64-bit mode, far transfers,
  * loops, software interrupts, system calls. */
 #include "cpu/soft/operand.h"
+#include "cpu/soft/segment.h"
 
 static uint64_t next_of(const struct soft_cpu *c, const struct insn *i)
 {
@@ -149,7 +150,7 @@ static uint64_t far_offset(const struct insn *i)
 
 int op_jmp_far_imm(struct soft_cpu *c, const struct insn *i)
 {
-    return far_jump(c, far_selector(i), far_offset(i), i->size);
+    return far_jump(c, far_selector(i), far_offset(i));
 }
 
 int op_call_far_imm(struct soft_cpu *c, const struct insn *i)
@@ -172,7 +173,7 @@ int op_jmp_far_m(struct soft_cpu *c, const struct insn *i)
     uint16_t sel;
     uint64_t offset;
     int st = load_far(c, i, &sel, &offset);
-    return st ? st : far_jump(c, sel, offset, i->size);
+    return st ? st : far_jump(c, sel, offset);
 }
 
 int op_call_far_m(struct soft_cpu *c, const struct insn *i)

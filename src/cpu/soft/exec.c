@@ -6,6 +6,7 @@
  * lowers c->stop_at, which is compared once per block; a block that would cross the limit is cut
  * short, so events happen at exact counts. */
 #include "cpu/soft/hot.h"
+#include "cpu/soft/segment.h"
 #include "cpu/soft/tracing.h"
 
 #include "base/log.h"

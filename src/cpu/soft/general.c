@@ -1,6 +1,7 @@
 /* General instructions that are not hot: moves, exchanges, flags, and the forms hot.h leaves out.
  */
 #include "cpu/soft/hot.h"
+#include "cpu/soft/segment.h"
 
 #include "base/log.h"
 

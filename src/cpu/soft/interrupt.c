@@ -4,6 +4,7 @@
  * delivers when c->rip is the faulting instruction. Delivery is all or nothing: state changes after
  * the last store that can fault. */
 #include "cpu/soft/operand.h"
+#include "cpu/soft/segment.h"
 
 #include "base/log.h"
 

@@ -3,6 +3,7 @@
  * SDM vol. 4 lists the MSRs, vol. 3 2.5 the control registers. An MSR that is not here raises #GP,
  * logged once. */
 #include "cpu/soft/operand.h"
+#include "cpu/soft/segment.h"
 #include "cpu/soft/tracing.h"
 
 #include "base/log.h"

@@ -1,12 +1,8 @@
-/* Segmentation: descriptors, segment loads, limits, and transfers between code segments.
+/* Segmentation: descriptors, segment loads, limits, and what the task state segment is read for.
  *
- * SDM vol. 3 chapters 3, 5 and 6; vol. 2 for JMP, CALL, RET and IRET. Task switches are not
- * implemented: a far transfer to a TSS or task gate raises #GP, logged. */
+ * SDM vol. 3 chapters 3, 5 and 8. Transfers between code segments are far_transfer.c. */
 #include "cpu/soft/operand.h"
-
-#include "base/log.h"
-
-enum { TYPE_LDT = 2, TYPE_TSS16 = 1, TYPE_TSS = 9, TYPE_CALL_GATE16 = 4, TYPE_CALL_GATE = 12 };
+#include "cpu/soft/segment.h"
 
 /* ---- derived state ---- */
 
@@ -40,7 +36,7 @@ void segment_from_descriptor(struct segment *s, uint16_t sel, uint64_t desc)
         s->limit = s->limit << 12 | 0xfff;
 }
 
-static int descriptor_address(struct soft_cpu *c, uint16_t sel, unsigned bytes, uint64_t *addr)
+int descriptor_address(struct soft_cpu *c, uint16_t sel, unsigned bytes, uint64_t *addr)
 {
     uint64_t base = c->gdt.base;
     uint32_t limit = c->gdt.limit;
@@ -66,8 +62,7 @@ int read_descriptor(struct soft_cpu *c, uint16_t sel, uint64_t *desc, int vector
     return st < 0 ? st : 0;
 }
 
-/* Set the accessed bit of a code or data descriptor, as loading it does. */
-static int mark_accessed(struct soft_cpu *c, uint16_t sel, uint64_t *desc)
+int mark_accessed(struct soft_cpu *c, uint16_t sel, uint64_t *desc)
 {
     uint64_t addr;
     if (*desc & 1ULL << 40 || descriptor_address(c, sel, 8, &addr))
@@ -77,12 +72,7 @@ static int mark_accessed(struct soft_cpu *c, uint16_t sel, uint64_t *desc)
     return st < 0 ? st : 0;
 }
 
-static unsigned desc_attr(uint64_t desc)
-{
-    return desc >> 40 & 0xf0ff;
-}
-
-static void put_null(struct segment *s, uint16_t sel)
+void segment_put_null(struct segment *s, uint16_t sel)
 {
     *s = (struct segment){ .sel = sel };
 }
@@ -106,7 +96,7 @@ void set_real_segment(struct soft_cpu *c, unsigned seg, uint16_t sel)
     update_mode(c);
 }
 
-static int load_stack_segment(struct soft_cpu *c, uint16_t sel, unsigned cpl, int vector)
+int load_stack_segment(struct soft_cpu *c, uint16_t sel, unsigned cpl, int vector)
 {
     uint64_t desc;
     if (!(sel & 0xfffc)) {
@@ -136,7 +126,7 @@ static int load_data_segment(struct soft_cpu *c, unsigned seg, uint16_t sel)
     uint64_t desc;
     if (!(sel & 0xfffc)) {
         uint64_t base = long_mode(c) ? c->seg[seg].base : 0;
-        put_null(&c->seg[seg], sel);
+        segment_put_null(&c->seg[seg], sel);
         c->seg[seg].base = seg >= SEG_FS ? base : 0; /* kept by a null load on Intel's */
         return 0;
     }
@@ -210,13 +200,7 @@ int ea_slow(struct soft_cpu *c, const struct insn *i, unsigned size, bool write,
     return ea_at(c, i, ea_wrapped(c, i), size, write, va);
 }
 
-/* Stack accesses outside of 64-bit mode. */
-static uint64_t stack_mask(const struct soft_cpu *c)
-{
-    return c->mode & MODE_STACK32 ? 0xffffffff : 0xffff;
-}
-
-static void set_sp(struct soft_cpu *c, uint64_t sp)
+void set_sp(struct soft_cpu *c, uint64_t sp)
 {
     uint64_t mask = stack_mask(c);
     if (mask == 0xffffffff)
@@ -289,446 +273,4 @@ int check_io_permission(struct soft_cpu *c, uint16_t port, unsigned size)
     if ((st = load_sys(c, c->tr.base + map + port / 8, 2, &bits)) < 0)
         return st;
     return bits >> (port & 7) & bits_mask(size) ? raise_error(c, VEC_GP, 0) : 0;
-}
-
-/* ---- transfers of control ---- */
-
-static uint64_t size_mask(unsigned size)
-{
-    return bits_mask(8 * size);
-}
-
-/* Check the target offset against a code segment about to be loaded. */
-static int check_target(struct soft_cpu *c, uint64_t desc, uint64_t rip)
-{
-    struct segment s;
-    segment_from_descriptor(&s, 0, desc);
-    if (long_mode(c) && s.attr & ATTR_L)
-        return is_canonical(rip) ? 0 : raise_error(c, VEC_GP, 0);
-    return rip <= s.limit ? 0 : raise_error(c, VEC_GP, 0);
-}
-
-static int load_code_segment(struct soft_cpu *c, uint16_t sel, uint64_t desc, unsigned cpl,
-                             uint64_t rip)
-{
-    int st = check_target(c, desc, rip);
-    if (st || (st = mark_accessed(c, sel, &desc)))
-        return st;
-    c->cpl = cpl;
-    segment_from_descriptor(&c->seg[SEG_CS], (uint16_t)((sel & 0xfffc) | cpl), desc);
-    c->rip = rip;
-    update_mode(c);
-    return X_JUMP;
-}
-
-/* A code segment that a direct far JMP or CALL may go to. */
-static int check_direct(struct soft_cpu *c, uint16_t sel, uint64_t desc)
-{
-    unsigned a = desc_attr(desc), dpl = attr_dpl(a);
-    bool ok = a & ATTR_CE ? dpl <= c->cpl : (sel & 3u) <= c->cpl && dpl == c->cpl;
-    if (!ok || ((a & ATTR_L) && (a & ATTR_DB) && long_mode(c)))
-        return raise_error(c, VEC_GP, sel & 0xfffc);
-    return a & ATTR_P ? 0 : raise_error(c, VEC_NP, sel & 0xfffc);
-}
-
-struct gate {
-    uint16_t sel;
-    uint64_t offset;
-    unsigned size;   /* of what a call pushes */
-    unsigned params; /* words to copy */
-    uint64_t desc;   /* of the code segment */
-};
-
-static int read_gate(struct soft_cpu *c, uint16_t sel, uint64_t desc, struct gate *g)
-{
-    unsigned a = desc_attr(desc), type = a & ATTR_TYPE;
-    bool gate64 = long_mode(c);
-    if (!(type == TYPE_CALL_GATE || (type == TYPE_CALL_GATE16 && !gate64))) {
-        if (type == TYPE_TSS || type == TYPE_TSS16 || type == 5)
-            log_guest("cpu",
-                      "far transfer to a task (selector %#x): task switches are not "
-                      "implemented, #GP",
-                      sel);
-        return raise_error(c, VEC_GP, sel & 0xfffc);
-    }
-    if (attr_dpl(a) < c->cpl || attr_dpl(a) < (sel & 3u))
-        return raise_error(c, VEC_GP, sel & 0xfffc);
-    if (!(a & ATTR_P))
-        return raise_error(c, VEC_NP, sel & 0xfffc);
-    *g = (struct gate){ .sel = (uint16_t)(desc >> 16),
-                        .offset = (desc & 0xffff) | (desc >> 32 & 0xffff0000),
-                        .size = gate64                   ? 8
-                                : type == TYPE_CALL_GATE ? 4
-                                                         : 2,
-                        .params = desc >> 32 & 31 };
-    if (gate64) {
-        uint64_t addr, high;
-        if (descriptor_address(c, sel, 16, &addr))
-            return raise_error(c, VEC_GP, sel & 0xfffc);
-        int st = load_sys(c, addr + 8, 8, &high);
-        if (st < 0)
-            return st;
-        g->offset |= high << 32;
-        g->params = 0;
-    }
-    if (!(g->sel & 0xfffc))
-        return raise_error(c, VEC_GP, 0);
-    int st = read_descriptor(c, g->sel, &g->desc, VEC_GP);
-    if (st)
-        return st;
-    unsigned ca = desc_attr(g->desc);
-    if (!(ca & ATTR_S) || !(ca & ATTR_CODE) || attr_dpl(ca) > c->cpl ||
-        (gate64 && (!(ca & ATTR_L) || ca & ATTR_DB)))
-        return raise_error(c, VEC_GP, g->sel & 0xfffc);
-    return ca & ATTR_P ? 0 : raise_error(c, VEC_NP, g->sel & 0xfffc);
-}
-
-static int far_real(struct soft_cpu *c, uint16_t sel, uint64_t offset)
-{
-    if (offset > 0xffff && !(c->eflags & FLAG_VM) && offset > c->seg[SEG_CS].limit)
-        return raise_error(c, VEC_GP, 0);
-    set_real_segment(c, SEG_CS, sel);
-    c->rip = offset;
-    return X_JUMP;
-}
-
-int far_jump(struct soft_cpu *c, uint16_t sel, uint64_t offset, unsigned size)
-{
-    uint64_t desc;
-    (void)size;
-    if (!protected_mode(c) || c->eflags & FLAG_VM)
-        return far_real(c, sel, offset);
-    if (!(sel & 0xfffc))
-        return raise_error(c, VEC_GP, 0);
-    int st = read_descriptor(c, sel, &desc, VEC_GP);
-    if (st)
-        return st;
-    if (desc_attr(desc) & ATTR_S) {
-        if (!(desc_attr(desc) & ATTR_CODE))
-            return raise_error(c, VEC_GP, sel & 0xfffc);
-        st = check_direct(c, sel, desc);
-        return st ? st : load_code_segment(c, sel, desc, c->cpl, offset);
-    }
-    struct gate g;
-    if ((st = read_gate(c, sel, desc, &g)))
-        return st;
-    if (!(desc_attr(g.desc) & ATTR_CE) && attr_dpl(desc_attr(g.desc)) != c->cpl)
-        return raise_error(c, VEC_GP, g.sel & 0xfffc);
-    return load_code_segment(c, g.sel, g.desc, c->cpl, g.offset);
-}
-
-/* Write to a stack being switched to: 0 or X_FAULT. Offsets wrap with the stack's size. */
-static int push_to(struct soft_cpu *c, const struct segment *ss, uint64_t *sp, unsigned size,
-                   uint64_t v)
-{
-    uint64_t mask = long_mode(c) ? UINT64_MAX : ss->attr & ATTR_DB ? 0xffffffff : 0xffff;
-    *sp = (*sp & ~mask) | ((*sp - size) & mask);
-    uint64_t va = (*sp & mask) + (long_mode(c) ? 0 : ss->base);
-    if (!long_mode(c)) {
-        va = (uint32_t)va;
-        if ((*sp & mask) + size - 1 > ss->limit && !(ss->attr & ATTR_CE))
-            return raise_error(c, VEC_SS, ss->sel & 0xfffc);
-    }
-    int st = store_sys(c, va, size, v);
-    return st < 0 ? st : 0;
-}
-
-static int call_inner(struct soft_cpu *c, const struct gate *g, uint64_t next)
-{
-    unsigned pl = attr_dpl(desc_attr(g->desc));
-    struct segment old_ss = c->seg[SEG_SS], old_cs = c->seg[SEG_CS];
-    uint64_t old_sp = c->r[RSP], sp, params[32];
-    unsigned old_cpl = c->cpl;
-    uint16_t ss;
-    int st = tss_stack(c, pl, &ss, &sp);
-    if (st)
-        return st;
-    for (unsigned n = 0; n < g->params; n++) {
-        uint64_t off = (old_sp + n * g->size) & stack_mask(c);
-        if ((st = load(c, (uint32_t)(old_ss.base + off), g->size, &params[n])) < 0)
-            return st;
-    }
-    if ((st = load_stack_segment(c, ss, pl, VEC_TS)))
-        return st;
-    st = push_to(c, &c->seg[SEG_SS], &sp, g->size, old_ss.sel);
-    if (!st)
-        st = push_to(c, &c->seg[SEG_SS], &sp, g->size, old_sp);
-    for (unsigned n = g->params; n > 0 && !st; n--)
-        st = push_to(c, &c->seg[SEG_SS], &sp, g->size, params[n - 1]);
-    if (!st)
-        st = push_to(c, &c->seg[SEG_SS], &sp, g->size, old_cs.sel);
-    if (!st)
-        st = push_to(c, &c->seg[SEG_SS], &sp, g->size, next);
-    if (!st)
-        st = load_code_segment(c, g->sel, g->desc, pl, g->offset & size_mask(g->size));
-    if (st != X_JUMP) {
-        c->seg[SEG_SS] = old_ss;
-        c->cpl = old_cpl;
-        update_mode(c);
-        return st;
-    }
-    c->r[RSP] = sp;
-    return st;
-}
-
-int far_call(struct soft_cpu *c, uint16_t sel, uint64_t offset, unsigned size, uint64_t next)
-{
-    uint64_t desc, sp = c->r[RSP];
-    int st;
-    bool protect = protected_mode(c) && !(c->eflags & FLAG_VM);
-    struct gate g = { .sel = sel, .offset = offset, .size = size };
-    if (protect) {
-        if (!(sel & 0xfffc))
-            return raise_error(c, VEC_GP, 0);
-        if ((st = read_descriptor(c, sel, &desc, VEC_GP)))
-            return st;
-        g.desc = desc;
-        if (desc_attr(desc) & ATTR_S) {
-            if (!(desc_attr(desc) & ATTR_CODE))
-                return raise_error(c, VEC_GP, sel & 0xfffc);
-            if ((st = check_direct(c, sel, desc)))
-                return st;
-        } else {
-            if ((st = read_gate(c, sel, desc, &g)))
-                return st;
-            if (!(desc_attr(g.desc) & ATTR_CE) && attr_dpl(desc_attr(g.desc)) < c->cpl)
-                return call_inner(c, &g, next);
-        }
-    }
-    if ((st = push(c, g.size, c->seg[SEG_CS].sel)) >= 0)
-        st = push(c, g.size, next);
-    if (st >= 0)
-        st = protect ? load_code_segment(c, g.sel, g.desc, c->cpl, g.offset)
-                     : far_real(c, sel, offset);
-    if (st < 0)
-        c->r[RSP] = sp;
-    return st;
-}
-
-/* Returning outward, data segments that the outer level may not use become null. */
-static void drop_inner_segments(struct soft_cpu *c)
-{
-    static const uint8_t data[] = { SEG_ES, SEG_DS, SEG_FS, SEG_GS };
-    for (unsigned n = 0; n < ARRAY_LEN(data); n++) {
-        struct segment *s = &c->seg[data[n]];
-        bool conforming = (s->attr & ATTR_CODE) && (s->attr & ATTR_CE);
-        if ((s->attr & ATTR_S) && !conforming && attr_dpl(s->attr) < c->cpl)
-            put_null(s, 0);
-    }
-    update_mode(c);
-}
-
-/* The code segment that RET far or IRET returns to. */
-static int check_return(struct soft_cpu *c, uint16_t sel, uint64_t *desc)
-{
-    if (!(sel & 0xfffc))
-        return raise_error(c, VEC_GP, 0);
-    int st = read_descriptor(c, sel, desc, VEC_GP);
-    if (st)
-        return st;
-    unsigned a = desc_attr(*desc), rpl = sel & 3;
-    bool code = (a & ATTR_S) && (a & ATTR_CODE);
-    bool level = a & ATTR_CE ? attr_dpl(a) <= rpl : attr_dpl(a) == rpl;
-    if (!code || rpl < c->cpl || !level)
-        return raise_error(c, VEC_GP, sel & 0xfffc);
-    return a & ATTR_P ? 0 : raise_error(c, VEC_NP, sel & 0xfffc);
-}
-
-/* Peek at the stack without popping: `n` elements of `size` bytes. */
-static int peek(struct soft_cpu *c, unsigned size, unsigned n, uint64_t *v)
-{
-    for (unsigned k = 0; k < n; k++) {
-        uint64_t off = c->r[RSP] + k * size, va = off;
-        if (!code64(c)) {
-            off &= stack_mask(c);
-            va = (uint32_t)(off + c->seg[SEG_SS].base);
-            int st = segment_check(c, SEG_SS, off, size, false);
-            if (st)
-                return st;
-        }
-        int st = load(c, va, size, &v[k]);
-        if (st < 0)
-            return st;
-    }
-    return 0;
-}
-
-static void drop_stack(struct soft_cpu *c, uint64_t bytes)
-{
-    if (code64(c))
-        c->r[RSP] += bytes;
-    else
-        set_sp(c, c->r[RSP] + bytes);
-}
-
-/* Give RSP the value popped with SS; the new stack's size says how much of it counts. */
-static void set_outer_sp(struct soft_cpu *c, uint64_t sp, unsigned size)
-{
-    if (size == 8 || (c->seg[SEG_SS].attr & ATTR_DB))
-        c->r[RSP] = sp;
-    else
-        c->r[RSP] = (c->r[RSP] & ~0xffffULL) | (sp & 0xffff);
-}
-
-int far_return(struct soft_cpu *c, unsigned size, unsigned release)
-{
-    uint64_t v[4], desc;
-    int st = peek(c, size, 2, v);
-    if (st)
-        return st;
-    uint16_t sel = (uint16_t)v[1];
-    if (!protected_mode(c) || c->eflags & FLAG_VM) {
-        st = far_real(c, sel, v[0]);
-        if (st == X_JUMP)
-            drop_stack(c, 2 * size + release);
-        return st;
-    }
-    if ((st = check_return(c, sel, &desc)))
-        return st;
-    unsigned rpl = sel & 3, old_cpl = c->cpl;
-    if (rpl == c->cpl) {
-        struct segment cs = c->seg[SEG_CS];
-        uint64_t rsp = c->r[RSP];
-        drop_stack(c, 2 * size + release);
-        st = load_code_segment(c, sel, desc, rpl, v[0]);
-        if (st != X_JUMP) {
-            c->r[RSP] = rsp;
-            c->seg[SEG_CS] = cs;
-        }
-        return st;
-    }
-    uint64_t rsp = c->r[RSP];
-    c->r[RSP] += 2 * size + release;
-    st = peek(c, size, 2, v + 2);
-    c->r[RSP] = rsp;
-    struct segment old_ss = c->seg[SEG_SS];
-    if (st || (st = check_target(c, desc, v[0])) ||
-        (st = load_stack_segment(c, (uint16_t)v[3], rpl, VEC_GP)))
-        return st;
-    st = load_code_segment(c, sel, desc, rpl, v[0]);
-    if (st != X_JUMP) {
-        c->seg[SEG_SS] = old_ss;
-        c->cpl = old_cpl;
-        update_mode(c);
-        return st;
-    }
-    set_outer_sp(c, v[2] + release, size);
-    drop_inner_segments(c);
-    return st;
-}
-
-/* Which flags IRET and POPF may change at privilege `cpl`. */
-static uint64_t writable_flags(const struct soft_cpu *c, unsigned cpl, unsigned size)
-{
-    uint64_t m = FLAGS_ARITH | FLAG_TF | FLAG_DF | FLAG_NT;
-    if (size > 2)
-        m |= FLAG_RF | FLAG_AC | FLAG_ID;
-    if (cpl <= (c->eflags >> 12 & 3))
-        m |= FLAG_IF;
-    if (cpl == 0)
-        m |= FLAG_IOPL | (size > 2 ? FLAG_VIF | FLAG_VIP : 0);
-    return m;
-}
-
-static void load_flags(struct soft_cpu *c, uint64_t v, uint64_t mask)
-{
-    eflags_set(c, (eflags_get(c) & ~mask) | (v & mask));
-    soft_recheck(c);
-}
-
-static int iret_to_v86(struct soft_cpu *c, const uint64_t v[3])
-{
-    uint64_t rest[6];
-    uint64_t rsp = c->r[RSP];
-    c->r[RSP] += 12;
-    int st = peek(c, 4, 6, rest);
-    c->r[RSP] = rsp;
-    if (st)
-        return st;
-    eflags_set(c, v[2] & 0x3f7fd7);
-    c->cpl = 3;
-    static const uint8_t order[] = { SEG_ES, SEG_DS, SEG_FS, SEG_GS };
-    for (unsigned n = 0; n < 4; n++)
-        set_real_segment(c, order[n], (uint16_t)rest[2 + n]);
-    set_real_segment(c, SEG_SS, (uint16_t)rest[1]);
-    set_real_segment(c, SEG_CS, (uint16_t)v[1]);
-    c->r[RSP] = (uint32_t)rest[0];
-    c->rip = (uint16_t)v[0];
-    soft_recheck(c);
-    return X_JUMP;
-}
-
-static int iret_real(struct soft_cpu *c, unsigned size, const uint64_t v[3])
-{
-    if ((c->eflags & FLAG_VM) && (c->eflags & FLAG_IOPL) != FLAG_IOPL)
-        return raise_error(c, VEC_GP, 0);
-    uint64_t mask = size == 2 ? 0x7fd5 : 0x257fd5;
-    if (c->eflags & FLAG_VM)
-        mask &= ~(uint64_t)FLAG_IOPL;
-    drop_stack(c, 3 * size);
-    int st = far_real(c, (uint16_t)v[1], v[0] & size_mask(size));
-    if (st == X_JUMP)
-        load_flags(c, v[2], mask);
-    return st;
-}
-
-int interrupt_return(struct soft_cpu *c, unsigned size)
-{
-    uint64_t v[5], desc;
-    int st = peek(c, size, 3, v);
-    if (st)
-        return st;
-    if (!protected_mode(c) || c->eflags & FLAG_VM)
-        return iret_real(c, size, v);
-    if ((c->eflags & FLAG_NT)) {
-        if (!long_mode(c))
-            log_guest("cpu", "IRET with NT set: task switches are not implemented, #GP");
-        return raise_error(c, VEC_GP, 0);
-    }
-    if (!long_mode(c) && size == 4 && (v[2] & FLAG_VM) && c->cpl == 0)
-        return iret_to_v86(c, v);
-    uint16_t sel = (uint16_t)v[1];
-    if ((st = check_return(c, sel, &desc)) || (st = check_target(c, desc, v[0])))
-        return st;
-    unsigned rpl = sel & 3, old_cpl = c->cpl;
-    bool outer = rpl != c->cpl || code64(c);
-    struct segment old_ss = c->seg[SEG_SS];
-    uint64_t mask = writable_flags(c, c->cpl, size);
-    if (outer) {
-        if ((st = peek(c, size, 5, v)) || (st = load_stack_segment(c, (uint16_t)v[4], rpl, VEC_GP)))
-            return st;
-    }
-    bool was64 = code64(c);
-    uint64_t rsp = c->r[RSP];
-    if (!outer)
-        drop_stack(c, 3 * size);
-    st = load_code_segment(c, sel, desc, rpl, v[0]);
-    if (st != X_JUMP) {
-        c->seg[SEG_SS] = old_ss;
-        c->r[RSP] = rsp;
-        c->cpl = old_cpl;
-        update_mode(c);
-        return st;
-    }
-    if (outer)
-        set_outer_sp(c, v[3], was64 ? 8 : size);
-    load_flags(c, v[2], mask);
-    if (rpl > old_cpl)
-        drop_inner_segments(c);
-    c->nmi_blocked = false;
-    return X_JUMP;
-}
-
-int pop_flags(struct soft_cpu *c, unsigned size)
-{
-    uint64_t v;
-    if ((c->eflags & FLAG_VM) && (c->eflags & FLAG_IOPL) != FLAG_IOPL)
-        return raise_error(c, VEC_GP, 0);
-    int st = pop(c, size, &v);
-    if (st < 0)
-        return st;
-    uint64_t mask = writable_flags(c, c->eflags & FLAG_VM ? 3 : c->cpl, size) &
-                    ~(uint64_t)(FLAG_RF | FLAG_VIF | FLAG_VIP);
-    load_flags(c, v, mask);
-    return X_BREAK;
 }

@@ -1,6 +1,7 @@
 /* The software CPU as a backend: its life, its pins, its state in KVM's structures. */
 #include "cpu/soft/opcodes.h"
 #include "cpu/soft/operand.h"
+#include "cpu/soft/segment.h"
 
 #include "base/alloc.h"
 

@@ -398,28 +398,6 @@ enum int_kind { INT_EXTERNAL, INT_SOFTWARE, INT_EXCEPTION };
 int deliver_vector(struct soft_cpu *c, int vector, enum int_kind kind, bool has_error,
                    uint32_t error, uint64_t rip);
 
-/* ---- segment.c ---- */
-
-/* Recompute mode, ea_base and the active TLB from segments, efer, cr0 and cpl. */
-void update_mode(struct soft_cpu *c);
-/* Load a data or stack segment register as MOV does. 0 or X_FAULT. */
-int load_segment(struct soft_cpu *c, unsigned seg, uint16_t sel);
-/* Read a descriptor by selector. 0, or X_FAULT with `vector`(selector) raised. */
-int read_descriptor(struct soft_cpu *c, uint16_t sel, uint64_t *desc, int vector);
-void segment_from_descriptor(struct segment *s, uint16_t sel, uint64_t desc);
-void set_real_segment(struct soft_cpu *c, unsigned seg, uint16_t sel);
-int far_jump(struct soft_cpu *c, uint16_t sel, uint64_t offset, unsigned size);
-int far_call(struct soft_cpu *c, uint16_t sel, uint64_t offset, unsigned size, uint64_t next);
-int far_return(struct soft_cpu *c, unsigned size, unsigned release);
-int interrupt_return(struct soft_cpu *c, unsigned size);
-/* SS:RSP (and in long mode RSP only) for privilege level `pl` from the TSS. 0 or X_FAULT. */
-int tss_stack(struct soft_cpu *c, unsigned pl, uint16_t *ss, uint64_t *sp);
-/* The logical-to-linear check of legacy modes: 0 or X_FAULT (#GP or #SS). */
-int segment_check(struct soft_cpu *c, unsigned seg, uint64_t off, unsigned size, bool write);
-/* POPF. X_BREAK or X_FAULT. */
-int pop_flags(struct soft_cpu *c, unsigned size);
-int check_io_permission(struct soft_cpu *c, uint16_t port, unsigned size);
-
 /* ---- debug.c ---- */
 
 enum { DR6_BD = 1 << 13, DR6_BS = 1 << 14 };

@@ -1,5 +1,6 @@
 /* The stack: pushes and pops in every size, frames, flags, segment registers. */
 #include "cpu/soft/operand.h"
+#include "cpu/soft/segment.h"
 
 int op_push(struct soft_cpu *c, const struct insn *i)
 {

@@ -5,6 +5,7 @@
  * chunk plain memory is copied or filled by the host; a fault leaves the registers as they are
  * after the elements that were done. */
 #include "cpu/soft/operand.h"
+#include "cpu/soft/segment.h"
 
 /* One side of a string instruction: an index register and its segment. */
 struct side {

@@ -1,6 +1,7 @@
 /* System instructions: privilege, control and debug registers, descriptor tables, MSRs, time,
  * ports, HLT. */
 #include "cpu/soft/operand.h"
+#include "cpu/soft/segment.h"
 #include "cpu/soft/tracing.h"
 
 static int need_ring0(struct soft_cpu *c)

@@ -1,0 +1,61 @@
+/* Segments of the software CPU, and the transfers of control between them.
+ *
+ * Functions that return int give 0, or X_FAULT with c->exc set; what changes rip gives X_JUMP for
+ * 0. The thread of the cpu. */
+#pragma once
+
+#include "cpu/soft/soft_cpu.h"
+
+/* ---- segment.c ---- */
+
+/* Recompute mode, ea_base and the active TLB from segments, efer, cr0 and cpl. */
+void update_mode(struct soft_cpu *c);
+
+/* Linear address of the descriptor that `sel` names. X_FAULT without an exception: it lies beyond
+ * the table. */
+int descriptor_address(struct soft_cpu *c, uint16_t sel, unsigned bytes, uint64_t *addr);
+/* Read a descriptor by selector, or raise `vector`(selector). */
+int read_descriptor(struct soft_cpu *c, uint16_t sel, uint64_t *desc, int vector);
+/* Set the accessed bit of a code or data descriptor, as loading it does. */
+int mark_accessed(struct soft_cpu *c, uint16_t sel, uint64_t *desc);
+/* A descriptor's rights, in the layout of segment.attr. */
+static inline unsigned desc_attr(uint64_t desc)
+{
+    return desc >> 40 & 0xf0ff;
+}
+
+void segment_from_descriptor(struct segment *s, uint16_t sel, uint64_t desc);
+void segment_put_null(struct segment *s, uint16_t sel);
+/* What a load in real or virtual-8086 mode makes of a segment register. */
+void set_real_segment(struct soft_cpu *c, unsigned seg, uint16_t sel);
+/* Load a data or stack segment register as MOV does. */
+int load_segment(struct soft_cpu *c, unsigned seg, uint16_t sel);
+/* Load SS for privilege level `cpl`; what is wrong with `sel` raises `vector`. */
+int load_stack_segment(struct soft_cpu *c, uint16_t sel, unsigned cpl, int vector);
+
+/* The logical-to-linear check of legacy modes: #GP or #SS. */
+int segment_check(struct soft_cpu *c, unsigned seg, uint64_t off, unsigned size, bool write);
+/* The part of RSP that is the stack pointer outside of 64-bit mode, and setting it. */
+static inline uint64_t stack_mask(const struct soft_cpu *c)
+{
+    return c->mode & MODE_STACK32 ? 0xffffffff : 0xffff;
+}
+
+void set_sp(struct soft_cpu *c, uint64_t sp);
+
+/* SS:RSP (and in long mode RSP only) for privilege level `pl` from the TSS. */
+int tss_stack(struct soft_cpu *c, unsigned pl, uint16_t *ss, uint64_t *sp);
+/* May the guest use these ports, by IOPL or the TSS's map? */
+int check_io_permission(struct soft_cpu *c, uint16_t port, unsigned size);
+
+/* ---- far_transfer.c ---- */
+
+int far_jump(struct soft_cpu *c, uint16_t sel, uint64_t offset);
+/* A call pushes values of `size` bytes; `next` is where it returns to. */
+int far_call(struct soft_cpu *c, uint16_t sel, uint64_t offset, unsigned size, uint64_t next);
+/* RET, which then drops `release` bytes. */
+int far_return(struct soft_cpu *c, unsigned size, unsigned release);
+/* IRET. */
+int interrupt_return(struct soft_cpu *c, unsigned size);
+/* POPF. X_BREAK for 0. */
+int pop_flags(struct soft_cpu *c, unsigned size);
