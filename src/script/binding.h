@@ -112,6 +112,10 @@ struct binding_type {
 /* Make the metatable. */
 void binding_type_new(lua_State *L, const struct binding_type *t);
 
+/* The same for userdata of another kind than struct binding_object: methods, and what frees it (may
+ * be NULL). */
+void binding_plain_type_new(lua_State *L, const struct binding_type *t, lua_CFunction gc);
+
 /* All types: a list of light userdata in the registry. */
 #define BINDING_TYPES "perilune.binding-types"
 

@@ -226,6 +226,22 @@ void binding_set_functions(lua_State *L, const struct binding_member *list)
     }
 }
 
+void binding_plain_type_new(lua_State *L, const struct binding_type *t, lua_CFunction gc)
+{
+    luaL_newmetatable(L, t->meta);
+    lua_newtable(L);
+    binding_set_functions(L, t->methods);
+    lua_setfield(L, -2, "__index");
+    if (gc) {
+        lua_pushcfunction(L, gc);
+        lua_setfield(L, -2, "__gc");
+    }
+    lua_pushliteral(L, "protected");
+    lua_setfield(L, -2, "__metatable");
+    lua_pop(L, 1);
+    binding_document(L, t);
+}
+
 /* ---- the list of all types ---- */
 
 void binding_document(lua_State *L, const struct binding_type *t)

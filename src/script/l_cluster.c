@@ -358,14 +358,5 @@ static const struct binding_type cluster_type = {
 
 void l_cluster_open(lua_State *L)
 {
-    luaL_newmetatable(L, META_CLUSTER);
-    lua_newtable(L);
-    binding_set_functions(L, methods);
-    binding_document(L, &cluster_type);
-    lua_setfield(L, -2, "__index");
-    lua_pushcfunction(L, cluster_gc);
-    lua_setfield(L, -2, "__gc");
-    lua_pushliteral(L, "protected");
-    lua_setfield(L, -2, "__metatable");
-    lua_pop(L, 1);
+    binding_plain_type_new(L, &cluster_type, cluster_gc);
 }

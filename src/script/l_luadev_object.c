@@ -3,17 +3,14 @@
  * A userdata that holds the device, NULL once that is gone; its user value is the table of the
  * fields that the definition's functions make up themselves. What a name means is looked up in one
  * table per type: a method, a getter (negative numbers) or a declared state field (its index). */
-#include "script/luadev.h"
+#include "script/luadev_internal.h"
 
-#include "base/log.h"
 #include "script/script_hook.h"
 
 #include <string.h>
 
 #define META_REGS  "perilune.luadev-registers"
 #define META_PROPS "perilune.luadev-properties"
-
-enum { DMA_MAX = 16 << 20 };
 
 static struct device *check_as(lua_State *L, const char *meta)
 {
@@ -26,260 +23,6 @@ static struct device *check_as(lua_State *L, const char *meta)
 struct device *luadev_check(lua_State *L)
 {
     return check_as(L, META_LUADEV);
-}
-
-static bool check_level(lua_State *L, int index)
-{
-    return lua_isboolean(L, index) ? lua_toboolean(L, index) : luaL_checkinteger(L, index) != 0;
-}
-
-/* ---- lines ---- */
-
-/* irq(level), irq(n, level): an interrupt line of the device, or its PCI pin. */
-static int l_dev_irq(lua_State *L)
-{
-    struct device *d = luadev_check(L);
-    const struct luadev_type *t = luadev_type_of(d);
-    bool numbered = !lua_isnoneornil(L, 3);
-    lua_Integer n = numbered ? luaL_checkinteger(L, 2) : 0;
-    bool level = check_level(L, numbered ? 3 : 2);
-    if (t->parent == LUADEV_PCI && t->pci.interrupt_pin) {
-        luaL_argcheck(L, n == 0, 2, "a PCI device has one pin");
-        pci_set_irq((struct pci_device *)d, level);
-        return 0;
-    }
-    if (n < 0 || n >= (lua_Integer)t->irqs)
-        return luaL_error(L, "%s has no interrupt line %d; it has %d, counted from 0",
-                          device_name(d), (int)n, (int)t->irqs);
-    irq_set(t->parent == LUADEV_ISA ? luadev_of(d)->isa_irq : luadev_lines(d)[n], level);
-    return 0;
-}
-
-/* gpio(name, n, level): drive an output. */
-static int l_dev_gpio(lua_State *L)
-{
-    struct device *d = luadev_check(L);
-    const struct luadev_type *t = luadev_type_of(d);
-    const char *name = luaL_checkstring(L, 2);
-    lua_Integer n = luaL_checkinteger(L, 3);
-    bool level = check_level(L, 4);
-    for (unsigned i = 0; i < t->out_count; i++) {
-        if (strcmp(t->out[i].name, name))
-            continue;
-        luaL_argcheck(L, n >= 0 && n < (lua_Integer)t->out[i].count, 3, "there is no such line");
-        irq_set(luadev_lines(d)[t->out[i].first + (unsigned)n], level);
-        return 0;
-    }
-    return luaL_error(L, "%s has no gpio_out \"%s\"", device_name(d), name);
-}
-
-/* level(name, n): what an input is driven to. */
-static int l_dev_level(lua_State *L)
-{
-    struct device *d = luadev_check(L);
-    struct error err = { 0 };
-    struct irq *irq =
-        device_gpio_in(d, luaL_checkstring(L, 2), (unsigned)luaL_optinteger(L, 3, 0), &err);
-    if (!irq)
-        return script_raise(L, &err);
-    lua_pushboolean(L, irq->level);
-    return 1;
-}
-
-/* ---- DMA ---- */
-
-/* A PCI device sees memory through its bus-master bit. */
-static struct address_space *dma_space(struct device *d)
-{
-    struct address_space *as = d->machine->memory;
-    return luadev_type_of(d)->parent == LUADEV_PCI ? ((struct pci_device *)d)->dma : as;
-}
-
-static struct address_space *check_dma(lua_State *L, struct device *d)
-{
-    struct address_space *as = dma_space(d);
-    if (!as)
-        luaL_error(L, "%s is on no bus: there is no DMA", device_name(d));
-    return as;
-}
-
-/* dma_read(addr, n) → bytes, whether all of it was there; what was not reads as all ones. */
-static int l_dev_dma_read(lua_State *L)
-{
-    struct device *d = luadev_check(L);
-    uint64_t addr = (uint64_t)luaL_checkinteger(L, 2);
-    lua_Integer n = luaL_checkinteger(L, 3);
-    struct address_space *as = check_dma(L, d);
-    luaL_argcheck(L, n >= 0 && n <= DMA_MAX, 3, "a transfer has 0 to 16 MiB");
-    luaL_Buffer b;
-    char *bytes = luaL_buffinitsize(L, &b, (size_t)n);
-    memset(bytes, 0xff, (size_t)n);
-    enum mem_result r = address_space_read(as, addr, bytes, (size_t)n);
-    luaL_pushresultsize(&b, (size_t)n);
-    lua_pushboolean(L, r == MEM_OK);
-    return 2;
-}
-
-/* dma_write(addr, bytes) → whether all of it arrived */
-static int l_dev_dma_write(lua_State *L)
-{
-    struct device *d = luadev_check(L);
-    uint64_t addr = (uint64_t)luaL_checkinteger(L, 2);
-    size_t len;
-    const char *bytes = luaL_checklstring(L, 3, &len);
-    struct address_space *as = check_dma(L, d);
-    luaL_argcheck(L, len <= DMA_MAX, 3, "a transfer has 0 to 16 MiB");
-    lua_pushboolean(L, address_space_write(as, addr, bytes, len) == MEM_OK);
-    return 1;
-}
-
-/* ---- timers ---- */
-
-struct timer_object {
-    struct device **dev; /* in the `dev` that the user value keeps */
-    unsigned n;
-};
-
-static struct timer *check_timer(lua_State *L)
-{
-    struct timer_object *o = luaL_checkudata(L, 1, META_LUADEV_TIMER);
-    if (!*o->dev)
-        luaL_error(L, "closed device");
-    if (!(*o->dev)->path)
-        luaL_error(L, "%s is not realized", device_name(*o->dev));
-    return &luadev_of(*o->dev)->timers[o->n].timer;
-}
-
-static int l_dev_timer(lua_State *L)
-{
-    struct device *d = luadev_check(L);
-    const struct luadev_type *t = luadev_type_of(d);
-    const char *name = luaL_checkstring(L, 2);
-    for (unsigned i = 0; i < t->timer_count; i++) {
-        if (strcmp(t->timers[i].name, name))
-            continue;
-        struct timer_object *o = lua_newuserdatauv(L, sizeof *o, 1);
-        *o = (struct timer_object){ lua_touserdata(L, 1), i };
-        lua_pushvalue(L, 1);
-        lua_setiuservalue(L, -2, 1);
-        luaL_setmetatable(L, META_LUADEV_TIMER);
-        return 1;
-    }
-    return luaL_error(L, "%s has no timer \"%s\"", device_name(d), name);
-}
-
-/* Later than now in any case: a timer that sets itself again must let time pass. */
-static void set_timer(struct timer *t, int64_t at)
-{
-    int64_t now = clock_now(t->clock);
-    timer_set(t, at > now ? at : now + 1);
-}
-
-/* set(ns): fire once, that long from now. */
-static int l_timer_set(lua_State *L)
-{
-    struct timer *t = check_timer(L);
-    lua_Integer ns = luaL_checkinteger(L, 2);
-    int64_t at;
-    if (__builtin_add_overflow(clock_now(t->clock), ns, &at))
-        return luaL_argerror(L, 2, "that is too late");
-    set_timer(t, at);
-    return 0;
-}
-
-static int l_timer_at(lua_State *L)
-{
-    set_timer(check_timer(L), luaL_checkinteger(L, 2));
-    return 0;
-}
-
-static int l_timer_cancel(lua_State *L)
-{
-    timer_cancel(check_timer(L));
-    return 0;
-}
-
-/* deadline() → virtual time, or nil when it is not set */
-static int l_timer_deadline(lua_State *L)
-{
-    struct timer *t = check_timer(L);
-    if (timer_is_set(t))
-        lua_pushinteger(L, t->deadline);
-    else
-        lua_pushnil(L);
-    return 1;
-}
-
-/* ---- characters ---- */
-
-static struct chardev *chardev_of(struct device *d)
-{
-    const struct luadev_type *t = luadev_type_of(d);
-    return t->chardev ? *(struct chardev **)((char *)d + t->props[t->chardev - 1].offset) : NULL;
-}
-
-/* send(bytes | byte): to the character backend; nowhere without one. */
-static int l_dev_send(lua_State *L)
-{
-    struct device *d = luadev_check(L);
-    size_t len = 1;
-    char byte;
-    const char *bytes = &byte;
-    if (lua_isinteger(L, 2))
-        byte = (char)lua_tointeger(L, 2);
-    else
-        bytes = luaL_checklstring(L, 2, &len);
-    struct chardev *c = chardev_of(d);
-    if (c && d->path)
-        chardev_write(c, (const uint8_t *)bytes, len);
-    return 0;
-}
-
-/* accept(): there is room again for what waits at the backend. */
-static int l_dev_accept(lua_State *L)
-{
-    struct device *d = luadev_check(L);
-    struct chardev *c = chardev_of(d);
-    if (c && luadev_of(d)->attached)
-        chardev_accept_input(c);
-    return 0;
-}
-
-/* ---- the machine ---- */
-
-/* request("reset" | "poweroff" | "pause"), request("exit", status): at the next safe point. */
-static int l_dev_request(lua_State *L)
-{
-    static const char *const names[] = { "reset", "poweroff", "pause", "exit", NULL };
-    static const enum machine_request requests[] = { REQUEST_RESET, REQUEST_POWEROFF, REQUEST_PAUSE,
-                                                     REQUEST_EXIT };
-    struct device *d = luadev_check(L);
-    int what = luaL_checkoption(L, 2, NULL, names);
-    machine_request(d->machine, requests[what], (int)luaL_optinteger(L, 3, 0), device_name(d));
-    return 0;
-}
-
-/* log(text): what a guest did wrong, rate-limited with all such messages. */
-static int l_dev_log(lua_State *L)
-{
-    struct device *d = luadev_check(L);
-    log_guest(device_name(d), "%s", luaL_checkstring(L, 2));
-    return 0;
-}
-
-/* remove(): take the device out of the machine, from within its own functions too. */
-static int l_dev_remove(lua_State *L)
-{
-    struct device *d = luadev_check(L);
-    struct mem *mem = d->machine->mem;
-    struct script_vm *svm = luadev_type_of(d)->svm;
-    if (d->path && !d->realized)
-        return luaL_error(L, "%s is being realized", device_name(d));
-    mem_begin(mem);
-    device_retire(d);
-    mem_commit(mem);
-    binding_sweep(L, svm);
-    return 0;
 }
 
 /* ---- registers ---- */
@@ -597,14 +340,6 @@ static void new_meta(lua_State *L, const char *meta, const luaL_Reg *functions)
     lua_pop(L, 1);
 }
 
-static const struct binding_member timer_methods[] = {
-    { "set", l_timer_set, "(ns)", "fire once, that long from now" },
-    { "at", l_timer_at, "(ns)", "fire once, at that virtual time" },
-    { "cancel", l_timer_cancel, "()", "do not fire" },
-    { "deadline", l_timer_deadline, "() → ns", "when it fires; nil: it is not set" },
-    { NULL },
-};
-
 static const struct binding_type dev_type = {
     .meta = META_LUADEV,
     .label = "device in Lua",
@@ -612,13 +347,6 @@ static const struct binding_type dev_type = {
     .methods = methods,
     .properties = properties,
     .further = "state fields of the definition, and what its functions put there",
-};
-
-static const struct binding_type timer_type = {
-    .meta = META_LUADEV_TIMER,
-    .label = "timer",
-    .help = "a timer of a device written in Lua",
-    .methods = timer_methods,
 };
 
 void l_luadev_open(lua_State *L)
@@ -633,17 +361,10 @@ void l_luadev_open(lua_State *L)
     static const luaL_Reg props[] = { { "__index", l_props_index },
                                       { "__newindex", l_props_newindex },
                                       { NULL, NULL } };
-    static const luaL_Reg timer[] = { { NULL, NULL } };
     new_meta(L, META_LUADEV, dev);
     new_meta(L, META_REGS, regs);
     new_meta(L, META_PROPS, props);
-    new_meta(L, META_LUADEV_TIMER, timer);
-    luaL_getmetatable(L, META_LUADEV_TIMER);
-    lua_pushvalue(L, -1);
-    lua_setfield(L, -2, "__index");
-    binding_set_functions(L, timer_methods);
-    lua_pop(L, 1);
     binding_document(L, &dev_type);
-    binding_document(L, &timer_type);
+    l_luadev_timer_open(L);
     l_luadev_type_open(L);
 }

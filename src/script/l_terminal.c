@@ -255,13 +255,8 @@ static const struct binding_type terminal_type = {
 
 void l_terminal_open(lua_State *L)
 {
-    luaL_newmetatable(L, META_TERMINAL);
-    lua_newtable(L);
-    binding_set_functions(L, methods);
-    binding_document(L, &terminal_type);
-    lua_setfield(L, -2, "__index");
-    lua_pushcfunction(L, l_terminal_close);
-    lua_setfield(L, -2, "__gc");
+    binding_plain_type_new(L, &terminal_type, l_terminal_close);
+    luaL_getmetatable(L, META_TERMINAL);
     lua_pushcfunction(L, l_terminal_close);
     lua_setfield(L, -2, "__close");
     lua_pop(L, 1);

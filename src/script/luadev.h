@@ -6,8 +6,8 @@
  * with a struct luadev behind it, then the hooks, values, properties and state that the definition
  * asks for. Plain registers are served in C by dev/reg.h; functions are entered by hook_call().
  * l_luadev_type.c, _field.c and _window.c read definitions, luadev.c is the life of an instance and
- * its callbacks, l_luadev_object.c what Lua sees as `dev`. docs/devices-lua.md is the manual.
- * Machine lock. */
+ * its callbacks, l_luadev_object.c, _method.c, _timer.c and _i2c.c what Lua sees as `dev`.
+ * docs/devices-lua.md is the manual. Machine lock. */
 #pragma once
 
 #include "dev/i2c.h"
@@ -132,8 +132,7 @@ struct luadev {
     bool attached;
 };
 
-#define META_LUADEV       "perilune.luadev"
-#define META_LUADEV_TIMER "perilune.luadev-timer"
+#define META_LUADEV "perilune.luadev"
 
 static inline struct luadev_type *luadev_type_of(const struct device *d)
 {
@@ -181,11 +180,6 @@ void luadev_reg_write(void *opaque, unsigned index, uint32_t value);
 void luadev_push_object(lua_State *L, struct device *d);
 /* The live device of `dev`, the first argument; raises otherwise. */
 struct device *luadev_check(lua_State *L);
-/* Methods of `dev` for controllers of an I2C bus. */
-int l_dev_i2c_start(lua_State *L);
-int l_dev_i2c_send(lua_State *L);
-int l_dev_i2c_receive(lua_State *L);
-int l_dev_i2c_stop(lua_State *L);
 /* What names mean after `dev.`: pushes the table of a type. */
 void luadev_push_fields(lua_State *L, const struct luadev_type *t);
 

@@ -1,4 +1,5 @@
-/* What the files that read definitions share. All of it raises for what is wrong. */
+/* What the files that read definitions share, and those that make up `dev`. All of it raises for
+ * what is wrong. */
 #pragma once
 
 #include "script/luadev.h"
@@ -51,3 +52,25 @@ void luadev_read_pci(lua_State *L, struct luadev_type *t, int spec);
 void luadev_read_i2c(lua_State *L, struct luadev_type *t, int spec);
 /* The properties that say where the windows are. */
 void luadev_add_place(lua_State *L, struct luadev_type *t, int spec);
+
+/* ---- methods of `dev`: rows of the table in l_luadev_object.c ---- */
+
+/* l_luadev_method.c */
+int l_dev_irq(lua_State *L);
+int l_dev_gpio(lua_State *L);
+int l_dev_level(lua_State *L);
+int l_dev_dma_read(lua_State *L);
+int l_dev_dma_write(lua_State *L);
+int l_dev_send(lua_State *L);
+int l_dev_accept(lua_State *L);
+int l_dev_request(lua_State *L);
+int l_dev_log(lua_State *L);
+int l_dev_remove(lua_State *L);
+/* l_luadev_i2c.c, for controllers */
+int l_dev_i2c_start(lua_State *L);
+int l_dev_i2c_send(lua_State *L);
+int l_dev_i2c_receive(lua_State *L);
+int l_dev_i2c_stop(lua_State *L);
+/* l_luadev_timer.c */
+int l_dev_timer(lua_State *L);
+void l_luadev_timer_open(lua_State *L);

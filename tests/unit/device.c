@@ -225,7 +225,7 @@ static void test_registry(void **state)
         assert_true(strcmp(before, y->name) < 0);
         before = y->name;
     }
-    assert_int_equal(n, 9); /* the five of this test and the four that are always there */
+    assert_int_equal(n, 10); /* the five of this test and the five that are always there */
     assert_true(type_is_a(r, &type_c, "a"));
     assert_true(type_is_a(r, &type_c, "device"));
     assert_false(type_is_a(r, &type_a, "c"));
