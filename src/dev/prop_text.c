@@ -69,6 +69,15 @@ const char *nearest_name(const char *name, const char *const *candidates)
     return near;
 }
 
+struct suggestion suggest_name(const char *name, const char *const *candidates)
+{
+    struct suggestion s = { "" };
+    const char *near = nearest_name(name, candidates);
+    if (near)
+        snprintf(s.text, sizeof s.text, "; did you mean \"%s\"?", near);
+    return s;
+}
+
 /* ---- sizes ---- */
 
 static bool parse_number(const char **text, uint64_t *value)

@@ -117,5 +117,11 @@ char *device_print_prop(const struct device *d, const struct prop *p);
  * is near. */
 const char *nearest_name(const char *name, const char *const *candidates);
 
+/* That name as the end of a message: `; did you mean "NAME"?`, or nothing when none is near. */
+struct suggestion {
+    char text[96];
+};
+struct suggestion suggest_name(const char *name, const char *const *candidates);
+
 /* "512M", "1G", "0x1000", "4096" → bytes. False for anything else or for overflow. */
 bool parse_size(const char *text, uint64_t *bytes);

@@ -44,9 +44,7 @@ static bool not_found(const struct reg_bank *list, const char *name, struct erro
         for (size_t i = 0; i < b->table_len && n < NAMES_MAX; i++)
             names[n++] = b->table[i].name;
     names[n] = NULL;
-    const char *near = nearest_name(name, names);
-    return error_set(err, "there is no register \"%s\"%s%s%s", name,
-                     near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+    return error_set(err, "there is no register \"%s\"%s", name, suggest_name(name, names).text);
 }
 
 /* "[3]" or nothing. */

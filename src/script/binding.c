@@ -180,10 +180,8 @@ void check_keys(lua_State *L, int index, const char *what, const char *const *kn
         while (known[i] && strcmp(known[i], key))
             i++;
         if (!known[i]) {
-            const char *near = nearest_name(key, known);
             struct error err = { 0 };
-            error_set(&err, "%s: unknown key \"%s\"%s%s%s", what, key,
-                      near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+            error_set(&err, "%s: unknown key \"%s\"%s", what, key, suggest_name(key, known).text);
             script_raise(L, &err);
         }
     }

@@ -60,10 +60,9 @@ static int unknown_field(lua_State *L, const struct binding_type *t, const char 
     struct names names;
     property_names(L, t, &names);
     add_members(&names, t->methods);
-    const char *near = nearest_name(name, names.list);
     struct error err = { 0 };
-    error_set(&err, "%s has no \"%s\"%s%s%s", luaL_tolstring(L, 1, NULL), name,
-              near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+    error_set(&err, "%s has no \"%s\"%s", luaL_tolstring(L, 1, NULL), name,
+              suggest_name(name, names.list).text);
     return script_raise(L, &err);
 }
 

@@ -87,9 +87,8 @@ static unsigned check_register(lua_State *L, const char *name)
             return registers[n].number;
     }
     names[ARRAY_LEN(registers)] = NULL;
-    const char *near = nearest_name(name, names);
-    luaL_error(L, "vm:on: \"when\": there is no register \"%s\"%s%s%s", name,
-               near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+    luaL_error(L, "vm:on: \"when\": there is no register \"%s\"%s", name,
+               suggest_name(name, names).text);
     return 0;
 }
 

@@ -37,10 +37,8 @@ int l_vm_chardev(lua_State *L)
         for (struct script_chardev *c = svm->chardevs; c && n + 1 < ARRAY_LEN(names); c = c->next)
             names[n++] = c->c->id;
         names[n] = NULL;
-        const char *near = nearest_name(id, names);
         struct error err = { 0 };
-        error_set(&err, "there is no chardev \"%s\"%s%s%s", id, near ? "; did you mean \"" : "",
-                  near ? near : "", near ? "\"?" : "");
+        error_set(&err, "there is no chardev \"%s\"%s", id, suggest_name(id, names).text);
         return script_raise(L, &err);
     }
     binding_push(L, svm, META_CHARDEV, found);

@@ -31,9 +31,7 @@ static struct bus *bus_by_name(struct machine *m, const char *name, struct error
         }
     }
     names[n] = NULL;
-    const char *near = nearest_name(name, names);
-    error_set(err, "there is no bus \"%s\"%s%s%s", name, near ? "; did you mean \"" : "",
-              near ? near : "", near ? "\"?" : "");
+    error_set(err, "there is no bus \"%s\"%s", name, suggest_name(name, names).text);
     return NULL;
 }
 

@@ -239,10 +239,8 @@ static const struct hook_kind *find_kind(lua_State *L, const char *event, int fi
     if (!strcmp(event, "block"))
         luaL_error(L, "vm:on: there are no \"block\" events, because there are no disks yet");
     names[ARRAY_LEN(kinds)] = NULL;
-    const char *near = nearest_name(event, names);
     struct error err = { 0 };
-    error_set(&err, "vm:on: there is no event \"%s\"%s%s%s", event, near ? "; did you mean \"" : "",
-              near ? near : "", near ? "\"?" : "");
+    error_set(&err, "vm:on: there is no event \"%s\"%s", event, suggest_name(event, names).text);
     script_raise(L, &err);
     return NULL;
 }
@@ -382,9 +380,8 @@ int l_vm_supports(lua_State *L)
         return 1;
     }
     names[ARRAY_LEN(features)] = NULL;
-    const char *near = nearest_name(name, names);
-    return luaL_error(L, "vm:supports: there is no feature \"%s\"%s%s%s", name,
-                      near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+    return luaL_error(L, "vm:supports: there is no feature \"%s\"%s", name,
+                      suggest_name(name, names).text);
 }
 
 /* ---- the object ---- */

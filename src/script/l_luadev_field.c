@@ -143,9 +143,8 @@ static size_t find_kind(lua_State *L, struct luadev_type *t, const char *prop, c
         names[i] = kinds[i].name;
     }
     names[ARRAY_LEN(kinds)] = NULL;
-    const char *near = nearest_name(name, names);
-    luadev_wrong(L, t, "property \"%s\": there is no type \"%s\"%s%s%s", prop, name,
-                 near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+    luadev_wrong(L, t, "property \"%s\": there is no type \"%s\"%s", prop, name,
+                 suggest_name(name, names).text);
     return 0;
 }
 
@@ -213,9 +212,8 @@ static void check_prop_rows(lua_State *L, struct luadev_type *t, int rows)
         for (lua_pushnil(L); lua_next(L, row); lua_pop(L, 1)) {
             if (lua_type(L, -2) != LUA_TSTRING || in_names(keys, lua_tostring(L, -2)))
                 continue;
-            const char *near = nearest_name(lua_tostring(L, -2), keys);
-            luadev_wrong(L, t, "a property has no \"%s\"%s%s%s", lua_tostring(L, -2),
-                         near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+            luadev_wrong(L, t, "a property has no \"%s\"%s", lua_tostring(L, -2),
+                         suggest_name(lua_tostring(L, -2), keys).text);
         }
     }
 }

@@ -288,12 +288,11 @@ static void read_head(lua_State *L, struct luadev_type *t, int spec)
     size_t i = 0;
     while (parents[i] && strcmp(parents[i], parent))
         i++;
-    const char *near = parents[i] ? NULL : nearest_name(parent, parents);
     if (!parents[i])
         luadev_wrong(L, t,
                      "parent \"%s\" is none of device, sys-bus-device, isa-device, pci-device, "
-                     "i2c-device%s%s%s",
-                     parent, near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+                     "i2c-device%s",
+                     parent, suggest_name(parent, parents).text);
     t->parent = (enum luadev_parent)i;
     t->type.parent = parents[i];
     t->size = sizes[i];
