@@ -84,6 +84,8 @@ struct vcpu_event_ops {
                              uint64_t *value);
     enum vcpu_verdict (*cpuid)(void *opaque, struct vcpu *v, uint32_t leaf, uint32_t subleaf,
                                uint32_t regs[4]);
+    /* The instructions that step() asked for have been executed. Between instructions. */
+    enum vcpu_verdict (*stepped)(void *opaque, struct vcpu *v);
 };
 
 /* A range of linear addresses, both ends included. */
@@ -222,6 +224,9 @@ struct vcpu_backend {
     /* Change what is watched, from the vcpu's own thread or while it does not run. Takes effect at
      * the next instruction. */
     void (*watch)(struct vcpu *v, const struct vcpu_watch *w);
+    /* Tell stepped() after `count` more instructions; 0: no more. While it does not run. NULL on
+     * backends that count instructions: there the limit of `run` does it. */
+    void (*step)(struct vcpu *v, uint64_t count);
 };
 
 /* What every backend's vcpu begins with. */

@@ -78,6 +78,23 @@ static int l_vm_run(lua_State *L)
     return 1;
 }
 
+static int l_vm_step(lua_State *L)
+{
+    struct script_vm *svm = check_vm(L);
+    lua_Integer count = luaL_optinteger(L, 2, 1);
+    luaL_argcheck(L, count > 0, 2, "a number of instructions, at least 1");
+    struct error err = { 0 };
+    struct lua_frame *saved = universe_block_begin(L, "vm:step()");
+    bool ok = vm_step(svm->vm, (uint64_t)count, &err);
+    universe_block_end(L, saved);
+    if (!ok)
+        return script_raise(L, &err);
+    if (svm->script->exit_requested)
+        return luaL_error(L, "the script asked to exit");
+    lua_settop(L, 1);
+    return 1;
+}
+
 static bool has_ended(void *opaque)
 {
     struct script_vm *svm = opaque;
@@ -376,6 +393,8 @@ static int vm_tostring(lua_State *L)
 
 static const struct binding_member methods[] = {
     { "run", l_vm_run, "() → vm", "run the machine until it has ended or was paused" },
+    { "step", l_vm_step, "([count]) → vm",
+      "execute so many instructions (1), then pause; pause_reason is \"step\"" },
     { "wait", l_vm_wait, "()", "serve the loop until the machine has ended, whoever ends it" },
     { "resume", l_vm_resume, "()", "let a machine that stands still run, without waiting for it" },
     { "pause", l_vm_pause, "([reason])", "make it stand still between two instructions" },

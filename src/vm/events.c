@@ -320,6 +320,13 @@ static enum vcpu_verdict on_cpuid(void *opaque, struct vcpu *v, uint32_t leaf, u
         leaf);
 }
 
+/* Of backends that do not count instructions; on the others a timer does it: vm_step(). */
+static enum vcpu_verdict on_stepped(void *opaque, struct vcpu *v)
+{
+    vm_pause(opaque, "step");
+    return VCPU_STOP;
+}
+
 const struct vcpu_event_ops vm_vcpu_event_ops = {
     .exec_wanted = exec_wanted,
     .exec = on_exec,
@@ -327,6 +334,7 @@ const struct vcpu_event_ops vm_vcpu_event_ops = {
     .exception = on_exception,
     .msr = on_msr,
     .cpuid = on_cpuid,
+    .stepped = on_stepped,
 };
 
 /* ---- subscriptions ---- */

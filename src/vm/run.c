@@ -419,3 +419,25 @@ bool vm_run(struct vm *vm, struct error *err)
     loop_run(vm->loop, run_done, vm);
     return true;
 }
+
+bool vm_step(struct vm *vm, uint64_t count, struct error *err)
+{
+    struct vcpu *v = vm->vcpu_count ? vm->vcpus[0] : NULL;
+    if (vm->state == VM_RUNNING)
+        return error_set(err, "machine \"%s\" is running; pause it to step it", vm->config.name);
+    if (!v)
+        return error_set(err, "machine \"%s\" has no cpu to step", vm->config.name);
+    if (vm->backend->step) {
+        if (!vm_event_supported(vm, VCPU_EVENT_EXEC, err))
+            return false;
+        vm->backend->step(v, count);
+    } else {
+        uint64_t now = (uint64_t)clock_now(&vm->instructions);
+        timer_set(&vm->step_ends, count < CLOCK_NEVER - now ? (int64_t)(now + count) : CLOCK_NEVER);
+    }
+    bool ok = vm_run(vm, err);
+    timer_cancel(&vm->step_ends);
+    if (vm->backend->step)
+        vm->backend->step(v, 0);
+    return ok;
+}

@@ -169,6 +169,11 @@ bool vm_cpu_is_stalled(const struct vm *vm, unsigned index)
 
 /* ---- life ---- */
 
+static void step_ended(void *opaque)
+{
+    vm_pause(opaque, "step");
+}
+
 void vm_time_init(struct vm *vm)
 {
     struct machine *m = &vm->machine;
@@ -180,6 +185,7 @@ void vm_time_init(struct vm *vm)
     paced_init(&vm->paced_virtual_rt, &m->virtual_rt, vm->loop);
     paced_init(&vm->paced_host, &m->host, vm->loop);
     paced_go(&vm->paced_host, true);
+    timer_init(&vm->step_ends, &vm->instructions, step_ended, vm);
     timer_init(&vm->stall_ends, &m->virtual, stall_ended, vm);
     m->epoch_ns = vm->config.epoch_ns;
 }

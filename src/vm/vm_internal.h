@@ -98,6 +98,7 @@ struct vm {
     int64_t wall_ns;              /* real time spent running, up to the last pause */
     _Atomic int64_t published_ns; /* virtual time for threads other than the running one */
     struct paced_clock paced_virtual, paced_virtual_rt, paced_host;
+    struct timer step_ends;    /* of that clock */
     struct clock instructions; /* counting backends: its time is the retired count */
 
     struct timer stall_ends; /* set: the cpu executes nothing until then */

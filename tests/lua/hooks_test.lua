@@ -680,6 +680,36 @@ conform("states of the machine", { "hook.exec" }, function()
     vm:close()
 end)
 
+conform("single steps, among hooks and without", { "hook.exec" }, function()
+    local vm = program(counting)
+    local cpu = vm.cpus[1]
+    local seen = {}
+    for _ = 1, 6 do
+        vm:step()
+        equal(vm.pause_reason, "step")
+        seen[#seen + 1] = ("%x"):format(cpu.rip)
+    end
+    equal(table.concat(seen, " "), "1003 1004 1007 1008 1003 1004")
+    equal(cpu.rax & 0xffff, 2)
+    vm:step(4)
+    equal(cpu.rip, STORE)
+    equal(cpu.rax & 0xffff, 3)
+    local hook = vm:on("exec", { at = INC }, function()
+        return "stop"
+    end)
+    vm:step(10)
+    equal(vm.pause_reason, "hook")
+    equal(cpu.rip, INC)
+    vm:step()
+    equal(cpu.rip, STORE, "from a breakpoint")
+    equal(hook.hits, 1)
+    hook:remove()
+    vm:step(1000)
+    equal(vm.exit_reason, "debug-exit")
+    raises("at least 1", vm.step, vm, 0)
+    vm:close()
+end)
+
 check.case("resets and shutdowns", function()
     backend = "soft"
     -- 1000 cmp word [0x3000], 0; jne 0x1011; inc word [0x3000]; lidt [0x2000] (zeros); int3

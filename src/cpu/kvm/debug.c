@@ -84,10 +84,11 @@ bool kvm_debug_fits(struct vcpu *vcpu, const struct vcpu_watch *w, struct error 
     return plan(w, &unused, err);
 }
 
-/* Execution at a breakpoint just told of is passed by a single step without those on execution;
- * interrupts wait meanwhile where the kernel can have them wait. */
+/* Execution at a breakpoint just told of is passed by a single step without those on execution.
+ * Interrupts wait during a step where the kernel can have them wait: it is to get to the next
+ * instruction, not into a handler. */
 bool kvm_set_breakpoints(const struct accel *a, int vcpu_fd, const struct kvm_stop_points *b,
-                         bool step)
+                         enum kvm_stepping step)
 {
     static const uint8_t lengths[] = { [1] = 0, [2] = 1, [4] = 3, [8] = 2 };
     int known = ioctl(a->kvm_fd, KVM_CHECK_EXTENSION, KVM_CAP_SET_GUEST_DEBUG2);
@@ -104,15 +105,17 @@ bool kvm_set_breakpoints(const struct accel *a, int vcpu_fd, const struct kvm_st
         uint64_t kind = s->data | (uint64_t)lengths[s->size] << 2;
 
         d.arch.debugreg[n] = s->addr;
-        if (s->data || !step)
+        if (s->data || step != KVM_STEP_OVER)
             d.arch.debugreg[7] |= 2ULL << (2 * n) | kind << (16 + 4 * n);
     }
     return kvm_ioctl(vcpu_fd, KVM_SET_GUEST_DEBUG, &d) == 0;
 }
 
-static void arm(struct kvm_vcpu *v, bool step)
+static void arm(struct kvm_vcpu *v, bool over)
 {
-    v->stepping = step;
+    enum kvm_stepping step = over ? KVM_STEP_OVER : v->steps ? KVM_STEP : KVM_NO_STEP;
+
+    v->stepping = over;
     if (!kvm_set_breakpoints(v->accel, v->fd, &v->breakpoints, step))
         log_host(LOG_ERROR, "kvm", "cannot set breakpoints: %s", strerror(errno));
 }
@@ -159,6 +162,16 @@ void kvm_debug_watch(struct vcpu *vcpu, const struct vcpu_watch *w)
     if ((w->msr.count || v->msr_filtered) && !kvm_set_msr_filter(v->accel->vm_fd, &w->msr))
         log_host(LOG_ERROR, "kvm", "cannot watch MSRs: %s", strerror(errno));
     v->msr_filtered = w->msr.count;
+}
+
+void kvm_debug_step(struct vcpu *vcpu, uint64_t count)
+{
+    struct kvm_vcpu *v = kvm_vcpu_of(vcpu);
+
+    if (v->steps == count)
+        return;
+    v->steps = count;
+    arm(v, v->stepping);
 }
 
 /* ---- exits ---- */
@@ -208,6 +221,16 @@ static enum vcpu_verdict tell_exec(struct kvm_vcpu *v, uint64_t va)
     return verdict;
 }
 
+/* An instruction has been stepped over. */
+static enum vcpu_verdict count_step(struct kvm_vcpu *v)
+{
+    bool last = v->steps == 1;
+
+    v->steps -= v->steps != 0;
+    arm(v, false); /* a breakpoint at the next instruction fires by itself */
+    return last ? v->vcpu.event_ops->stepped(v->vcpu.event_opaque, &v->vcpu) : VCPU_GO;
+}
+
 /* #DB that is the guest's own affair. */
 static void give_back(struct kvm_vcpu *v, uint64_t dr6)
 {
@@ -232,11 +255,11 @@ bool kvm_debug_exit(struct kvm_vcpu *v)
     const struct kvm_debug_exit_arch *at = &v->run->debug.arch;
     const struct kvm_stop_points b = v->breakpoints; /* a callback may change them */
     enum vcpu_verdict verdict = VCPU_GO, answer;
-    bool stepped = v->stepping && at->dr6 & DR6_BS, ours = stepped;
+    bool stepped = (v->stepping || v->steps) && at->dr6 & DR6_BS, ours = stepped;
 
-    if (stepped)
-        arm(v, false); /* a breakpoint at the next instruction fires by itself */
     v->vcpu.machine->current_cpu = v->vcpu.port;
+    if (stepped)
+        verdict = count_step(v);
     for (unsigned n = 0; n < b.count; n++) { /* of the instruction that is done */
         if (!b.slots[n].data || !(at->dr6 >> n & 1))
             continue;

@@ -165,4 +165,5 @@ const struct vcpu_backend vcpu_kvm = {
     .fits = kvm_debug_fits,
     .late = true,
     .watch = kvm_debug_watch,
+    .step = kvm_debug_step,
 };

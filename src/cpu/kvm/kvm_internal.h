@@ -82,6 +82,7 @@ struct kvm_vcpu {
     struct kvm_stop_points breakpoints;
     bool stepping; /* over the instruction at linear address `told`, which has been told of */
     uint64_t told;
+    uint64_t steps; /* instructions until stepped() is told; 0: nobody wants to know */
     bool msr_filtered;
     bool stop_wanted; /* `run` ends at the kick that comes, as for a hook */
 };
@@ -143,8 +144,12 @@ int64_t kvm_tsc_deadline_ns(struct cpu_port *p, uint64_t tsc);
 void kvm_state_describe(struct kvm_vcpu *v, const char *why);
 
 /* debug.c */
+/* How the next instruction is entered: with breakpoints; stepped, with them; stepped, without those
+ * on execution, because it has been told of. */
+enum kvm_stepping { KVM_NO_STEP, KVM_STEP, KVM_STEP_OVER };
 bool kvm_set_breakpoints(const struct accel *a, int vcpu_fd, const struct kvm_stop_points *b,
-                         bool step);
+                         enum kvm_stepping step);
+void kvm_debug_step(struct vcpu *vcpu, uint64_t count);
 bool kvm_set_msr_filter(int vm_fd, const struct vcpu_ranges *msrs);
 bool kvm_debug_fits(struct vcpu *vcpu, const struct vcpu_watch *w, struct error *err);
 void kvm_debug_watch(struct vcpu *vcpu, const struct vcpu_watch *w);

@@ -93,9 +93,10 @@ static bool trial_run(const struct trial *t, uint32_t exit_reason)
     return came;
 }
 
-static bool arm(const struct trial *t, struct kvm_stop_point point, bool step)
+static bool arm(const struct trial *t, struct kvm_stop_point point, bool over)
 {
-    return kvm_set_breakpoints(t->accel, t->fd, &(struct kvm_stop_points){ { point }, 1 }, step);
+    return kvm_set_breakpoints(t->accel, t->fd, &(struct kvm_stop_points){ { point }, 1 },
+                               over ? KVM_STEP_OVER : KVM_NO_STEP);
 }
 
 static bool stops(const struct trial *t, uint64_t pc, uint64_t dr6)
