@@ -98,12 +98,16 @@ static void take_init(struct soft_cpu *c)
 static bool deliver_due(struct soft_cpu *c, bool *acted)
 {
     *acted = true;
-    if (inject_take_machine_check(c))
+    if (c->mc_waits) {
+        inject_take_machine_check(c);
         return take_fault(c);
+    }
     if (c->step_pending || c->debug_hits)
         return take_debug_trap(c);
-    if (inject_take_exception(c))
+    if (c->exception_waits) {
+        inject_take_exception(c);
         return take_fault(c);
+    }
     if (c->nmi && !c->nmi_blocked && c->shadow_at != c->icount) {
         c->nmi = false;
         c->nmi_blocked = true;

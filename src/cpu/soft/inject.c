@@ -30,16 +30,13 @@ bool soft_inject(struct vcpu *v, const struct vcpu_exception *e, struct error *e
     return true;
 }
 
-bool inject_take_exception(struct soft_cpu *c)
+void inject_take_exception(struct soft_cpu *c)
 {
-    if (!c->exception_waits)
-        return false;
     c->exception_waits = c->halted = false;
     if (c->injected.has_error)
         raise_error(c, c->injected.vector, c->injected.error);
     else
         raise_exception(c, c->injected.vector);
-    return true;
 }
 
 /* ---- machine checks ---- */
@@ -75,13 +72,10 @@ bool soft_machine_check(struct vcpu *v, const struct vcpu_machine_check *m, stru
     return true;
 }
 
-bool inject_take_machine_check(struct soft_cpu *c)
+void inject_take_machine_check(struct soft_cpu *c)
 {
-    if (!c->mc_waits)
-        return false;
     c->mc_waits = c->halted = false;
     raise_exception(c, VEC_MC);
-    return true;
 }
 
 /* ---- MSRs ---- */

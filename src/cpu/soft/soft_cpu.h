@@ -438,9 +438,9 @@ void watch_tell_cpuid(struct soft_cpu *c, uint32_t leaf, uint32_t subleaf, uint3
 bool soft_inject(struct vcpu *v, const struct vcpu_exception *e, struct error *err);
 void soft_skew_tsc(struct vcpu *v, int32_t ppm); /* soft.c */
 bool soft_machine_check(struct vcpu *v, const struct vcpu_machine_check *m, struct error *err);
-/* Put what was injected into c->exc; false: nothing waits. */
-bool inject_take_machine_check(struct soft_cpu *c);
-bool inject_take_exception(struct soft_cpu *c);
+/* Put what was injected into c->exc: mc_waits or exception_waits says that something was. */
+void inject_take_machine_check(struct soft_cpu *c);
+void inject_take_exception(struct soft_cpu *c);
 /* The MSRs of machine checks. */
 bool mc_is_msr(uint32_t index);
 uint64_t mc_msr_read(const struct soft_cpu *c, uint32_t index);
