@@ -32,6 +32,10 @@ M.stats = function(vm)
     return require("perilune.stats").collect(vm)
 end
 
+--- perilune.wait(done): serve the loop until done() is true: for scripts that wait for luv's events
+-- rather than for a machine. See docs/loop.md.
+M.wait = core.wait
+
 --- Refuse to run under a Perilune that speaks another version of the scripting interface.
 function M.require_api(n)
     if n ~= M.api then

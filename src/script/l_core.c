@@ -232,6 +232,42 @@ static int l_core_realtime_ns(lua_State *L)
     return 1;
 }
 
+struct waiting {
+    struct script *script;
+    struct hook done;
+    bool over, failed;
+};
+
+static void take_over(lua_State *L, void *opaque)
+{
+    ((struct waiting *)opaque)->over = lua_toboolean(L, 1);
+}
+
+static bool is_over(void *opaque)
+{
+    struct waiting *w = opaque;
+    if (w->script->exit_requested)
+        return true;
+    w->failed = !hook_call(&w->done, NULL, take_over, w, NULL);
+    return w->failed || w->over;
+}
+
+/* wait(done): serve the loop until done() is true, which is asked whenever something has happened.
+ */
+static int l_core_wait(lua_State *L)
+{
+    luaL_checktype(L, 1, LUA_TFUNCTION);
+    struct waiting w = { .script = universe_of(L)->owner };
+    struct lua_frame *saved = universe_block_begin(L, "perilune.wait()");
+    hook_init(&w.done, L, 1, "perilune.wait", HOOK_DISABLE, &w.script->target);
+    loop_run(w.script->loop, is_over, &w);
+    hook_fini(&w.done);
+    universe_block_end(L, saved);
+    if (w.script->exit_requested)
+        return luaL_error(L, "the script asked to exit");
+    return w.failed ? luaL_error(L, "perilune.wait(): its function has failed, as reported") : 0;
+}
+
 static int l_core_has_accel(lua_State *L)
 {
     lua_pushboolean(L, vcpu_backend_find(luaL_checkstring(L, 1), NULL) != NULL);
@@ -288,6 +324,7 @@ static const struct binding_member functions[] = {
     { "log_level", l_core_log_level, "(level)", "error, warning, info or debug" },
     { "log_file", l_core_log_file, "(path)", "write the log into a file" },
     { "realtime_ns", l_core_realtime_ns, "() → integer", "the monotonic time of the host" },
+    { "wait", l_core_wait, "(done)", "serve the loop until done() is true" },
     { "api", l_core_api, "() → { { name, label, help, members }, ... }",
       "all types of objects with their members" },
     { "has_accel", l_core_has_accel, "(name) → boolean", "is there such a backend" },

@@ -123,4 +123,36 @@ check.case("an error in the reset step is the script's to handle", function()
     vm:close()
 end)
 
+check.case("a script without a machine waits for luv", function()
+    local uv = require "luv"
+    local ticks, timer = 0, uv.new_timer()
+    timer:start(1, 1, function()
+        ticks = ticks + 1
+    end)
+    perilune.wait(function()
+        return ticks >= 3
+    end)
+    equal(ticks >= 3, true)
+    timer:close()
+    local pipe, text, status, ended = uv.new_pipe(false), "", nil, false
+    uv.spawn(uv.exepath(), { args = { "-e",
+        "perilune.wait(function() print(6 * 7) os.exit(5) end)" }, stdio = { nil, pipe, 2 } },
+        function(code)
+            status = code
+        end)
+    pipe:read_start(function(_, more)
+        text, ended = text .. (more or ""), not more
+    end)
+    perilune.wait(function()
+        return status and ended
+    end)
+    pipe:close()
+    equal(text, "42\n")
+    equal(status, 5)
+    raises("its function has failed", perilune.wait, function()
+        perilune.wait(function() end) -- in a hook: that one raises
+    end)
+    raises("function expected", perilune.wait, 5)
+end)
+
 check.finish()
