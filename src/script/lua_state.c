@@ -181,12 +181,32 @@ void universe_block_end(lua_State *L, struct lua_frame *saved)
     universe_of(L)->frame = saved;
 }
 
+static int close_handles(lua_State *L)
+{
+    loop_poll(universe_of(L)->loop);
+    return 0;
+}
+
+/* When Lua is closed finalizers run in the reverse order of their making, and only then objects are
+ * freed. luv's finalizers of handles close them, and what that calls in the loop still needs the
+ * objects: so the one made first lets the loop call it. */
+static void finalize_last(lua_State *L)
+{
+    lua_newuserdatauv(L, 1, 0);
+    lua_createtable(L, 0, 1);
+    lua_pushcfunction(L, close_handles);
+    lua_setfield(L, -2, "__gc");
+    lua_setmetatable(L, -2);
+    luaL_ref(L, LUA_REGISTRYINDEX);
+}
+
 static int start_universe(lua_State *L)
 {
     struct universe *u = universe_of(L);
     /* First of all: coroutines inherit the hook from the one that makes them. */
     lua_sethook(L, count_instructions, LUA_MASKCOUNT, LUA_COUNT_QUANTUM);
     luaL_openlibs(L);
+    finalize_last(L);
     u->factory = lua_newthread(L);
     luaL_ref(L, LUA_REGISTRYINDEX);
     u->luv = lua_newthread(L);
@@ -237,8 +257,8 @@ void universe_free(struct universe *u)
     if (!u)
         return;
     assert(machine_lock_mine(loop_lock(u->loop)));
-    /* luv's close callbacks and requests under way (files, names) need a live state. Handles still
-     * open are closed by their finalizers, and their memory is freed by the loop. */
+    /* Requests under way (files, names) need a live state. Handles still open are closed by their
+     * finalizers. */
     loop_poll(u->loop);
     uv_loop_t *uv = loop_uv(u->loop);
     for (int i = 0; uv->active_reqs.count && i < SHUTDOWN_ROUNDS; i++) {
@@ -247,10 +267,8 @@ void universe_free(struct universe *u)
         if (uv->active_reqs.count)
             nanosleep(&ms, NULL);
     }
-    if (!uv->active_reqs.count) {
+    if (!uv->active_reqs.count)
         lua_close(u->main);
-        loop_poll(u->loop);
-    }
     while (u->threads) {
         struct lua_os_thread *t = u->threads;
         u->threads = t->next;

@@ -155,4 +155,23 @@ check.case("a script without a machine waits for luv", function()
     raises("function expected", perilune.wait, 5)
 end)
 
+check.case("a script may end with open handles of luv", function()
+    local uv = require "luv"
+    local code = "local uv = require 'luv' for i = 1, 50 do uv.new_timer():start(9999, 0, function() "
+        .. "end) uv.new_signal():start('sigusr1', function() end) end return 9"
+    local env, status, signal = { "MALLOC_PERTURB_=85" }, nil, nil -- what is freed is overwritten
+    for name, value in pairs(uv.os_environ()) do
+        env[#env + 1] = name .. "=" .. value
+    end
+    local child <const> = uv.spawn(uv.exepath(), { args = { "-e", code }, env = env,
+        stdio = { nil, 1, 2 } }, function(...)
+        status, signal = ...
+    end)
+    perilune.wait(function()
+        return status
+    end)
+    child:close()
+    equal(signal .. " " .. status, "0 9")
+end)
+
 check.finish()
