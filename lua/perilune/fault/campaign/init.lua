@@ -1,0 +1,235 @@
+--- Module "perilune.fault.campaign": many runs of a machine, each with one fault, and what became of
+-- them. docs/faults.md has the manual, examples/campaign.lua uses it.
+--
+-- The program that calls main() is run again for every fault, in a process of its own: with --run N
+-- it prints that run's line of the results. The processes know each other by the results file alone,
+-- whose first line has the run without a fault.
+local core = require "perilune.core"
+local json = require "perilune.json"
+local options = require "perilune.fault.campaign.options"
+local report = require "perilune.fault.campaign.report"
+local run = require "perilune.fault.campaign.run"
+local util = require "perilune.util"
+local uv = require "luv"
+
+local M = { register = run.register, ram = run.ram, outcomes = run.outcomes }
+
+-- ---- the results file ----
+
+local function read_lines(path)
+    local file, problem = io.open(path, "rb")
+    if not file then
+        util.fail(("campaign: %s"):format(problem))
+    end
+    local lines = {}
+    for line in file:lines("L") do
+        if line:sub(-1) == "\n" then -- a line that was cut off does not count
+            lines[#lines + 1] = line:sub(1, -2)
+        end
+    end
+    file:close()
+    return lines
+end
+
+--- The first line of a results file, which must be of this campaign.
+local function header_of(path, line, state)
+    local ok, header = pcall(json.decode, line or "")
+    if not ok or not header.golden then
+        util.fail(("campaign: %s: this is no results file of a campaign"):format(path))
+    elseif header.campaign ~= state.campaign.name or header.seed ~= state.seed then
+        util.fail(("campaign: %s is of campaign %s with seed %d, not %s with seed %d"):format(path,
+            header.campaign, header.seed, state.campaign.name, state.seed))
+    end
+    return header
+end
+
+--- What is there to go on with: the text of the file so far, which it then has again.
+local function begin_file(state)
+    local old = {}
+    if uv.fs_stat(state.results) then
+        if not state.resume then
+            util.fail(("campaign: %s is there: --resume goes on with it, --out NAME makes another")
+                :format(state.results))
+        end
+        old = read_lines(state.results)
+    end
+    if old[1] then
+        header_of(state.results, old[1], state)
+    end
+    local file, problem = io.open(state.results, "wb")
+    if not file then
+        util.fail(("campaign: %s"):format(problem))
+    end
+    for _, line in ipairs(old) do
+        file:write(line, "\n")
+    end
+    file:flush()
+    return file, #old
+end
+
+-- ---- processes ----
+
+--- Run number n (0: without a fault) in a process; done(line or nil) when it is over.
+local function start(state, n, done)
+    local pipe, text, status, ended = uv.new_pipe(false), {}, nil, false
+    local function finish()
+        if status and ended then
+            local line = table.concat(text)
+            done(status == 0 and line:match("^(%b{})\n$") or nil)
+        end
+    end
+    local args = options.command(state, n)
+    args[#args + 1] = n > 0 and "--golden" or nil
+    args[#args + 1] = n > 0 and state.results or nil
+    local handle, problem = uv.spawn(uv.exepath(), { args = args, stdio = { nil, pipe, 2 } },
+        function(code, signal)
+            status = signal == 0 and code or 128 + signal
+            state.processes[n] = nil
+            finish()
+        end)
+    if not handle then
+        util.fail(("campaign: %s: %s"):format(uv.exepath(), problem))
+    end
+    state.processes[n] = handle
+    pipe:read_start(function(_, more)
+        if more then
+            text[#text + 1] = more
+        else
+            pipe:close()
+            ended = true
+            finish()
+        end
+    end)
+end
+
+local function stop_all(state)
+    for _, handle in pairs(state.processes) do
+        handle:kill("sigterm")
+    end
+end
+
+local function progress(state, n)
+    if uv.guess_handle(2) == "tty" then
+        io.stderr:write(("\r%d of %d runs"):format(n, state.runs), n == state.runs and "\n" or "")
+    end
+end
+
+--- Runs `from` to `to`, some at a time. Their lines go to the file in order, whichever ends first.
+local function run_all(state, file, from, to)
+    local next_run, next_line, waiting, active = from, from, {}, 0
+    local function fill()
+        while active < state.jobs and next_run <= to and not state.stopped do
+            local n = next_run
+            next_run, active = n + 1, active + 1
+            start(state, n, function(line)
+                active = active - 1
+                if not line and not state.stopped then
+                    state.stopped = ("run %d has failed; it is repeated by\n  %s"):format(n,
+                        options.text(state, n))
+                    stop_all(state)
+                end
+                waiting[n] = line
+                while waiting[next_line] do
+                    file:write(waiting[next_line], "\n")
+                    waiting[next_line] = nil
+                    progress(state, next_line)
+                    next_line = next_line + 1
+                end
+                file:flush()
+                fill()
+            end)
+        end
+    end
+    fill()
+    perilune.wait(function()
+        return active == 0
+    end)
+end
+
+-- ---- the whole ----
+
+--- A signal ends it in order: the processes first.
+local function watch_signals(state)
+    for _, name in ipairs { "sigint", "sigterm", "sighup" } do
+        local handle = uv.new_signal()
+        handle:start(name, function()
+            state.signal, state.stopped = name, "interrupted"
+            stop_all(state)
+        end)
+        handle:unref()
+        table.insert(state.handles, handle)
+    end
+end
+
+local function show(state, lines)
+    local header = header_of(state.results, lines[1], state)
+    local runs = {}
+    for i = 2, #lines do
+        runs[i - 1] = json.decode(lines[i])
+    end
+    local file, problem = io.open(state.picture, "wb")
+    if not file then
+        util.fail(("campaign: %s"):format(problem))
+    end
+    file:write(report.svg(header, runs))
+    file:close()
+    print(report.table(header, runs))
+    print(("\n%s: a line for each run; %s: outcomes for each place.\nRun 1 is repeated by\n  %s")
+        :format(state.results, state.picture, options.text(state, 1)))
+end
+
+--- All runs that are still missing. Returns the exit status.
+local function conduct(state)
+    state.processes, state.handles = {}, {}
+    watch_signals(state)
+    local file, there = begin_file(state)
+    if there == 0 then
+        run_all(state, file, 0, 0)
+    end
+    if not state.stopped then
+        run_all(state, file, math.max(1, there), state.runs)
+    end
+    file:close()
+    for _, handle in ipairs(state.handles) do
+        handle:close()
+    end
+    local lines = read_lines(state.results)
+    if state.stopped then
+        io.stderr:write(("campaign: %s; %s has %d of %d runs, and --resume goes on\n"):format(
+            state.stopped, state.results, math.max(0, #lines - 1), state.runs))
+        if state.signal then
+            uv.kill(uv.os_getpid(), state.signal)
+        end
+        return 1
+    end
+    show(state, lines)
+    return 0
+end
+
+--- One line of the results, on standard output.
+local function single(state)
+    core.log_level("error") -- guests in trouble have much to say
+    local golden
+    if state.golden then
+        golden = header_of(state.golden, read_lines(state.golden)[1], state).golden
+    else
+        golden = run.golden(state.campaign)
+    end
+    print(state.run == 0 and run.header(state.campaign.name, state.seed, golden)
+        or run.line(state.campaign, state.seed, state.run, golden))
+    return 0
+end
+
+--- Do what the command line says. `args` is the script's `arg`; `list` has the campaigns, the first
+-- of which is meant unless an option names another: { { name =, help =, args =, make = }, ... }.
+-- make(...) gets what follows the option and returns { create =, groups =, detected =, output = }.
+-- Returns the exit status.
+function M.main(args, list)
+    local state = options.parse(args, list)
+    if not state then
+        return 0
+    end
+    return state.run and single(state) or conduct(state)
+end
+
+return M
