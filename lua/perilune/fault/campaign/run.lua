@@ -36,7 +36,9 @@ local function choose(groups, seed, n, golden)
     local place = group[1 + r:below(#group)]
     local spec = place.pick(r)
     spec.seed = spec.seed or seed
-    spec.trigger = spec.trigger or { insn = 1 + r:below(golden.instructions) }
+    -- After its last instruction the machine has ended.
+    local last = math.max(1, golden.instructions - 1)
+    spec.trigger = spec.trigger or { insn = math.min(1 + r:below(golden.instructions), last) }
     return { group = group.name, place = place.name }, spec
 end
 
