@@ -119,7 +119,7 @@ local function follow_signal(seen)
 end
 
 local function run_script(path, args, vm)
-    local chunk, problem = loadfile(path)
+    local chunk, problem = util.load_file(path)
     if not chunk then
         util.fail(problem)
     end

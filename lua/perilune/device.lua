@@ -44,7 +44,7 @@ end
 
 --- Run a file that ends with: return device.define { ... }
 function M.load_file(path)
-    local chunk, problem = loadfile(path)
+    local chunk, problem = util.load_file(path)
     if not chunk then
         util.fail(problem)
     end

@@ -210,7 +210,7 @@ function M.load(name)
         util.fail(("a machine is named by a string, not by a %s"):format(type(name)))
     end
     local path = find(name)
-    local chunk, problem = loadfile(path)
+    local chunk, problem = util.load_file(path)
     if not chunk then
         util.fail(problem, { property = "machine" })
     end

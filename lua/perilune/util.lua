@@ -30,6 +30,17 @@ function M.sorted_keys(t)
     return keys
 end
 
+--- Load a file of the user's; `require` finds what lies beside it, after everything else. Returns as
+-- loadfile does.
+function M.load_file(path, env)
+    local dir = path:match("^(.*)/[^/]*$")
+    local beside = dir and (";%s/?.lua"):format(dir == "" and "/" or dir)
+    if beside and not (package.path .. ";"):find(beside .. ";", 1, true) then
+        package.path = package.path .. beside
+    end
+    return loadfile(path, "t", env or _G)
+end
+
 function M.file_exists(path)
     local stat = uv.fs_stat(path)
     return stat ~= nil and stat.type ~= "directory"

@@ -138,5 +138,19 @@ check.case("--script sees the machine before it runs", function()
     equal(output, "minimal\tpaused\t1\nHi")
 end)
 
+check.case("require finds what lies beside a script, a test, a definition", function()
+    command.write("beside.lua", "return { word = 'found' }\n")
+    local use = "local word = require('beside').word\n"
+    local script = command.write("script.lua", use .. "print(word)\n")
+    equal(command.run(script), "found\n")
+    local test = command.write("test.lua", use .. "it(word, function() end)\n")
+    equal(command.run("test", "--list", test):match("found") ~= nil, true)
+    local definition = command.write("definition.lua", use
+        .. "return machine.define { name = 'm', desc = word, build = function() end }\n")
+    equal(command.run("-M", definition .. ",help"):match("found") ~= nil, true)
+    local device = command.write("chip.lua", use .. "return device.define { name = word }\n")
+    equal(command.run("-e", ("print(require[[perilune.device]].load_file([[%s]]).name)"):format(device)), "found\n")
+end)
+
 command.clean()
 check.finish()

@@ -3,6 +3,7 @@
 -- A node: kind ("file", "describe" or "it"), name, parent, place, children, body; and of each of
 -- `around` a list of functions.
 local native = require "perilune.task_core"
+local util = require "perilune.util"
 
 local M = {}
 
@@ -88,7 +89,7 @@ function M.load(path, given, limit_ns, late)
     for name, value in pairs(given) do
         env[name] = value
     end
-    local chunk, problem = loadfile(path, "t", setmetatable(env, { __index = _G }))
+    local chunk, problem = util.load_file(path, setmetatable(env, { __index = _G }))
     if not chunk then
         return nil, problem
     end
