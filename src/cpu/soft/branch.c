@@ -209,9 +209,10 @@ int op_ret_far_imm(struct soft_cpu *c, const struct insn *i)
 int op_iret(struct soft_cpu *c, const struct insn *i)
 {
     int st = interrupt_return(c, i->size);
-    /* Even an IRET that faults lets NMIs in again; one that returns has. */
-    if (st == X_FAULT)
-        c->nmi_blocked = false;
+    /* Even an IRET that faults lets NMIs in again, in every mode. */
+    c->nmi_blocked = false;
+    if (c->nmi)
+        soft_recheck(c);
     return st;
 }
 

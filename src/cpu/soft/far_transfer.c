@@ -437,7 +437,6 @@ int interrupt_return(struct soft_cpu *c, unsigned size)
     load_flags(c, v[2], mask);
     if (rpl > old_cpl)
         drop_inner_segments(c);
-    c->nmi_blocked = false;
     return X_JUMP;
 }
 
