@@ -1,6 +1,6 @@
 -- Machine pc with one more device of one's own: a port that is a die. It is a machine like others:
 -- perilune --machine examples/pc_with_dice.lua --dump qtree, or with --kernel and so on.
--- Run it: perilune -e 'v = perilune.machine "examples/pc_with_dice.lua"; for _ = 1, 5 do print(v.io:read(0x510, 1)) end'
+-- Run it: perilune -e 'v = perilune.machine "examples/pc_with_dice.lua"; for _=1,5 do print(v.io:read(0x510, 1)) end'
 --
 --     6
 --     3

@@ -2,8 +2,8 @@
 
 The line "Run it: COMMAND" is executed by a shell at the top of the source, `perilune` being the program
 under test and what is in [brackets] left out. Standard output must be the lines that are indented in
-the comment, where "[...]" stands for any lines and "..." for anything in one. --loose: numbers may be others, since they depend on the
-guest's kernel.
+the comment, where "[...]" stands for any lines and "..." for anything in one. --loose: numbers may be
+others, since they depend on the guest's kernel.
 """
 import os
 import re
