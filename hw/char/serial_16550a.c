@@ -234,6 +234,17 @@ static void serial_receive(void *opaque, const uint8_t *data, size_t len)
     serial_update(s);
 }
 
+/* The line is held low for longer than a character: one zero character with BI, however long it
+ * lasts (8.4, bit 4 of the LSR). */
+static void serial_event(void *opaque, enum chardev_event event)
+{
+    struct serial *s = opaque;
+    if (event != CHARDEV_BREAK || s->mcr & UART_MCR_LOOP)
+        return;
+    serial_push(s, 0, UART_LSR_BI);
+    serial_update(s);
+}
+
 static void serial_accept_input(struct serial *s)
 {
     if (s->chardev)
@@ -422,7 +433,7 @@ static bool serial_init(struct device *d, struct error *err)
     struct serial *s = (struct serial *)d;
     region_init_io(&s->io, d->machine->mem, "serial", UART_PORTS, &serial_ops, s);
     s->io.owner = d;
-    s->front = (struct chardev_front){ serial_can_receive, serial_receive, s };
+    s->front = (struct chardev_front){ serial_can_receive, serial_receive, s, serial_event };
     timer_init(&s->timeout, &d->machine->virtual, serial_timeout, s);
     return true;
 }

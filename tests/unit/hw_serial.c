@@ -211,6 +211,32 @@ static void test_break(void **state)
     assert_int_equal(rd(c, 0), 0);
 }
 
+/* From outside: the line status interrupt, then a zero character with BI, in its turn. */
+static void test_break_on_line(void **state)
+{
+    struct com *c = *state;
+    wr(c, FCR, 0x01);
+    wr(c, IER, 0x04);
+    chardev_break(c->chr);
+    assert_true(irq(c));
+    assert_int_equal(rd(c, IIR), 0xc6);
+    assert_int_equal(rd(c, LSR), 0xf1);
+    assert_false(irq(c));
+    input(c, "k");
+    assert_int_equal(rd(c, 0), 0);
+    assert_int_equal(rd(c, LSR), 0x61);
+    assert_int_equal(rd(c, 0), 'k');
+    input(c, "a");
+    chardev_break(c->chr);
+    assert_int_equal(rd(c, LSR), 0xe1); /* not at the head yet */
+    assert_int_equal(rd(c, 0), 'a');
+    assert_int_equal(rd(c, LSR), 0xf1);
+    assert_int_equal(rd(c, 0), 0);
+    wr(c, MCR, 0x10); /* SIN is cut off */
+    chardev_break(c->chr);
+    assert_int_equal(rd(c, LSR), 0x60);
+}
+
 static void test_modem(void **state)
 {
     struct com *c = *state;
@@ -278,7 +304,7 @@ int main(void)
         com_test(test_registers), com_test(test_output),     com_test(test_fifo),
         com_test(test_timeout),   com_test(test_loopback),   com_test(test_back_pressure),
         com_test(test_overrun),   com_test(test_break),      com_test(test_modem),
-        com_test(test_resources), com_test(test_priorities),
+        com_test(test_resources), com_test(test_priorities), com_test(test_break_on_line),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
