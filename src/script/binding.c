@@ -187,6 +187,29 @@ void check_keys(lua_State *L, int index, const char *what, const char *const *kn
     }
 }
 
+int check_choice(lua_State *L, const char *what, const char *def, const char *const *names)
+{
+    if (def && lua_isnil(L, -1))
+        lua_pushstring(L, def);
+    const char *given = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : NULL;
+    int i = 0;
+    while (names[i] && !(given && !strcmp(names[i], given)))
+        i++;
+    if (names[i])
+        return i;
+    const char *near = given ? nearest_name(given, names) : NULL;
+    lua_pushfstring(L, "%s: ", what);
+    lua_pushfstring(L, given ? "\"%s\" is none of " : "a %s is none of ",
+                    given ? given : luaL_typename(L, -2));
+    for (i = 0; names[i]; i++)
+        lua_pushfstring(L, "%s%s", i ? ", " : "", names[i]);
+    lua_pushfstring(L, near ? "; did you mean \"%s\"?" : "", near);
+    lua_concat(L, i + 3);
+    struct error err = { 0 };
+    error_set(&err, "%s", lua_tostring(L, -1));
+    return script_raise(L, &err);
+}
+
 /* ---- property values ---- */
 
 const char *prop_kind_name(enum prop_kind kind)

@@ -79,7 +79,7 @@ static void lay_tap(lua_State *L, struct script_hook *h, int filter, struct regi
 {
     static const char *const phases[] = { "after", "before", NULL };
     lua_getfield(L, filter, "phase");
-    int before = luaL_checkoption(L, -1, "after", phases);
+    int before = check_choice(L, "vm:on: phase", "after", phases);
     lua_pop(L, 1);
     if (last - first == UINT64_MAX || last >= region_size(container))
         luaL_error(L, "vm:on: the range ends beyond the address space");
@@ -145,7 +145,7 @@ static void install_pio(lua_State *L, struct script_hook *h, int filter)
         luaL_error(L, "vm:on(\"pio\"): the filter needs \"port\": a number or { first, last }");
     h->nested = table_bool(L, filter, "nested");
     lua_getfield(L, filter, "dir");
-    int dir = luaL_checkoption(L, -1, "both", directions);
+    int dir = check_choice(L, "vm:on: dir", "both", directions);
     lua_pop(L, 1);
     lay_tap(L, h, filter, &vm_machine(h->svm->vm)->io_ports, first, last, dir != 2, dir != 1);
 }
@@ -394,7 +394,7 @@ static void install_state(lua_State *L, struct script_hook *h, int filter)
 {
     lua_getfield(L, filter, "state");
     if (!lua_isnil(L, -1))
-        h->state = alloc_string(state_names[luaL_checkoption(L, -1, NULL, state_names)]);
+        h->state = alloc_string(state_names[check_choice(L, "vm:on: state", NULL, state_names)]);
     lua_pop(L, 1);
     script_chain_add(&h->svm->state_hooks, h);
     vm_set_observer(h->svm->vm, on_notice, h->svm);

@@ -63,7 +63,7 @@ static void install_dma(lua_State *L, struct script_hook *h, int filter)
         luaL_error(L, "vm:on(\"dma\"): the filter needs \"device\"");
     struct device *d = binding_ptr(L, -1, META_DEVICE);
     lua_getfield(L, filter, "dir");
-    int dir = luaL_checkoption(L, -1, "both", directions);
+    int dir = check_choice(L, "vm:on: dir", "both", directions);
     lua_pop(L, 2);
     struct address_space *as =
         device_is_a(d, pci_device_type.name) ? ((struct pci_device *)d)->dma : NULL;

@@ -80,7 +80,7 @@ int l_vm_load_boot(lua_State *L)
     struct boot_e820 map[BOOT_E820_MAX];
     check_keys(L, 2, "load_boot", keys);
     lua_getfield(L, 2, "decompress");
-    int who = luaL_checkoption(L, -1, "auto", decompress);
+    int who = check_choice(L, "decompress", "auto", decompress);
     lua_getfield(L, 2, "rsdp");
     uint64_t rsdp = (uint64_t)luaL_optinteger(L, -1, 0);
     size_t seed_len = BOOT_SEED_SIZE;

@@ -249,7 +249,7 @@ enum hook_policy script_check_policy(lua_State *L, int filter)
 {
     static const char *const names[] = { "pause", "disable", "abort", NULL };
     lua_getfield(L, filter, "on_error");
-    int policy = luaL_checkoption(L, -1, "pause", names);
+    int policy = check_choice(L, "on_error", "pause", names);
     lua_pop(L, 1);
     return (enum hook_policy)policy;
 }

@@ -168,7 +168,7 @@ int l_vm_trace(lua_State *L)
     }
     check_keys(L, 4, "vm:trace", keys);
     lua_getfield(L, 4, "on_error");
-    int policy = luaL_checkoption(L, -1, "pause", policies);
+    int policy = check_choice(L, "on_error", "pause", policies);
     const char *name = table_string(L, 4, "name");
     name = name ? name : lua_pushfstring(L, "trace of %s", patterns);
     /* Patterns that are wrong raise here, before anything is installed. */

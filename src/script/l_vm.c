@@ -25,7 +25,7 @@ int l_core_new_vm(lua_State *L)
     check_keys(L, 1, "new_vm", keys);
     static const char *const idles[] = { "sleep", "warp", NULL };
     lua_getfield(L, 1, "idle");
-    int idle = luaL_checkoption(L, -1, "sleep", idles);
+    int idle = check_choice(L, "idle", "sleep", idles);
     lua_getfield(L, 1, "ns_per_instruction");
     lua_Integer ns = luaL_optinteger(L, -1, 0);
     luaL_argcheck(L, ns >= 0 && ns <= 1000000, 1, "ns_per_instruction must be from 0 to 1000000");
@@ -177,6 +177,22 @@ static int l_vm_reset(lua_State *L)
     if (!ok)
         return script_raise(L, &err);
     return 0;
+}
+
+/* A machine that stands still is reset at once, in a callback too. */
+static int l_vm_request_reset(lua_State *L)
+{
+    struct script_vm *svm = check_vm(L);
+    struct error err = { 0 };
+    if (vm_state(svm->vm) == VM_RUNNING) {
+        vm_ask_reset(svm->vm, "script");
+        return 0;
+    }
+    struct calling saved = set_caller_aside(svm);
+    bool ok = vm_reset(svm->vm, &err);
+    svm->was_reset = true;
+    take_caller_up(svm, saved);
+    return ok ? 0 : script_raise(L, &err);
 }
 
 /* ---- what happens at a reset ---- */
@@ -401,6 +417,8 @@ static const struct binding_member methods[] = {
     { "stop", l_vm_stop, "([reason [, status]])", "end the run" },
     { "reset", l_vm_reset, "()",
       "reset devices and cpus, and put firmware or kernel in place again" },
+    { "request_reset", l_vm_request_reset, "()",
+      "press the reset button: the same soon, without waiting; ends the run if reboot is off" },
     { "close", l_vm_close, "()", "end the machine and free it; its handles are closed" },
     { "on", l_vm_on, "(event, filter, f) → hook",
       "call f at an event; docs/hooks.md has the events and their filters" },

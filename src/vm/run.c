@@ -370,6 +370,11 @@ void vm_ask_end(struct vm *vm, const char *reason, int status)
         do_requests(vm);
 }
 
+void vm_ask_reset(struct vm *vm, const char *who)
+{
+    machine_request(&vm->machine, REQUEST_RESET, 0, who);
+}
+
 bool vm_resume(struct vm *vm, struct error *err)
 {
     if (vm->member && vm->state == VM_PAUSED)

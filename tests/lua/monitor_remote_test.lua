@@ -66,6 +66,24 @@ case("two clients have sessions of their own", function()
     b.stream:close()
 end)
 
+case("the reset button, running and paused", function()
+    local c = connect(server)
+    local resets = 0
+    local hook = vm:trace("vm.reset", function()
+        resets = resets + 1
+    end)
+    c.stream:write("system_reset\n")
+    until_true(function()
+        return resets == 1
+    end, "a reset")
+    c.stream:write("stop\nvm.cpus[1].rax = 5\nsystem_reset\np $rax\nc\n")
+    c.expect("0x0\n")
+    equal(resets, 2)
+    equal(c.seen:find("error"), nil)
+    hook:remove()
+    c.stream:close()
+end)
+
 case("garbage and megabytes without a newline", function()
     local c, other = connect(server), connect(server)
     c.expect("perilune> ")

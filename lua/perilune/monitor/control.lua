@@ -102,15 +102,7 @@ function M.register(monitor)
             core.exit(a.status or 0)
         end }
     monitor.command { name = "system_reset", help = "press the reset button", run = function()
-        local vm = monitor.vm()
-        local runs = vm.state == "running"
-        if runs then
-            vm:pause("monitor")
-        end
-        vm:reset()
-        if runs then
-            vm:resume()
-        end
+        monitor.vm():request_reset()
     end }
     monitor.command { name = "system_powerdown", help = "press the power button",
         run = function()
