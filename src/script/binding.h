@@ -205,8 +205,8 @@ bool table_bool(lua_State *L, int index, const char *name);
 /* Raise if the table at `index` has a key that is not in `known`. `what` names the table. */
 void check_keys(lua_State *L, int index, const char *what, const char *const *known);
 
-/* The number of the name at the top of the stack in `names`; nil stands for `def`, if that is not NULL.
- * Raises with the names that there are. `what` is said first. */
+/* The number of the name at the top of the stack in `names`; nil stands for `def`, if that is not
+ * NULL. Raises with the names that there are. `what` is said first. */
 int check_choice(lua_State *L, const char *what, const char *def, const char *const *names);
 
 /* map(addr, region [, priority]) of a region or space (index 1) whose root is `parent`. */

@@ -24,7 +24,7 @@ static void push_sysbus_info(lua_State *L, struct sysbus_device *s)
 
 static void push_pci_info(lua_State *L, struct pci_device *p)
 {
-    lua_createtable(L, 0, 8);
+    lua_createtable(L, 0, 10);
     set_integer(L, "slot", PCI_SLOT(p->devfn));
     set_integer(L, "fn", PCI_FUNC(p->devfn));
     set_integer(L, "class", ld_le16(&p->config[PCI_CLASS_DEVICE]));
@@ -32,6 +32,8 @@ static void push_pci_info(lua_State *L, struct pci_device *p)
     set_integer(L, "device", ld_le16(&p->config[PCI_DEVICE_ID]));
     set_integer(L, "subsystem_vendor", ld_le16(&p->config[PCI_SUBSYSTEM_VENDOR_ID]));
     set_integer(L, "subsystem", ld_le16(&p->config[PCI_SUBSYSTEM_ID]));
+    set_integer(L, "irq", p->config[PCI_INTERRUPT_LINE]);
+    set_integer(L, "pin", p->config[PCI_INTERRUPT_PIN]);
     lua_newtable(L);
     lua_Integer n = 0;
     for (int i = 0; i < PCI_BARS; i++) {

@@ -77,9 +77,9 @@ void vm_set_teardown(struct vm *vm, void (*teardown)(void *opaque), void *opaque
 /* Reset everything and become paused. Needed once before the first resume. */
 bool vm_reset(struct vm *vm, struct error *err);
 
-/* Press the reset button of a machine that runs: soon, on the vcpu's thread, everything is reset and
- * goes on from there, or the run ends if the configuration says no_reboot. Does not wait; `who` is
- * for the trace. */
+/* Press the reset button of a machine that runs: soon, on the vcpu's thread, everything is reset
+ * and goes on from there, or the run ends if the configuration says no_reboot. Does not wait; `who`
+ * is for the trace. */
 void vm_ask_reset(struct vm *vm, const char *who);
 
 bool vm_resume(struct vm *vm, struct error *err);

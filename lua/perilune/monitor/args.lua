@@ -1,8 +1,9 @@
 --- Arguments of monitor commands: how a line becomes values, and how a call from Lua does.
 --
 -- A command's `args` are rows { name, kind, optional = true, help = "..." }. Kinds: "word", "rest"
--- (the rest of the line), "value" (an integer expression in Lua, $rip is a register), "format" (the
--- /10xw of x).
+-- (the rest of the line), "value" (an integer expression in Lua, $rip is a register), "any" (such an
+-- expression of any type), "format" (the /10xw of x). An optional row before others is left out where
+-- the words do not suffice for all.
 local util = require "perilune.util"
 
 local M = {}
@@ -60,8 +61,8 @@ local function name_of(_, name)
     return ok and addr or nil
 end
 
---- An integer from an expression: Lua, in which $name is a register of the first cpu.
-function M.evaluate(text, register)
+--- What an expression gives: Lua, in which $name is a register of the first cpu.
+local function value_of(text, register)
     local code = text:gsub("%$([%a][%w_]*)", function(name)
         return ("__register(%q)"):format(name)
     end)
@@ -71,12 +72,19 @@ function M.evaluate(text, register)
         util.fail(('"%s" is not an expression: %s'):format(text, problem:gsub("^expression:1: ", "")))
     end
     local value = chunk()
-    local n = math.tointeger(value)
-    if not n then
-        util.fail(('"%s" is %s, not an integer'):format(text, value == nil and "nothing"
-            or tostring(value)))
+    if value == nil then
+        util.fail(text:match("^[%a_][%w_]*$")
+            and ('there is no variable and no symbol "%s"'):format(text)
+            or ('"%s" has no value'):format(text))
     end
-    return n
+    return value
+end
+
+--- An integer from an expression.
+function M.evaluate(text, register)
+    local value = value_of(text, register)
+    return math.tointeger(value)
+        or util.fail(('"%s" is %s, not an integer'):format(text, tostring(value)))
 end
 
 local sizes = { b = 1, h = 2, w = 4, g = 8 }
@@ -112,7 +120,7 @@ end
 function M.usage(command)
     local parts = { command.name }
     for _, row in ipairs(command.args) do
-        local name = row[2] == "format" and "/FORMAT" or row[1]
+        local name = row[2] == "format" and "/FORMAT" or row.usage or row[1]
         parts[#parts + 1] = row.optional and "[" .. name .. "]" or name
     end
     return table.concat(parts, " ")
@@ -121,8 +129,24 @@ end
 local function convert(row, text, register)
     if row[2] == "value" then
         return M.evaluate(text, register)
+    elseif row[2] == "any" then
+        return value_of(text, register)
     end
     return text
+end
+
+--- Must row `i` go without, so that `left` values suffice for those after it?
+local function goes_without(command, i, left)
+    local needed = 0
+    for k = i + 1, #command.args do
+        needed = needed + (command.args[k].optional and 0 or 1)
+    end
+    return command.args[i].optional and command.args[i][2] ~= "format" and left <= needed
+end
+
+local function missing(command, row)
+    util.fail(("%s is missing; usage: %s"):format(row.usage and "an argument" or row[1],
+        M.usage(command)))
 end
 
 --- Values by name from the rest of a line.
@@ -131,20 +155,21 @@ function M.from_line(command, rest, register)
     for i, row in ipairs(command.args) do
         local word = words[at]
         local is_format = word and word.text:sub(1, 1) == "/"
-        if row[2] == "format" and not is_format then
+        if row[2] == "format" and not is_format or goes_without(command, i, #words - at + 1) then
             word = nil
         end
         if word then
             local last = i == #command.args
             local text = word.text
-            if row[2] == "rest" or (last and row[2] == "value" and words[at + 1]) then
+            local whole = row[2] == "value" or row[2] == "any"
+            if row[2] == "rest" or (last and whole and words[at + 1]) then
                 text = rest:sub(word.at):gsub("%s+$", "")
                 at = #words
             end
             values[row[1]] = convert(row, text, register)
             at = at + 1
         elseif not row.optional then
-            util.fail(("%s is missing; usage: %s"):format(row[1], M.usage(command)))
+            missing(command, row)
         end
     end
     if words[at] then
@@ -180,8 +205,9 @@ function M.from_call(command, ...)
         end
     else
         local at = 1
-        for _, row in ipairs(command.args) do
-            if row[2] ~= "format" or type(given[at]) == "string" then
+        for i, row in ipairs(command.args) do
+            if not goes_without(command, i, given.n - at + 1)
+                and (row[2] ~= "format" or type(given[at]) == "string") then
                 values[row[1]] = given[at]
                 at = at + 1
             end
@@ -195,7 +221,7 @@ function M.from_call(command, ...)
         if values[row[1]] ~= nil then
             check(command, row, values[row[1]])
         elseif not row.optional then
-            util.fail(("%s is missing; usage: %s"):format(row[1], M.usage(command)))
+            missing(command, row)
         end
     end
     return values

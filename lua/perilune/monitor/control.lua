@@ -6,6 +6,8 @@ local util = require "perilune.util"
 
 local M = {}
 
+local WIDTH = 36 -- of the first column of help
+
 local levels = { "error", "warning", "info", "debug" }
 
 --- A line of help for each command, or all that is known of one.
@@ -16,7 +18,9 @@ local function help_text(monitor, name)
             local c = monitor.find(n)
             local also = c.alias and #c.alias > 0 and " (" .. table.concat(c.alias, ", ") .. ")"
                 or ""
-            lines[#lines + 1] = ("%-34s %s"):format(args.usage(c) .. also, c.help)
+            local usage = args.usage(c) .. also
+            lines[#lines + 1] = #usage < WIDTH and ("%-" .. WIDTH .. "s%s"):format(usage, c.help)
+                or usage .. "\n" .. (" "):rep(WIDTH) .. c.help
         end
         lines[#lines + 1] = "Any other line is Lua; vm is the machine, _ the last value."
         return table.concat(lines, "\n")
@@ -33,7 +37,8 @@ local function help_text(monitor, name)
     if c.name == "info" then
         lines[#lines + 1] = require("perilune.monitor.inform").help()
     end
-    lines[#lines + 1] = ("  From Lua: monitor.commands[%q](...)"):format(c.name)
+    lines[#lines + 1] = ('  From Lua: require("perilune.monitor").commands.%s(...)'):format(
+        (c.name:gsub("-", "_")))
     return table.concat(lines, "\n")
 end
 

@@ -198,7 +198,7 @@ end
 
 local function register_objects(monitor)
     monitor.command { name = "object_add", help = "one more object: a dump of packets",
-        args = { { "spec", "rest", help = "filter-dump,id=ID,netdev=NETDEV,file=PATH" } },
+        args = { { "spec", "rest", usage = "filter-dump,id=ID,netdev=NETDEV,file=PATH" } },
         complete = function()
             return util.sorted_keys(M.object_kinds)
         end,
@@ -243,7 +243,7 @@ end
 --- [netdev] rule → port, rule. Without a name: the only network of the user kind.
 local function forward_target(vm, name, rule)
     local ports, order = M.ports(vm)
-    if rule then
+    if name then
         local names = {}
         for _, p in ipairs(order) do
             names[#names + 1] = p.id
@@ -265,7 +265,7 @@ local function forward_target(vm, name, rule)
     if not found then
         util.fail("there is no network of kind user")
     end
-    return found, name
+    return found, rule
 end
 
 local function set_link(vm, name, state)
@@ -291,7 +291,7 @@ end
 
 local function register_network(monitor)
     monitor.command { name = "netdev_add", help = "one more network",
-        args = { { "spec", "rest", help = "user,id=ID[,hostfwd=RULE]" } },
+        args = { { "spec", "rest", usage = "user,id=ID[,hostfwd=RULE]" } },
         run = function(a)
             return add_netdev(monitor.vm(), a.spec)
         end }
@@ -303,8 +303,8 @@ local function register_network(monitor)
     for name, help in pairs { hostfwd_add = "forward a port of the host to the guest",
         hostfwd_remove = "end a forwarding" } do
         monitor.command { name = name, help = help,
-            args = { { "netdev", "word", help = "may be left out with one network" },
-                { "rule", "word", optional = true, help = "tcp:127.0.0.1:2222-:22" } },
+            args = { { "netdev", "word", optional = true, help = "which, where there are several" },
+                { "rule", "word", usage = "RULE", help = "tcp:127.0.0.1:2222-:22" } },
             run = function(a)
                 local port, rule = forward_target(monitor.vm(), a.netdev, a.rule)
                 port[name](port, rule)
@@ -318,6 +318,11 @@ local function register_network(monitor)
         end }
 end
 
+--- What the command line's help prints.
+local function help(what, ...)
+    require("perilune.cli.help")[what](...)
+end
+
 --- What a command does cannot wait for a peer.
 local function add_chardev(vm, text)
     local spec = chardev.parse(text)
@@ -329,11 +334,15 @@ end
 
 local function register_chardevs(monitor)
     monitor.command { name = "chardev-add", help = "one more character backend",
-        args = { { "spec", "rest", help = "KIND,id=ID[,OPTION=VALUE...]" } },
+        args = { { "spec", "rest", usage = "KIND,id=ID[,OPTION=VALUE...]",
+            help = "help lists kinds and options" } },
         complete = function()
             return util.sorted_keys(chardev.kinds)
         end,
         run = function(a)
+            if a.spec == "help" then
+                return help "chardev_help"
+            end
             return add_chardev(monitor.vm(), a.spec).filename
         end }
     monitor.command { name = "chardev-remove", help = "take away one that nothing is attached to",
@@ -349,7 +358,8 @@ function M.register(monitor)
     register_network(monitor)
     register_objects(monitor)
     monitor.command { name = "device_add", help = "one more device",
-        args = { { "spec", "rest", help = "TYPE[,PROPERTY=VALUE...]" } },
+        args = { { "spec", "rest", usage = "TYPE[,PROPERTY=VALUE...]",
+            help = "help lists types; TYPE,help a type's properties" } },
         complete = function()
             local names = {}
             for _, t in ipairs(core.types()) do
@@ -358,6 +368,10 @@ function M.register(monitor)
             return names
         end,
         run = function(a)
+            local kind = a.spec:match("^([^,]+),help$")
+            if a.spec == "help" or kind then
+                return help(kind and "device_props_help" or "device_help", kind)
+            end
             return add_device(monitor.vm(), a.spec)
         end }
     monitor.command { name = "device_del",

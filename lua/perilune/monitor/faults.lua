@@ -78,7 +78,7 @@ M.topic = {
 
 function M.register(monitor)
     monitor.command { name = "fault_inject", help = "inject a fault",
-        args = { { "spec", "rest",
+        args = { { "spec", "rest", usage = "KEY=VALUE,...",
             help = "target=reg,reg=rax,effect=flip,trigger.insn=1000 or a table in Lua" } },
         run = function(a)
             return fault.inject(monitor.vm(), parse_spec(a.spec))

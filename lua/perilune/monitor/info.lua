@@ -135,10 +135,13 @@ local pci_classes = {
     [0x0680] = "Bridge",
 }
 
+function M.pci_class(class)
+    return pci_classes[class] or ("Class %04x"):format(class)
+end
+
 local function pci_lines(put, pci)
-    local class = pci_classes[pci.class] or ("Class %04x"):format(pci.class)
-    put(("class %s, addr 00:%02x.%x, pci id %04x:%04x (sub %04x:%04x)"):format(class, pci.slot,
-        pci.fn,
+    put(("class %s, addr 00:%02x.%x, pci id %04x:%04x (sub %04x:%04x)"):format(
+        M.pci_class(pci.class), pci.slot, pci.fn,
         pci.vendor, pci.device, pci.subsystem_vendor, pci.subsystem))
     for _, bar in ipairs(pci.bars) do
         put(("bar %d: %s at 0x%x [0x%x]"):format(bar.index, bar.kind, bar.addr,

@@ -99,6 +99,12 @@ end
 for _, name in ipairs(segments) do
     table.move({ name, name .. "_base" }, 1, 2, #M.registers + 1, M.registers)
 end
+local fpu = { "fcw", "fsw", "mxcsr" }
+for i = 0, 15 do
+    fpu[#fpu + 1] = "xmm" .. i
+    fpu[#fpu + 1] = i < 8 and "st" .. i or nil
+end
+table.move(fpu, 1, #fpu, #M.registers + 1, M.registers)
 
 local function read_registers(cpu)
     local values = {}
@@ -106,6 +112,42 @@ local function read_registers(cpu)
         values[name] = cpu[name]
     end
     return values
+end
+
+local flag_letters = { { 10, "D" }, { 11, "O" }, { 7, "S" }, { 6, "Z" }, { 4, "A" }, { 2, "P" },
+    { 0, "C" } }
+
+local function flags_text(rflags)
+    local letters = {}
+    for i, row in ipairs(flag_letters) do
+        letters[i] = rflags >> row[1] & 1 == 1 and row[2] or "-"
+    end
+    return table.concat(letters)
+end
+
+--- Bytes, the low one first, as one number.
+local function wide(bytes)
+    return (bytes:reverse():gsub(".", function(c)
+        return ("%02x"):format(c:byte())
+    end))
+end
+
+--- `count` registers of that name, `per_line` in a line.
+local function wide_lines(lines, v, name, label, count, per_line)
+    for i = 0, count - 1, per_line do
+        local parts = {}
+        for k = i, i + per_line - 1 do
+            parts[#parts + 1] = label:format(k) .. wide(v[name .. k])
+        end
+        lines[#lines + 1] = table.concat(parts, " ")
+    end
+end
+
+local function show_fpu(lines, v)
+    lines[#lines + 1] = ("FCW=%04x FSW=%04x [ST=%d] MXCSR=%08x"):format(v.fcw, v.fsw,
+        v.fsw >> 11 & 7, v.mxcsr)
+    wide_lines(lines, v, "st", "ST%d=", 8, 2)
+    wide_lines(lines, v, "xmm", "XMM%02d=", 16, 2)
 end
 
 local function show_registers(v)
@@ -118,7 +160,8 @@ local function show_registers(v)
         end
         lines[#lines + 1] = table.concat(parts, " ")
     end
-    lines[#lines + 1] = ("RIP=%016x RFL=%08x CPL=%d"):format(v.rip, v.rflags, v.cs & 3)
+    lines[#lines + 1] = ("RIP=%016x RFL=%08x [%s] CPL=%d"):format(v.rip, v.rflags,
+        flags_text(v.rflags), v.cs & 3)
     for _, name in ipairs(segments) do
         lines[#lines + 1] = ("%-3s=%04x %016x"):format(name:upper(), v[name], v[name .. "_base"])
     end
@@ -126,6 +169,7 @@ local function show_registers(v)
     lines[#lines + 1] = ("IDT= %016x %08x"):format(v.idt_base, v.idt_limit)
     lines[#lines + 1] = ("CR0=%08x CR2=%016x CR3=%016x CR4=%08x"):format(v.cr0, v.cr2, v.cr3, v.cr4)
     lines[#lines + 1] = ("EFER=%016x"):format(v.efer)
+    show_fpu(lines, v)
     return table.concat(lines, "\n")
 end
 
@@ -236,8 +280,12 @@ topics.pci = {
     show = function(rows)
         return lines_of(rows, function(p)
             local lines = { ("  Bus  0, device %3d, function %d:"):format(p.slot, p.fn),
-                ("    Class %04x: PCI device %04x:%04x"):format(p.class, p.vendor, p.device),
+                ("    %s: PCI device %04x:%04x"):format(listings.pci_class(p.class), p.vendor,
+                    p.device),
                 ("      PCI subsystem %04x:%04x"):format(p.subsystem_vendor, p.subsystem) }
+            if p.pin ~= 0 then
+                lines[#lines + 1] = ("      IRQ %d, pin %c"):format(p.irq, 64 + p.pin)
+            end
             for _, bar in ipairs(p.bars) do
                 lines[#lines + 1] = ("      BAR%d: %s at 0x%08x [0x%08x]."):format(bar.index,
                     bar.kind == "mem" and "32 bit memory" or "I/O", bar.addr,
@@ -386,11 +434,19 @@ function M.help()
     end)
 end
 
+--- What people ask for, and what tells it here.
+local instead = { usernet = "info network", blockstats = "info block", memory = "info mtree",
+    mem = "vm.cpus[1]:translate(ADDRESS)", tlb = "vm.cpus[1]:translate(ADDRESS)",
+    history = "the key Up", name = "vm.name", ioapic = "info pic" }
+
 local function find(name)
     if topics[name] then
         return topics[name]
     end
-    util.fail(util.suggest(('info: there is no topic "%s"'):format(name), name, M.names()))
+    local near = instead[name] or core.nearest(name, M.names())
+    util.fail(('info: there is no topic "%s"; %s'):format(name,
+        instead[name] and ("there is: %s"):format(near) or near
+        and ('did you mean "%s"?'):format(near) or "info alone lists them"))
 end
 
 function M.register(monitor)

@@ -21,8 +21,14 @@ M.missing = {
     gdbserver = "", savevm = "", loadvm = "", delvm = "",
     screendump = "there is no display", sendkey = "write to the serial port instead",
     eject = "there are no disks", change = "there are no disks",
-    snapshot_blkdev = "there are no disks",
+    snapshot_blkdev = "there are no disks", drive_add = "there are no disks",
+    migrate = "", balloon = "",
 }
+
+--- What people try, and what does it here.
+local instead = { exit = "quit", bye = "quit", reset = "system_reset", reboot = "system_reset",
+    resume = "cont", continue = "cont", run = "cont", pause = "stop", powerdown = "system_powerdown",
+    shutdown = "system_powerdown", poweroff = "system_powerdown", regs = "info registers" }
 
 -- ---- the machine ----
 
@@ -145,7 +151,9 @@ function M.unknown(name)
         local hint = M.missing[name]
         return ("%s is not there yet%s%s"):format(name, hint ~= "" and "; " or "", hint)
     end
-    return util.suggest(('there is no command "%s"'):format(name), name, M.names(true))
+    local near = instead[name] or core.nearest(name, M.names(true))
+    return ('there is no command "%s"; %s'):format(name,
+        near and ('did you mean "%s"?'):format(near) or "help lists them")
 end
 
 -- ---- executing a line ----
@@ -166,7 +174,7 @@ local function needs_arguments(command)
 end
 
 --- The command that a line is, and the rest; nil: it is Lua. A global variable of the same name wins
--- where the line makes sense as Lua.
+-- where the line makes sense as Lua; but not a function, which nobody means to look at.
 local function as_command(line)
     local name, gap, rest = line:match("^%s*([%a?][%w_-]*)(%s*)(.-)%s*$")
     local command = name and by_name[name]
@@ -174,8 +182,11 @@ local function as_command(line)
         return nil
     elseif goes_on_as_lua(rest) then
         return nil
-    elseif command and rawget(_G, name) ~= nil and rest == "" and needs_arguments(command) then
-        return nil
+    elseif command and rest == "" and needs_arguments(command) then
+        local variable = rawget(_G, name)
+        if variable ~= nil and type(variable) ~= "function" then
+            return nil
+        end
     end
     return command, rest, name
 end
@@ -248,18 +259,30 @@ local function print_results(result)
     return table.concat(shown, "\t")
 end
 
+--- An expression or statements. Returns the chunk, or nil, the problem, and whether it is only that
+-- more is to come.
+local function parse(code)
+    local chunk, of_value = load("return " .. code, "=monitor", "t")
+    local problem
+    if not chunk then
+        chunk, problem = load(code, "=monitor", "t")
+    end
+    if chunk then
+        return chunk
+    elseif of_value:find("<eof>", 1, true) then
+        return nil, of_value, true
+    end
+    return nil, problem, problem:find("<eof>", 1, true) ~= nil
+end
+
 --- Run Lua code. Returns text and whether it went well; nil: the code is not complete.
 local function run_lua(code)
     if is_unknown_word(code) then
         return error_text(M.unknown(code:match("%S+"))), false
     end
-    local chunk = load("return " .. code, "=monitor", "t")
-    local problem
+    local chunk, problem, incomplete = parse(code)
     if not chunk then
-        chunk, problem = load(code, "=monitor", "t")
-    end
-    if not chunk then
-        if problem:find("<eof>", 1, true) then
+        if incomplete then
             return nil
         end
         local name = plain_words(code)
@@ -301,7 +324,7 @@ function M.session()
             local code = pending and pending .. "\n" .. line or line
             local text, ok = M.execute(code)
             if text == nil and pending and line:match("^%s*$") then
-                local _, problem = load(code, "=monitor", "t")
+                local _, problem = parse(code)
                 text, ok = error_text(problem), false
             end
             pending = text == nil and code or nil

@@ -1,11 +1,13 @@
 --- Monitor commands that read and write memory and ports.
 local args = require "perilune.monitor.args"
 local util = require "perilune.util"
+local value = require "perilune.monitor.value"
 
 local M = {}
 
 local unpack_of = { [1] = "<I1", [2] = "<I2", [4] = "<I4", [8] = "<i8" }
 local PIECE = 1 << 20 -- bytes that are copied at a time
+local STRING_PIECE = 64 -- bytes of a string that are read at a time; divides a page
 
 -- ---- values ----
 
@@ -74,14 +76,25 @@ local function disassemble(cpu, addr, count)
     return result
 end
 
---- Text up to a zero byte.
-local function string_at(bytes)
-    return bytes:match("^[^\0]*")
+--- Text up to a zero byte, at most `most` bytes. What is behind it need not be there.
+local function string_at(read, addr, most)
+    local parts, done = {}, 0
+    while done < most do
+        local n = STRING_PIECE - (addr + done) % STRING_PIECE
+        local bytes = read(addr + done, n)
+        local text = bytes:match("^[^\0]*")
+        parts[#parts + 1] = text
+        if #text < #bytes then
+            break
+        end
+        done = done + n
+    end
+    return table.concat(parts):sub(1, most)
 end
 
 local function dump(read, addr, f)
     if f.format == "s" then
-        local text = string_at(read(addr, math.max(f.count, 256)))
+        local text = string_at(read, addr, math.max(f.count, 256))
         return { text = ("%016x: %q"):format(addr, text), addr = addr, text }
     end
     local bytes = read(addr, f.count * f.size)
@@ -112,16 +125,42 @@ local function read_virtual(vm)
     end
 end
 
+--- Raises where an address leads to nothing.
+local function check_there(vm, addr, n)
+    local at, last = addr, addr + n - 1
+    for _, r in ipairs(vm.memory:flat().ranges) do -- in order
+        if not math.ult(at, r.start) and not math.ult(r.last, at) then
+            if not math.ult(r.last, last) then
+                return
+            end
+            at = r.last + 1
+        end
+    end
+    util.fail(("nothing is at physical address 0x%x"):format(at))
+end
+
+--- For people, who would take a value for what is there.
+local function read_checked(vm)
+    return function(addr, n)
+        check_there(vm, addr, n)
+        return (vm.memory:read_bytes(addr, n))
+    end
+end
+
 local function read_physical(vm)
     return function(addr, n)
         return (vm.memory:read_bytes(addr, n))
     end
 end
 
-local function save(read, a)
-    if a.size < 0 then
+local function check_size(size)
+    if size < 0 then
         util.fail("size must not be negative")
     end
+end
+
+local function save(read, a)
+    check_size(a.size)
     local file, problem = io.open(a.path, "wb")
     if not file then
         util.fail(problem)
@@ -144,6 +183,7 @@ end
 --- The sum that people check memory with: 16 bits, rotated right by one before each byte is added
 -- (BSD checksum, sum(1)).
 local function bsd_sum(read, start, size)
+    check_size(size)
     local sum, done = 0, 0
     while done < size do
         local n = math.min(PIECE, size - done)
@@ -191,34 +231,54 @@ local function saver(monitor, name, help, reader)
         end }
 end
 
+--- An integer by its format, text as it is, all else as a line of Lua would show it.
+local function show_value(v, a)
+    local f = args.parse_format(a.format or "", { format = "x", size = 8 })
+    if f.format == "i" or f.format == "s" then
+        util.fail(("format %s is for memory: x and xp"):format(f.format))
+    elseif not math.tointeger(v) then
+        return type(v) == "string" and v or value.show(v)
+    end
+    return f.format == "x" and ("0x%x"):format(v) or value_text(v, f)
+end
+
+local port_suffix = { "b", "w", [4] = "l" }
+
+--- Bytes of an access to a port.
+local function port_size(a)
+    local size = args.parse_format(a.format or "", { size = 1 }).size
+    if size > 4 then
+        util.fail("ports have at most 4 bytes: b, h or w")
+    elseif a.port < 0 or a.port + size > 0x10000 then
+        util.fail(("there is no port 0x%x; the last is 0xffff"):format(a.port))
+    end
+    return size
+end
+
 function M.register(monitor)
     examine(monitor, "x", "virtual memory, as the first cpu sees it", read_virtual)
-    examine(monitor, "xp", "physical memory", read_physical)
+    examine(monitor, "xp", "physical memory", read_checked)
     saver(monitor, "memsave", "write virtual memory to a file", read_virtual)
     saver(monitor, "pmemsave", "write physical memory to a file", read_physical)
     monitor.command { name = "print", alias = { "p" }, help = "the value of an expression",
-        args = { format_row, { "value", "value", help = "Lua; $rip is a register" } },
+        args = { format_row, { "value", "any", help = "Lua; $rip is a register" } },
         run = function(a)
             return a.value
         end,
-        show = function(n, a)
-            local f = args.parse_format(a.format or "", { format = "x", size = 8 })
-            return f.format == "x" and ("0x%x"):format(n) or value_text(n, f)
-        end }
+        show = show_value }
     monitor.command { name = "i", help = "read a port",
         args = { format_row, { "port", "value" } },
         run = function(a)
-            local f = args.parse_format(a.format or "", { size = 1 })
-            return (monitor.vm().io:read(a.port & 0xffff, math.min(f.size, 4)))
+            return (monitor.vm().io:read(a.port, port_size(a)))
         end,
         show = function(n, a)
-            return ("port 0x%04x = 0x%x"):format(a.port & 0xffff, n)
+            local size = port_size(a)
+            return ("port%s[0x%04x] = 0x%0" .. 2 * size .. "x"):format(port_suffix[size], a.port, n)
         end }
     monitor.command { name = "o", help = "write a port",
         args = { format_row, { "port", "value" }, { "value", "value" } },
         run = function(a)
-            local f = args.parse_format(a.format or "", { size = 1 })
-            monitor.vm().io:write(a.port & 0xffff, math.min(f.size, 4), a.value)
+            monitor.vm().io:write(a.port, port_size(a), a.value)
         end }
     monitor.command { name = "sum", help = "BSD checksum of physical memory",
         args = { { "addr", "value" }, { "size", "value", help = "bytes" } },
