@@ -197,13 +197,12 @@ int check_choice(lua_State *L, const char *what, const char *def, const char *co
         i++;
     if (names[i])
         return i;
-    const char *near = given ? nearest_name(given, names) : NULL;
     lua_pushfstring(L, "%s: ", what);
     lua_pushfstring(L, given ? "\"%s\" is none of " : "a %s is none of ",
                     given ? given : luaL_typename(L, -2));
     for (i = 0; names[i]; i++)
         lua_pushfstring(L, "%s%s", i ? ", " : "", names[i]);
-    lua_pushfstring(L, near ? "; did you mean \"%s\"?" : "", near);
+    lua_pushstring(L, given ? suggest_name(given, names).text : "");
     lua_concat(L, i + 3);
     struct error err = { 0 };
     error_set(&err, "%s", lua_tostring(L, -1));
