@@ -11,6 +11,7 @@ endif()
 # src ("mem/region.h") or from the top ("hw/types.h").
 function(perilune_library name)
   add_library(${name} STATIC ${ARGN})
+  set_property(GLOBAL APPEND PROPERTY PERILUNE_LIBRARIES ${name})
   target_include_directories(${name} PUBLIC ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR})
 endfunction()
 
