@@ -1,5 +1,6 @@
 """A campaign of faults on the bare machine: the same seed gives the same results whatever runs at the
 same time, any run can be repeated, Ctrl-C ends it in order and --resume goes on."""
+import contextlib
 import json
 import os
 import shutil
@@ -15,9 +16,28 @@ SEED, RUNS = "4", 24  # has each outcome
 LIMIT = 100
 
 
-def start(*args):
-    return subprocess.Popen([PROGRAM, EXAMPLE, *args], cwd=WORK, stdin=subprocess.DEVNULL,
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+#: A program that never ends.
+ENDLESS = """
+local campaign = require "perilune.fault.campaign"
+return campaign.main(arg, { { name = "endless", help = "", make = function()
+    return { groups = {}, create = function()
+        local vm = perilune.machine("minimal", { memory = "1M", serial = "ring" })
+        vm:on_reset(function()
+            vm.memory:write_bytes(0x1000, "\\xeb\\xfe")
+            vm.cpus[1].cs, vm.cpus[1].cs_base, vm.cpus[1].rip = 0, 0, 0x1000
+        end)
+        vm:reset()
+        io.stderr:write("made\\n")
+        return vm
+    end }
+end } })
+"""
+
+
+def start(*args, script=EXAMPLE):
+    return subprocess.Popen([PROGRAM, script, *args], cwd=WORK, stdin=subprocess.DEVNULL,
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                            start_new_session=True)
 
 
 def campaign(*args, status=0):
@@ -69,7 +89,7 @@ def check_picture(path, lines):
 
 
 def interrupt():
-    """Ctrl-C ends the processes too: all of them have standard error, which ends here."""
+    """Ctrl-C ends a campaign in order; what it has is kept."""
     process = start("--seed", SEED, "--out", "cut", "--jobs", "2")
     path, end = os.path.join(WORK, "cut.jsonl"), time.monotonic() + LIMIT
     while not os.path.exists(path) or len(lines_of("cut")) < 4:
@@ -83,6 +103,22 @@ def interrupt():
     return lines_of("cut")
 
 
+def interrupt_endless():
+    """Ctrl-C ends the processes too: all of them have standard error, which ends here."""
+    path = os.path.join(WORK, "endless.lua")
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(ENDLESS)
+    process = start(script=path)
+    try:
+        assert process.stderr.readline() == "made\n"
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=LIMIT)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode == -signal.SIGINT and "has 0 of 200 runs" in err, err
+
+
 shutil.rmtree(WORK, ignore_errors=True)
 os.makedirs(WORK)
 output = campaign("--seed", SEED, "--runs", str(RUNS), "--out", "first", "--jobs", "3")
@@ -94,6 +130,7 @@ assert campaign("--seed", SEED, "--run", "17") == first[17], "a run repeated"
 assert campaign("--seed", SEED, "--run", "17", "--golden", "first.jsonl") == first[17]
 assert campaign("--seed", "5", "--run", "17") != first[17], "another seed"
 
+interrupt_endless()
 cut = interrupt()
 shared = min(len(cut), len(first))
 assert cut[:shared] == first[:shared], "an interrupted campaign has other lines"
