@@ -26,6 +26,7 @@ for line in lines:
     if run["outcome"] == "masked":
         guest.equal(run["output"], golden["output"], "output of a run that does not show its fault")
 
-again = subprocess.run([*LINUX, "--run", "2", "--golden", "linux.jsonl"], cwd=test.folder, check=True,
-                       stdout=subprocess.PIPE, text=True, timeout=3 * guest.BOOT_TIMEOUT).stdout
+again = subprocess.run([*LINUX, "--run", "2", "--golden", "linux.jsonl"], cwd=test.folder,
+                       check=True, stdout=subprocess.PIPE, text=True,
+                       timeout=3 * guest.BOOT_TIMEOUT).stdout
 guest.equal(again, lines[1] + "\n", "run 2 by itself")

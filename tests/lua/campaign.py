@@ -1,5 +1,5 @@
-"""A campaign of faults on the bare machine: the same seed gives the same results whatever runs at the
-same time, any run can be repeated, Ctrl-C ends it in order and --resume goes on."""
+"""A campaign of faults on the bare machine: the same seed gives the same results whatever runs at
+the same time, any run can be repeated, Ctrl-C ends it in order and --resume goes on."""
 import contextlib
 import json
 import os
@@ -69,7 +69,8 @@ def check_results(text, lines):
     row = next(line for line in text.splitlines() if line.startswith("| all"))
     crashes = sum(run["outcome"] == "crash" for run in runs)
     cells = [cell.strip() for cell in row.split("|")]
-    assert cells[2] == str(RUNS) and cells[6].startswith(f"{crashes}: {100 * crashes / RUNS:.0f} % ("), row
+    assert cells[2] == str(RUNS), row
+    assert cells[6].startswith(f"{crashes}: {100 * crashes / RUNS:.0f} % ("), row
 
 
 def check_picture(path, lines):
@@ -140,7 +141,8 @@ campaign("--seed", SEED, "--runs", str(RUNS), "--out", "cut", "--resume", "--job
 assert lines_of("cut") == first, "a campaign that went on has other lines"
 
 assert "--resume goes on" in campaign("--seed", SEED, "--out", "cut", status=2)
-assert "seed 4, not bare with seed 5" in campaign("--seed", "5", "--out", "cut", "--resume", status=2)
+assert "seed 4, not bare with seed 5" in campaign("--seed", "5", "--out", "cut", "--resume",
+                                                  status=2)
 assert 'did you mean "--runs"?' in campaign("--rums", "5", status=2)
 assert "--jobs must be an integer from 1 on, not 0" in campaign("--jobs", "0", status=2)
 assert "--resume\n" in campaign("--help")
