@@ -100,7 +100,8 @@ struct binding_type {
     const char *label;                         /* "device": for messages */
     const char *help;                          /* one line: what it stands for */
     const struct binding_member *methods;      /* may be NULL */
-    const struct binding_member *properties;   /* in the order of pairs(); may be NULL */
+    const struct binding_member *properties;   /* in the order of pairs(), or keys; may be NULL */
+    const char *signature;                     /* of an event: how its function is called */
     lua_CFunction get, set;                    /* further properties by name; may be NULL */
     const char *const *(*names)(lua_State *L); /* of those further properties; may be NULL */
     const char *further;                       /* what those are; may be NULL */
@@ -119,7 +120,9 @@ void binding_plain_type_new(lua_State *L, const struct binding_type *t, lua_CFun
 /* All types: a list of light userdata in the registry. */
 #define BINDING_TYPES "perilune.binding-types"
 
-/* Put what is made in another way into the list of all types; label "module" is for modules. */
+/* Put what is made in another way into the list of all types. Label "module" is for modules,
+ * "table" for tables that a function takes, "event" for filters of hooks: their members are keys.
+ */
 void binding_document(lua_State *L, const struct binding_type *t);
 
 /* The functions of the methods that are written in Lua, from the table { name = function } at
@@ -129,7 +132,8 @@ void binding_add_methods(lua_State *L, const struct binding_type *t, int index);
 /* Put methods into the table on top of the stack. */
 void binding_set_functions(lua_State *L, const struct binding_member *list);
 
-/* api() → { { name, label, help, members = { { name, kind, signature, help, writable } } } } */
+/* api() → { { name, label, help, signature, further, members = { { name, kind, signature, help,
+ * writable } } } } */
 int l_core_api(lua_State *L);
 
 /* Push the handle of `p`, nil for NULL. */
@@ -177,7 +181,7 @@ struct script_vm *binding_vm(lua_State *L, int index, const char *meta);
 #define META_CLOCK   "perilune.clock"
 #define META_TRACE   "perilune.trace_output"
 #define META_DUMP    "perilune.dump"
-#define META_CLUSTER "perilune.cluster"
+#define META_CLUSTER "perilune.cluster_core"
 
 /* ---- arguments ---- */
 
@@ -208,6 +212,10 @@ void check_keys(lua_State *L, int index, const char *what, const char *const *kn
 /* The number of the name at the top of the stack in `names`; nil stands for `def`, if that is not
  * NULL. Raises with the names that there are. `what` is said first. */
 int check_choice(lua_State *L, const char *what, const char *def, const char *const *names);
+
+/* The names of `list` in `names`, which has room for `room`, and NULL. Returns how many there are.
+ */
+size_t binding_key_names(const struct binding_member *list, const char **names, size_t room);
 
 /* map(addr, region [, priority]) of a region or space (index 1) whose root is `parent`. */
 int region_map_into(lua_State *L, struct region *parent);

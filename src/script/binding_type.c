@@ -2,6 +2,7 @@
  * a reference is made from. Machine lock. */
 #include "script/binding.h"
 
+#include <assert.h>
 #include <string.h>
 
 enum { NAMES_MAX = 256 };
@@ -241,6 +242,17 @@ void binding_plain_type_new(lua_State *L, const struct binding_type *t, lua_CFun
     binding_document(L, t);
 }
 
+size_t binding_key_names(const struct binding_member *list, const char **names, size_t room)
+{
+    size_t n = 0;
+    for (; list[n].name; n++) {
+        assert(n < room);
+        names[n] = list[n].name;
+    }
+    names[n] = NULL;
+    return n;
+}
+
 /* ---- the list of all types ---- */
 
 void binding_document(lua_State *L, const struct binding_type *t)
@@ -278,13 +290,15 @@ static void push_type(lua_State *L, const struct binding_type *t)
     const char *name = t->meta;
     if (!module && !strncmp(name, "perilune.", 9))
         name += 9;
-    lua_createtable(L, 0, 5);
+    bool keys = !strcmp(t->label, "table") || !strcmp(t->label, "event");
+    lua_createtable(L, 0, 6);
     set_string(L, "name", name);
     set_string(L, "label", t->label);
     set_string(L, "help", t->help);
+    set_string(L, "signature", t->signature);
     set_string(L, "further", t->further);
     lua_newtable(L);
-    push_members(L, t->properties, "property");
+    push_members(L, t->properties, keys ? "key" : "property");
     push_members(L, t->methods, module ? "function" : "method");
     lua_setfield(L, -2, "members");
 }

@@ -155,11 +155,47 @@ static void remove_tap(struct script_hook *h)
     region_fini(&h->access.tap);
 }
 
-static const char *const memory_keys[] = { "at", "size", "phase", "device", "reg", "nested", NULL };
-static const char *const pio_keys[] = { "port", "dir", "phase", "nested", NULL };
-const struct hook_kind hook_read = { "read", memory_keys, install_access, remove_tap };
-const struct hook_kind hook_write = { "write", memory_keys, install_access, remove_tap };
-const struct hook_kind hook_pio = { "pio", pio_keys, install_pio, remove_tap };
+#define PHASE_KEY                                                                         \
+    {                                                                                     \
+        "phase", NULL, "\"before\" or \"after\"", "of a read: before or after the access" \
+    }
+#define NESTED_KEY                                                  \
+    {                                                               \
+        "nested", NULL, "boolean", "be told of what other hooks do" \
+    }
+static const struct binding_member memory_keys[] = {
+    { "at", NULL, "integer or range", "physical address" },
+    { "size", NULL, "size", "bytes from `at` on" },
+    PHASE_KEY,
+    { "device", NULL, "device", "in the place of `at`: the device of `reg`" },
+    { "reg", NULL, "string", "name of a register" },
+    NESTED_KEY,
+    { NULL },
+};
+static const struct binding_member pio_keys[] = {
+    { "port", NULL, "integer or range", "number of a port" },
+    { "dir", NULL, "\"in\" or \"out\" or \"both\"", "which way; both unless given" },
+    PHASE_KEY,
+    NESTED_KEY,
+    { NULL },
+};
+const struct hook_kind hook_read = {
+    "read", install_access, remove_tap,
+    HOOK_DOC("read", memory_keys,
+             "(offset, value: integer, size: integer) → integer or false or \"stop\"",
+             "a read of physical memory or of a device's register")
+};
+const struct hook_kind hook_write = {
+    "write", install_access, remove_tap,
+    HOOK_DOC("write", memory_keys,
+             "(offset, value: integer, size: integer) → integer or false or \"stop\"",
+             "a write to physical memory or to a device's register")
+};
+const struct hook_kind hook_pio = { "pio", install_pio, remove_tap,
+                                    HOOK_DOC("pio", pio_keys,
+                                             "(port: integer, value: integer, size: integer, dir: "
+                                             "string) → integer or false or \"stop\"",
+                                             "an access to a port; dir is \"in\" or \"out\"") };
 
 /* ---- chains: several hooks where the core knows one listener ---- */
 
@@ -249,8 +285,15 @@ static void remove_irq(struct script_hook *h)
         h->irq->tap = NULL;
 }
 
-static const char *const irq_keys[] = { "line", "nested", NULL };
-const struct hook_kind hook_irq = { "irq", irq_keys, install_irq, remove_irq };
+static const struct binding_member irq_keys[] = {
+    { "line", NULL, "irq", "the line" },
+    NESTED_KEY,
+    { NULL },
+};
+const struct hook_kind hook_irq = { "irq", install_irq, remove_irq,
+                                    HOOK_DOC("irq", irq_keys,
+                                             "(line: irq, level) → false or \"stop\"",
+                                             "a line changes; false: it does not") };
 
 /* ---- packets ---- */
 
@@ -353,8 +396,17 @@ static void remove_packet(struct script_hook *h)
         net_link_remove_tap(h->packet.link, &h->packet.tap);
 }
 
-static const char *const packet_keys[] = { "link", "from", NULL };
-const struct hook_kind hook_packet = { "packet", packet_keys, install_packet, remove_packet };
+static const struct binding_member packet_keys[] = {
+    { "link", NULL, "link", "where" },
+    { "from", NULL, "string", "id of the port that sends; both unless given" },
+    { NULL },
+};
+const struct hook_kind hook_packet = {
+    "packet", install_packet, remove_packet,
+    HOOK_DOC("packet", packet_keys,
+             "(bytes, from: string) → string or integer or false or \"stop\", ns",
+             "a frame; a string replaces it, a number delays it (ns), false drops it")
+};
 
 /* ---- states of the machine ---- */
 
@@ -407,5 +459,10 @@ static void remove_state(struct script_hook *h)
     h->state = NULL;
 }
 
-static const char *const state_keys[] = { "state", NULL };
-const struct hook_kind hook_state = { "state", state_keys, install_state, remove_state };
+static const struct binding_member state_keys[] = {
+    { "state", NULL, "\"pause\" or \"resume\" or \"exit\"", "which one; all unless given" },
+    { NULL },
+};
+const struct hook_kind hook_state = { "state", install_state, remove_state,
+                                      HOOK_DOC("state", state_keys, "(vm, state: string, reason)",
+                                               "the machine pauses, goes on or ends") };

@@ -178,7 +178,14 @@ static void uninstall(struct script_hook *h)
     let_go(h->svm, held);
 }
 
-#define CPU_KEYS "cpu", "skip", "cr3", "when"
+#define CPU_KEYS                                                                               \
+    { "cpu", NULL, "integer", "number of the cpu, from 0; all unless given" },                 \
+        { "skip", NULL, "integer", "let so many matching events pass first" },                 \
+        { "cr3", NULL, "integer", "only in the address space with this root of page tables" }, \
+    {                                                                                          \
+        "when", NULL, "{ reg =, eq =, ne =, lt =, gt =, mask = }",                             \
+            "a register, compared (unsigned)"                                                  \
+    }
 
 /* ---- exec ---- */
 
@@ -202,8 +209,14 @@ static void install_exec(lua_State *L, struct script_hook *h, int filter)
     install(L, h, filter, VM_EVENT_EXEC, fire_exec);
 }
 
-static const char *const exec_keys[] = { "at", CPU_KEYS, NULL };
-const struct hook_kind hook_exec = { "exec", exec_keys, install_exec, uninstall };
+static const struct binding_member exec_keys[] = {
+    { "at", NULL, "address or symbol or range", "linear address" },
+    CPU_KEYS,
+    { NULL },
+};
+const struct hook_kind hook_exec = { "exec", install_exec, uninstall,
+                                     HOOK_DOC("exec", exec_keys, "(cpu) → \"stop\"",
+                                              "an instruction is about to execute") };
 
 /* ---- linear accesses ---- */
 
@@ -236,9 +249,24 @@ static void install_access(lua_State *L, struct script_hook *h, int filter)
     install(L, h, filter, VM_EVENT_ACCESS, fire_access);
 }
 
-static const char *const access_keys[] = { "gva", "size", CPU_KEYS, NULL };
-const struct hook_kind hook_gva_read = { "read", access_keys, install_access, uninstall };
-const struct hook_kind hook_gva_write = { "write", access_keys, install_access, uninstall };
+static const struct binding_member access_keys[] = {
+    { "gva", NULL, "address or symbol or range", "linear address" },
+    { "size", NULL, "integer", "bytes from `gva` on" },
+    CPU_KEYS,
+    { NULL },
+};
+const struct hook_kind hook_gva_read = {
+    "read", install_access, uninstall,
+    HOOK_DOC("read.gva", access_keys,
+             "(offset, value: integer, size: integer, cpu) → integer or false or \"stop\"",
+             "a cpu's read of a linear address: vm:on(\"read\", { gva = })")
+};
+const struct hook_kind hook_gva_write = {
+    "write", install_access, uninstall,
+    HOOK_DOC("write.gva", access_keys,
+             "(offset, value: integer, size: integer, cpu) → integer or false or \"stop\"",
+             "a cpu's write to a linear address: vm:on(\"write\", { gva = })")
+};
 
 /* ---- exceptions ---- */
 
@@ -265,9 +293,16 @@ static void install_exception(lua_State *L, struct script_hook *h, int filter)
     install(L, h, filter, VM_EVENT_EXCEPTION, fire_exception);
 }
 
-static const char *const exception_keys[] = { "vector", CPU_KEYS, NULL };
-const struct hook_kind hook_exception = { "exception", exception_keys, install_exception,
-                                          uninstall };
+static const struct binding_member exception_keys[] = {
+    { "vector", NULL, "integer or range", "which one; all unless given" },
+    CPU_KEYS,
+    { NULL },
+};
+const struct hook_kind hook_exception = {
+    "exception", install_exception, uninstall,
+    HOOK_DOC("exception", exception_keys, "(cpu, vector, error_code) → false or \"stop\"",
+             "an exception is about to be delivered; false: it is not")
+};
 
 /* ---- MSRs ---- */
 
@@ -296,8 +331,17 @@ static void install_msr(lua_State *L, struct script_hook *h, int filter)
     install(L, h, filter, VM_EVENT_MSR, fire_msr);
 }
 
-static const char *const msr_keys[] = { "index", CPU_KEYS, NULL };
-const struct hook_kind hook_msr = { "msr", msr_keys, install_msr, uninstall };
+static const struct binding_member msr_keys[] = {
+    { "index", NULL, "integer or range", "which one; all unless given" },
+    CPU_KEYS,
+    { NULL },
+};
+const struct hook_kind hook_msr = {
+    "msr", install_msr, uninstall,
+    HOOK_DOC("msr", msr_keys,
+             "(cpu, index, value: integer, dir: string) → integer or false or \"stop\"",
+             "an access to a model-specific register; dir is \"read\" or \"write\"")
+};
 
 /* ---- CPUID ---- */
 
@@ -336,5 +380,15 @@ static void install_cpuid(lua_State *L, struct script_hook *h, int filter)
     install(L, h, filter, VM_EVENT_CPUID, fire_cpuid);
 }
 
-static const char *const cpuid_keys[] = { "leaf", CPU_KEYS, NULL };
-const struct hook_kind hook_cpuid = { "cpuid", cpuid_keys, install_cpuid, uninstall };
+static const struct binding_member cpuid_keys[] = {
+    { "leaf", NULL, "integer or range", "which one; all unless given" },
+    CPU_KEYS,
+    { NULL },
+};
+const struct hook_kind hook_cpuid = {
+    "cpuid", install_cpuid, uninstall,
+    HOOK_DOC("cpuid", cpuid_keys,
+             "(cpu, leaf: integer, subleaf: integer, eax: integer, ebx: integer, ecx: integer, "
+             "edx: integer) → integer, integer, integer, integer",
+             "CPUID is executed; integers replace eax, ebx, ecx, edx")
+};

@@ -85,5 +85,13 @@ static void remove_dma(struct script_hook *h)
         address_space_remove_tap(h->dma.as, &h->dma.tap);
 }
 
-static const char *const dma_keys[] = { "device", "dir", NULL };
-const struct hook_kind hook_dma = { "dma", dma_keys, install_dma, remove_dma };
+static const struct binding_member dma_keys[] = {
+    { "device", NULL, "device", "a PCI function" },
+    { "dir", NULL, "\"read\" or \"write\"", "which way; both unless given" },
+    { NULL },
+};
+const struct hook_kind hook_dma = {
+    "dma", install_dma, remove_dma,
+    HOOK_DOC("dma", dma_keys, "(device, address, bytes, dir: string) → string or false or \"stop\"",
+             "a transfer of a device; a string of that length replaces the bytes")
+};

@@ -218,5 +218,14 @@ static void remove_serial(struct script_hook *h)
     h->serial.text = NULL;
 }
 
-static const char *const serial_keys[] = { "chardev", "text", "since", "quiet", NULL };
-const struct hook_kind hook_serial = { "serial", serial_keys, install_serial, remove_serial };
+static const struct binding_member serial_keys[] = {
+    { "chardev", NULL, "string", "id of who writes; \"serial0\" unless given" },
+    { "text", NULL, "string", "what is waited for; each line unless given" },
+    { "since", NULL, "integer", "with text: the byte of history to begin at" },
+    { "quiet", NULL, "duration", "tell of unfinished lines after such a pause" },
+    { NULL },
+};
+const struct hook_kind hook_serial = { "serial", install_serial, remove_serial,
+                                       HOOK_DOC("serial", serial_keys,
+                                                "(text, complete: boolean) → \"stop\"",
+                                                "the guest has written a text, or a line") };

@@ -80,13 +80,19 @@ static void install_insn(lua_State *L, struct script_hook *h, int filter)
     timer_set(&h->time.timer, at ? at : step > INT64_MAX - now ? CLOCK_NEVER : now + step);
 }
 
-static const char *const insn_keys[] = { "at", "after", "every", NULL };
-const struct hook_kind hook_insn = { "insn", insn_keys, install_insn, cancel };
+static const struct binding_member insn_keys[] = {
+    { "at", NULL, "integer", "instructions retired in all" },
+    { "after", NULL, "integer", "instructions from now on" },
+    { "every", NULL, "integer", "again and again after so many" },
+    { NULL },
+};
+const struct hook_kind hook_insn = { "insn", install_insn, cancel,
+                                     HOOK_DOC("insn", insn_keys, "(cpu) → \"stop\"",
+                                              "so many instructions have retired") };
 
 /* ---- vm:at(), vm:every() ---- */
 
-static const char *const no_keys[] = { NULL };
-static const struct hook_kind hook_timer = { "timer", no_keys, NULL, cancel };
+static const struct hook_kind hook_timer = { .event = "timer", .uninstall = cancel };
 
 int64_t check_duration(lua_State *L, int index)
 {

@@ -63,14 +63,15 @@ static int bus_tostring(lua_State *L)
 }
 
 static const struct binding_member bus_methods[] = {
-    { "device", l_bus_device, "(type [, properties]) → device", "a new device on this bus" },
+    { "device", l_bus_device, "(type: string or definition [, properties]) → device",
+      "a new device on this bus" },
     { NULL },
 };
 
 static const struct binding_member bus_properties[] = {
     { "name", get_bus_name, "string", "its name" },
     { "type", get_bus_type, "string", "System, PCI, ISA, ..." },
-    { "parent", get_bus_parent, "device", "the device that provides it; nil: the machine" },
+    { "parent", get_bus_parent, "device or nil", "the device that provides it; nil: the machine" },
     { "devices", get_bus_devices, "{ device, ... }",
       "what sits on it, in order of being put there" },
     { NULL },

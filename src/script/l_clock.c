@@ -31,7 +31,8 @@ static const struct binding_member clock_methods[] = {
 
 static const struct binding_member clock_properties[] = {
     { "now", get_now, "integer", "the time, ns" },
-    { "deadline", get_deadline, "integer", "when the next timer fires, ns; nil: none is set" },
+    { "deadline", get_deadline, "integer or nil",
+      "when the next timer fires, ns; nil: none is set" },
     { NULL },
 };
 

@@ -334,15 +334,15 @@ static int l_cluster_links(lua_State *L)
 
 static const struct binding_member methods[] = {
     { "add", l_cluster_add, "(vm)", "make a machine that stands still a member" },
-    { "run", l_cluster_run, "([until [, holds]])", "run to a time, or until holds() is true" },
+    { "run", l_cluster_run, "([time [, f]])", "run to a time, or until f() is true" },
     { "resume", l_cluster_resume, "()", "run without waiting" },
     { "pause", l_cluster_pause, "([reason])", "stop all at the end of the quantum" },
     { "stop", l_cluster_stop, "([reason [, status]])", "end all machines" },
     { "status", l_cluster_status, "() → table", "state, now, pause_reason, paused_by, quanta" },
     { "members", l_cluster_members, "() → { vm, ... }", "in the order of adding" },
-    { "link", l_cluster_link, "(name, latency, { port, ... }) → name", "join wires" },
+    { "link", l_cluster_link, "(name, latency, ports: { port, ... }) → name", "join wires" },
     { "unlink", l_cluster_unlink, "(name)", "take a link away" },
-    { "set_up", l_cluster_set_up, "(name, up)", "pull a link out or plug it in" },
+    { "set_up", l_cluster_set_up, "(name, up: boolean)", "pull a link out or plug it in" },
     { "link_info", l_cluster_link_info, "(name) → table", "counters, latency, ports" },
     { "links", l_cluster_links, "() → { name, ... }", "in order of making" },
     { "close", l_cluster_close, "()", "dissolve it; the machines stay" },

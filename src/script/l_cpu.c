@@ -259,18 +259,18 @@ static int cpu_tostring(lua_State *L)
 }
 
 static const struct binding_member methods[] = {
-    { "read", l_cpu_read, "(address, n) → bytes",
+    { "read", l_cpu_read, "(address, n) → bytes or nil, address",
       "virtual memory; nil and the address where nothing is mapped" },
-    { "translate", l_cpu_translate, "(address) → physical",
+    { "translate", l_cpu_translate, "(address) → address or nil",
       "the physical address, nil where nothing is mapped" },
-    { "disas", l_cpu_disas, "([address [, count]]) → { { addr, bytes, text }, ... }",
+    { "disas", l_cpu_disas, "([address [, count]]) → { { addr =, bytes =, text = }, ... }",
       "instructions; without an address where the cpu stands" },
-    { "backtrace", l_cpu_backtrace, "([most]) → { { rip, name, method }, ... }, why it ends",
+    { "backtrace", l_cpu_backtrace, "([most]) → { { rip =, name =, method = }, ... }, reason",
       "calls, innermost first" },
     { "inject", l_cpu_inject, "(vector [, error_code])",
       "deliver an exception before the next instruction" },
     { "nmi", l_cpu_nmi, "()", "a pulse on its NMI pin" },
-    { "mce", l_cpu_mce, "({ bank =, status =, addr =, misc =, mcg_status = })",
+    { "mce", l_cpu_mce, "{ bank =, status =, addr =, misc =, mcg_status = }",
       "log a machine check in a bank; #MC if it is uncorrected and enabled" },
     { "stall", l_cpu_stall, "(ns)",
       "execute nothing for so much virtual time; timers and devices go on" },

@@ -14,6 +14,21 @@ static const struct hook_kind *const kinds[] = {
     &hook_msr,  &hook_cpuid, &hook_packet, &hook_dma,   &hook_serial, &hook_state,
 };
 
+/* Keys of every filter. */
+static const struct binding_member any_event[] = {
+    { "on_error", NULL, "\"pause\" or \"disable\" or \"abort\"",
+      "what happens when the function raises; \"pause\" unless given" },
+    { "name", NULL, "string", "what messages call the hook" },
+    { NULL },
+};
+
+static const struct binding_type any_event_type = {
+    .meta = "event",
+    .label = "table",
+    .help = "what the filters of all events know",
+    .properties = any_event,
+};
+
 /* ---- filters ---- */
 
 lua_Integer filter_integer(lua_State *L, int filter, const char *key, const lua_Integer *fallback)
@@ -70,12 +85,8 @@ bool filter_address(lua_State *L, struct script_vm *svm, int filter, const char 
 static void check_filter(lua_State *L, const struct hook_kind *kind, int filter)
 {
     const char *known[32];
-    size_t n = 0;
-    for (const char *const *k = kind->keys; *k; k++)
-        known[n++] = *k;
-    known[n++] = "on_error";
-    known[n++] = "name";
-    known[n] = NULL;
+    size_t n = binding_key_names(kind->doc.properties, known, ARRAY_LEN(known) - 1);
+    binding_key_names(any_event, known + n, ARRAY_LEN(known) - 1 - n);
     check_keys(L, filter, lua_pushfstring(L, "vm:on(\"%s\")", kind->event), known);
     lua_pop(L, 1);
 }
@@ -492,4 +503,9 @@ static const struct binding_type hook_type = {
 void l_hook_open(lua_State *L)
 {
     binding_type_new(L, &hook_type);
+    binding_document(L, &any_event_type);
+    for (size_t n = 0; n < ARRAY_LEN(kinds); n++)
+        binding_document(L, &kinds[n]->doc);
+    binding_document(L, &hook_gva_read.doc);
+    binding_document(L, &hook_gva_write.doc);
 }

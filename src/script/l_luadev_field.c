@@ -203,8 +203,8 @@ static void read_prop(lua_State *L, struct luadev_type *t, const char *name, int
 
 static void check_prop_rows(lua_State *L, struct luadev_type *t, int rows)
 {
-    static const char *const keys[] = { "help",     "min", "max",  "values",  "live",
-                                        "required", "hex", "type", "changed", NULL };
+    const char *keys[16];
+    binding_key_names(luadev_prop_keys.properties, keys, ARRAY_LEN(keys) - 1);
     for (lua_pushnil(L); lua_next(L, rows); lua_pop(L, 1)) {
         if (!lua_istable(L, -1))
             continue;

@@ -6,13 +6,12 @@
 
 static void read_functions(lua_State *L, struct luadev_type *t, int spec)
 {
-    static const char *const keys[] = { "start", "send", "receive", "stop", NULL };
     t->i2c_start = t->i2c_send = t->i2c_receive = t->i2c_stop = -1;
     if (lua_getfield(L, spec, "i2c") != LUA_TNIL) {
         int at = lua_gettop(L);
         if (t->parent != LUADEV_I2C)
             luadev_wrong(L, t, "i2c is for parent = \"i2c-device\"; a controller has i2c_bus");
-        luadev_known_keys(L, t, at, "i2c", keys);
+        luadev_known_keys(L, t, at, "i2c", &luadev_i2c_keys);
         t->i2c_start = luadev_function(L, t, at, "i2c", "start");
         t->i2c_send = luadev_function(L, t, at, "i2c", "send");
         t->i2c_receive = luadev_function(L, t, at, "i2c", "receive");

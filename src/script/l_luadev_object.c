@@ -176,8 +176,8 @@ static const struct {
 
 /* What the getters above are, for the reference. */
 static const struct binding_member properties[] = {
-    { "regs", NULL, "{ NAME = integer }", "what its registers hold" },
-    { "props", NULL, "{ NAME = value }", "its properties" },
+    { "regs", NULL, "{ [name] = integer }", "what its registers hold" },
+    { "props", NULL, "{ [name] = value }", "its properties" },
     { "name", NULL, "string", "its path or id, for messages" },
     { "now", NULL, "integer", "virtual time, ns" },
     { "vm", NULL, "vm", "the machine" },
@@ -194,19 +194,21 @@ static const struct binding_member methods[] = {
     { "dma_write", l_dev_dma_write, "(addr, bytes) → boolean",
       "write memory, and whether all of it arrived" },
     { "timer", l_dev_timer, "(name) → timer", "a timer of the definition" },
-    { "send", l_dev_send, "(bytes or byte)", "to the character backend; nowhere without one" },
+    { "send", l_dev_send, "(bytes: bytes or byte)",
+      "to the character backend; nowhere without one" },
     { "accept", l_dev_accept, "()", "there is room again for what waits at the backend" },
-    { "i2c_start", l_dev_i2c_start, "(address, read) → boolean",
+    { "i2c_start", l_dev_i2c_start, "(address, read: boolean) → boolean",
       "begin a transfer on the bus that it provides; whether a device acknowledges" },
     { "i2c_send", l_dev_i2c_send, "(byte) → boolean", "whether the device acknowledges the byte" },
-    { "i2c_receive", l_dev_i2c_receive, "([last]) → byte",
+    { "i2c_receive", l_dev_i2c_receive, "([last: boolean]) → byte",
       "the next byte from the device; last: it will not be acknowledged" },
     { "i2c_stop", l_dev_i2c_stop, "()", "end the transfer" },
     { "request", l_dev_request, "(what [, status])",
       "reset, poweroff, pause or exit, at the next safe point" },
     { "log", l_dev_log, "(text)", "what the guest did wrong" },
     { "remove", l_dev_remove, "()", "take the device out of the machine" },
-    { "reg", l_dev_reg, "(name, index [, value]) → value", "an element of an array of registers" },
+    { "reg", l_dev_reg, "(name, index [, value: integer]) → integer",
+      "an element of an array of registers" },
     { NULL },
 };
 
@@ -366,5 +368,6 @@ void l_luadev_open(lua_State *L)
     new_meta(L, META_PROPS, props);
     binding_document(L, &dev_type);
     l_luadev_timer_open(L);
+    luadev_document_keys(L);
     l_luadev_type_open(L);
 }

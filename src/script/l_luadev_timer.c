@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#define META_LUADEV_TIMER "perilune.luadev-timer"
+#define META_LUADEV_TIMER "perilune.timer"
 
 struct timer_object {
     struct device **dev; /* in the `dev` that the user value keeps */
@@ -86,7 +86,7 @@ static const struct binding_member timer_methods[] = {
     { "set", l_timer_set, "(ns)", "fire once, that long from now" },
     { "at", l_timer_at, "(ns)", "fire once, at that virtual time" },
     { "cancel", l_timer_cancel, "()", "do not fire" },
-    { "deadline", l_timer_deadline, "() → ns", "when it fires; nil: it is not set" },
+    { "deadline", l_timer_deadline, "() → ns or nil", "when it fires; nil: it is not set" },
     { NULL },
 };
 

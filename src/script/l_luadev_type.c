@@ -65,14 +65,16 @@ int luadev_wrong(lua_State *L, const struct luadev_type *t, const char *fmt, ...
 
 /* As check_keys, with the definition's place. */
 void luadev_known_keys(lua_State *L, const struct luadev_type *t, int index, const char *what,
-                       const char *const *keys)
+                       const struct binding_type *keys)
 {
+    const char *known[32];
+    binding_key_names(keys->properties, known, ARRAY_LEN(known) - 1);
     if (!lua_istable(L, index))
         luadev_wrong(L, t, "%s must be a table, not a %s", what, luaL_typename(L, index));
     lua_pushfstring(L, "%s: device type \"%s\": %s", t->where, t->type.name ? t->type.name : "?",
                     what);
     int name = lua_gettop(L);
-    check_keys(L, index, lua_tostring(L, name), keys);
+    check_keys(L, index, lua_tostring(L, name), known);
     lua_settop(L, name - 1);
 }
 
@@ -161,7 +163,6 @@ int luadev_function(lua_State *L, struct luadev_type *t, int index, const char *
 /* { name = count | function | { count =, changed = } } */
 static void read_lists(lua_State *L, struct luadev_type *t, int spec, bool in)
 {
-    static const char *const keys[] = { "count", "changed", NULL };
     const char *key = in ? "gpio_in" : "gpio_out";
     if (lua_getfield(L, spec, key) == LUA_TNIL) {
         lua_pop(L, 1);
@@ -185,7 +186,7 @@ static void read_lists(lua_State *L, struct luadev_type *t, int spec, bool in)
         if (in && lua_isfunction(L, row)) {
             l->changed = luadev_take_function(L, t, what);
         } else if (lua_istable(L, row)) {
-            luadev_known_keys(L, t, row, what, keys);
+            luadev_known_keys(L, t, row, what, &luadev_line_keys);
             l->count = (unsigned)luadev_integer(L, t, row, what, "count", 1, 1, LUADEV_LINES);
             if (in)
                 l->changed = luadev_function(L, t, row, what, "changed");
@@ -228,11 +229,10 @@ static void read_timers(lua_State *L, struct luadev_type *t, int spec)
 
 static void read_chardev(lua_State *L, struct luadev_type *t, int spec)
 {
-    static const char *const keys[] = { "receive", "room", NULL };
     t->receive = t->room = -1;
     if (lua_getfield(L, spec, "chardev") != LUA_TNIL) {
         int at = lua_gettop(L);
-        luadev_known_keys(L, t, at, "chardev", keys);
+        luadev_known_keys(L, t, at, "chardev", &luadev_chardev_keys);
         t->receive = luadev_function(L, t, at, "chardev", "receive");
         t->room = luadev_function(L, t, at, "chardev", "room");
         struct prop *p = luadev_new_prop(t, "chardev", PROP_CHARDEV);
@@ -272,13 +272,8 @@ static void read_head(lua_State *L, struct luadev_type *t, int spec)
                                     sizeof(struct isa_device), sizeof(struct pci_device),
                                     sizeof(struct i2c_device) };
     static const char *const policies[] = { "pause", "disable", "abort", NULL };
-    static const char *const keys[] = { "name",     "parent",  "desc",      "props", "registers",
-                                        "mmio",     "pio",     "irqs",      "irq",   "gpio_in",
-                                        "gpio_out", "timers",  "state",     "pci",   "chardev",
-                                        "on_error", "realize", "unrealize", "reset", "i2c",
-                                        "i2c_bus",  NULL };
     t->type.name = luadev_name(L, t, spec, "a device type");
-    luadev_known_keys(L, t, spec, "a device type", keys);
+    luadev_known_keys(L, t, spec, "a device type", &luadev_define_keys);
     t->type.desc = luadev_string(L, t, spec, "it", "desc");
     if (!t->type.desc)
         t->type.desc = "a device written in Lua";

@@ -41,11 +41,8 @@ static void read_access(lua_State *L, struct luadev_type *t, int row, const char
 
 static void read_reg(lua_State *L, struct luadev_type *t, unsigned window, int row, uint8_t *used)
 {
-    static const char *const keys[] = { "name", "offset", "count", "reset", "rw",
-                                        "ro",   "w1c",    "rc",    "w1s",   "wo",
-                                        "read", "write",  "pure",  "help",  NULL };
     struct luadev_window_type *w = &t->windows[window];
-    luadev_known_keys(L, t, row, "a register", keys);
+    luadev_known_keys(L, t, row, "a register", &luadev_register_keys);
     const char *name = luadev_name(L, t, row, "a register");
     char what[96];
     snprintf(what, sizeof what, "register %s", name);
@@ -115,7 +112,7 @@ static unsigned access_size(lua_State *L, struct luadev_type *t, int table, int 
     lua_Integer n = lua_tointeger(L, -1);
     lua_pop(L, 1);
     if (n != 1 && n != 2 && n != 4 && n != 8)
-        luadev_wrong(L, t, "%s: sizes = { min, max }, each 1, 2, 4 or 8", what);
+        luadev_wrong(L, t, "%s = sizes { min, max }, each 1, 2, 4 or 8", what);
     return (unsigned)n;
 }
 
@@ -125,7 +122,7 @@ static void read_ops(lua_State *L, struct luadev_type *t, int row, const char *w
     struct access_sizes valid = { w->regs ? 4 : 1, w->regs ? 4 : 8, false };
     if (lua_getfield(L, row, "sizes") != LUA_TNIL) {
         if (!lua_istable(L, -1))
-            luadev_wrong(L, t, "%s: sizes = { min, max }", what);
+            luadev_wrong(L, t, "%s = sizes { min, max }", what);
         valid.min = (uint8_t)access_size(L, t, lua_gettop(L), 1, what);
         valid.max = (uint8_t)access_size(L, t, lua_gettop(L), 2, what);
         if (valid.min > valid.max)
@@ -147,9 +144,7 @@ static void read_ops(lua_State *L, struct luadev_type *t, int row, const char *w
 /* The window described by the table at `row`. */
 static void read_window(lua_State *L, struct luadev_type *t, int row, bool io, int bar)
 {
-    static const char *const keys[] = { "name", "size",  "addr",      "port", "sizes", "endian",
-                                        "read", "write", "registers", "kind", NULL };
-    luadev_known_keys(L, t, row, io ? "pio" : bar >= 0 ? "a BAR" : "mmio", keys);
+    luadev_known_keys(L, t, row, io ? "pio" : bar >= 0 ? "a BAR" : "mmio", &luadev_window_keys);
     if (t->window_count == LUADEV_WINDOWS)
         luadev_wrong(L, t, "it has more than %d windows", LUADEV_WINDOWS);
     unsigned n = t->window_count;
@@ -294,9 +289,6 @@ static void read_bars(lua_State *L, struct luadev_type *t, int pci)
 
 void luadev_read_pci(lua_State *L, struct luadev_type *t, int spec)
 {
-    static const char *const keys[] = { "vendor",           "device",         "class", "revision",
-                                        "prog_if",          "subsystem",      "pin",   "bars",
-                                        "subsystem_vendor", "config_written", NULL };
     t->config_written = -1;
     lua_getfield(L, spec, "pci");
     if (t->parent != LUADEV_PCI) {
@@ -306,7 +298,7 @@ void luadev_read_pci(lua_State *L, struct luadev_type *t, int spec)
         return;
     }
     int at = lua_gettop(L);
-    luadev_known_keys(L, t, at, "pci", keys);
+    luadev_known_keys(L, t, at, "pci", &luadev_pci_keys);
     t->pci = (struct pci_class){
         .vendor = (uint16_t)luadev_integer(L, t, at, "pci", "vendor", -1, 0, 0xfffe),
         .device = (uint16_t)luadev_integer(L, t, at, "pci", "device", -1, 0, 0xffff),

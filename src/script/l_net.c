@@ -220,8 +220,8 @@ static const struct binding_member port_methods[] = {
 static const struct binding_member port_properties[] = {
     { "id", get_port_id, "string", "its id" },
     { "kind", get_port_kind, "string", "nic, user, hub-port or wire" },
-    { "link", get_port_link, "link", "where it is plugged in; nil: nowhere" },
-    { "joined", get_port_joined, "string", "of a wire: the cluster's link at its far end" },
+    { "link", get_port_link, "link or nil", "where it is plugged in; nil: nowhere" },
+    { "joined", get_port_joined, "string or nil", "of a wire: the cluster's link at its far end" },
     { NULL },
 };
 
@@ -342,9 +342,10 @@ static int link_tostring(lua_State *L)
 }
 
 static const struct binding_member link_methods[] = {
-    { "stats", l_link_stats, "() → { { from, frames, bytes, dropped }, ... }",
+    { "stats", l_link_stats,
+      "() → { { from = string, frames =, bytes = integer, dropped = }, ... }",
       "counters of both directions" },
-    { "send", l_link_send, "(from, bytes [, delay])",
+    { "send", l_link_send, "(from: port or string, bytes [, delay])",
       "send a frame as if port `from` had; `delay` in ns" },
     { NULL },
 };

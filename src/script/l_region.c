@@ -332,8 +332,8 @@ static const struct binding_member region_properties[] = {
       set_priority },
     { "enabled", get_enabled, "boolean", "disabled is as if it were not there", set_enabled },
     { "readonly", get_readonly, "boolean", "the guest cannot write", set_readonly },
-    { "parent", get_parent, "region", "the region that it is in; nil: none" },
-    { "target", get_target, "region", "what an alias shows; nil: it is no alias" },
+    { "parent", get_parent, "region or nil", "the region that it is in; nil: none" },
+    { "target", get_target, "region or nil", "what an alias shows; nil: it is no alias" },
     { "target_offset", get_target_offset, "integer", "where in the target an alias begins" },
     { NULL },
 };

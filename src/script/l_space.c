@@ -157,14 +157,16 @@ static int space_tostring(lua_State *L)
 
 static const struct binding_member space_methods[] = {
     { "map", l_space_map, "(addr, region [, priority]) → region", "put a region somewhere" },
-    { "read", l_space_read, "(addr, size) → value",
+    { "read", l_space_read, "(addr, size: integer) → integer",
       "an access of 1, 2, 4 or 8 bytes; a second result says what went wrong" },
-    { "write", l_space_write, "(addr, size, value) → boolean", "an access of 1, 2, 4 or 8 bytes" },
+    { "write", l_space_write, "(addr, size: integer, value: integer) → boolean",
+      "an access of 1, 2, 4 or 8 bytes" },
     { "read_bytes", l_space_read_bytes, "(addr, n) → bytes", "as DMA reads" },
     { "write_bytes", l_space_write_bytes, "(addr, bytes) → boolean", "as DMA writes" },
     { "program_bytes", l_space_program_bytes, "(addr, bytes) → boolean",
       "the same, but ROM takes it too" },
-    { "flat", l_space_flat, "() → { id, root, ranges }", "what each address leads to" },
+    { "flat", l_space_flat, "() → { id = userdata, root = region, ranges = { table, ... } }",
+      "what each address leads to" },
     { NULL },
 };
 

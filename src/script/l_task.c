@@ -111,8 +111,8 @@ static int l_task_limited(lua_State *L)
 
 /* ---- character backends ---- */
 
-/* history(chardev [, from]) → text, total: what is still held of what the guest has written since
- * byte `from`, and how many bytes that were in all. */
+/* history(chardev [, from: integer]) → text, total: what is still held of what the guest has
+ * written since byte `from`, and how many bytes that were in all. */
 static int l_task_history(lua_State *L)
 {
     struct script_chardev *c = binding_ptr(L, 1, META_CHARDEV);
@@ -143,13 +143,13 @@ static const struct binding_member functions[] = {
     { "resume", l_task_resume, "(coroutine, task, ...) → boolean",
       "does it wait, or is it done; raises what it raised" },
     { "may_wait", l_task_may_wait, "() → boolean", "the code that runs is no hook's" },
-    { "limited", l_task_limited, "(ns, late, f) → boolean, error, traceback",
+    { "limited", l_task_limited, "(ns, late: string, f) → boolean, value, traceback: string",
       "run f as main code for that long in real time; then every instruction raises late" },
-    { "history", l_task_history, "(chardev [, from]) → text, total",
+    { "history", l_task_history, "(chardev [, from: integer]) → text, total",
       "what is still held of what the guest has written since a byte" },
     { "waiting", l_task_waiting, "(chardev) → integer", "bytes sent that were not taken" },
     { "duration", l_task_duration, "(time) → ns", "\"30s\" in nanoseconds" },
-    { "set_vm_methods", l_vm_add_methods, "{ name = f }", "the methods of vm written in Lua" },
+    { "set_vm_methods", l_vm_add_methods, "({ [name] = f })", "the methods of vm written in Lua" },
     { NULL },
 };
 

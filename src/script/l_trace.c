@@ -151,7 +151,7 @@ static void uninstall_trace(struct script_hook *h)
     trace_detach(&h->trace);
 }
 
-const struct hook_kind hook_trace = { "trace", NULL, NULL, uninstall_trace };
+const struct hook_kind hook_trace = { .event = "trace", .uninstall = uninstall_trace };
 
 /* trace(patterns, f [, { on_error =, name = }]) → hook */
 int l_vm_trace(lua_State *L)
@@ -313,7 +313,7 @@ static const struct binding_member output_methods[] = {
 };
 
 static const struct binding_member output_properties[] = {
-    { "file", get_file, "string", "where the lines go; nil: standard error" },
+    { "file", get_file, "string or nil", "where the lines go; nil: standard error" },
     { "format", get_format, "string", "text or json" },
     { "lines", get_lines, "integer", "how many there were" },
     { NULL },

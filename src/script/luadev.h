@@ -132,7 +132,7 @@ struct luadev {
     bool attached;
 };
 
-#define META_LUADEV "perilune.luadev"
+#define META_LUADEV "perilune.dev"
 
 static inline struct luadev_type *luadev_type_of(const struct device *d)
 {
@@ -185,3 +185,5 @@ void luadev_push_fields(lua_State *L, const struct luadev_type *t);
 
 /* Metatables. */
 void l_luadev_type_open(lua_State *L);
+/* Put the tables of definitions into the list of all types. */
+void luadev_document_keys(lua_State *L);

@@ -12,9 +12,13 @@ char *luadev_own_string(struct luadev_type *t, const char *s);
 __attribute__((format(printf, 3, 4))) int luadev_wrong(lua_State *L, const struct luadev_type *t,
                                                        const char *fmt, ...);
 
+/* The tables that definitions consist of, with their keys: l_luadev_keys.c. */
+extern const struct binding_type luadev_define_keys, luadev_prop_keys, luadev_window_keys,
+    luadev_register_keys, luadev_line_keys, luadev_chardev_keys, luadev_pci_keys, luadev_i2c_keys;
+
 /* As check_keys, with the definition's place. */
 void luadev_known_keys(lua_State *L, const struct luadev_type *t, int index, const char *what,
-                       const char *const *keys);
+                       const struct binding_type *keys);
 
 /* The integer (or size as text) in field `key` of the table at `index`, within [min, max]. */
 int64_t luadev_integer(lua_State *L, const struct luadev_type *t, int index, const char *what,

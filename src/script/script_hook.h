@@ -14,13 +14,21 @@
 struct script_hook;
 
 struct hook_kind {
-    const char *event;       /* first argument of vm:on() */
-    const char *const *keys; /* of the filter, ends with NULL; on_error and name besides */
+    const char *event; /* first argument of vm:on() */
     /* Read the filter at `filter` (a table) and begin to tell. Raises before anything is acquired.
      */
     void (*install)(lua_State *L, struct script_hook *h, int filter);
     void (*uninstall)(struct script_hook *h);
+    struct binding_type doc; /* "event.NAME"; its properties are the filter's keys, on_error and
+                              * name besides; its signature that of the function */
 };
+
+/* The description of an event: its name, its keys, its function's signature, help. */
+#define HOOK_DOC(event, list, call, text)                                                    \
+    {                                                                                        \
+        .meta = "event." event, .label = "event", .properties = (list), .signature = (call), \
+        .help = (text)                                                                       \
+    }
 
 /* The userdata of a hook. While it is installed the machine's table of hooks keeps it. */
 struct script_hook {
