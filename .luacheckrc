@@ -1,5 +1,7 @@
 std = "lua54"
 max_line_length = 120
+-- Annotations declare and use nothing.
+exclude_files = { "lua/perilune/meta" }
 -- What the program gives to scripts and machine definitions.
 read_globals = { "perilune", "machine", "device", "vm" }
 files["lua/perilune/cli.lua"] = { globals = { "perilune", "machine", "vm", "arg" } }

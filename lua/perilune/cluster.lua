@@ -251,7 +251,16 @@ function Cluster.__close(cluster)
     cluster:close()
 end
 
-local options = { "latency", "name", "parallel" }
+local option_keys = {
+    { "latency", "duration", "the least latency of a link; 100us unless given" },
+    { "name", "string", "what it is called; cluster unless given" },
+    { "parallel", "boolean", "one thread for each machine" },
+}
+
+local options = {}
+for i, row in ipairs(option_keys) do
+    options[i] = row[1]
+end
 
 --- cluster { vm, ..., latency = "100us", name = "cluster", parallel = false }
 function M.new(spec)
@@ -287,5 +296,60 @@ function M.new(spec)
     end
     return cluster
 end
+
+-- ---- reference ----
+
+M.reference = {
+    { name = "perilune.cluster", label = "module", help = "clusters of machines", of = M, functions = {
+        { "new", "(options: cluster.options) → cluster", "what perilune.cluster() is" },
+    } },
+    { name = "cluster.options", label = "table", keys = option_keys,
+        help = "what perilune.cluster takes: machines, and these keys" },
+    { name = "cluster", label = "cluster", help = "machines on one virtual clock: perilune.cluster()",
+        of = methods, methods = {
+            { "link", "(a: vm or port, b: vm or port [, { name =, latency = }]) → cluster_link",
+                "join two wires; a machine stands for its only one" },
+            { "hub", "(spec: table) → cluster_link",
+                "hub { a, b, ..., name =, latency = }: what one sends, all others get" },
+            { "links", "() → { cluster_link, ... }", "in order of making" },
+            { "run", "([until_: time or f]) → cluster",
+                "until all have ended or one pauses; also until a virtual time, or until f() is true" },
+            { "resume", "()", "run without waiting" },
+            { "pause", "([reason])", "stop all at the end of the quantum" },
+            { "stop", "([reason [, status]])", "end all machines" },
+            { "reset", "()", "reset all machines" },
+            { "add", "(vm)", "add a machine that stands still" },
+            { "close", "()", "dissolve it; the machines stay, each on a clock of its own" },
+            { "stats", "() → table", "what has happened, as data" },
+        },
+        property_names = fields,
+        properties = {
+            { "name", "string", "what it is called" },
+            { "state", "string", "how it stands" },
+            { "now", "integer", "virtual time that all have reached, ns" },
+            { "quanta", "integer", "how many there were" },
+            { "latency_ns", "integer", "the least latency of a link, ns" },
+            { "pause_reason", "string or nil", "why it was paused; nil: it was not" },
+            { "paused_by", "vm or nil", "the machine that paused it; nil: none" },
+            { "members", "{ vm, ... }", "machines, in the order of adding" },
+            { "exit", "{ { vm =, reason =, status = }, ... }", "those that have ended" },
+            { "exit_status", "integer or nil",
+                "the first that is not 0, in order of the machines; nil while one has not ended" },
+        } },
+    { name = "cluster_link", label = "cluster link", help = "what joins wires of machines",
+        of = link_methods, methods = {
+            { "remove", "()", "take it away; frames under way are lost" },
+            { "stats", "() → { frames =, bytes = integer, dropped = }", "sent by all machines" },
+        },
+        property_names = function()
+            return link_fields
+        end,
+        properties = {
+            { "name", "string", "its name" },
+            { "up", "boolean", "is it plugged in; frames are lost while it is not", writable = true },
+            { "latency_ns", "integer", "how long a frame takes, ns" },
+            { "ports", "{ port, ... }", "the wires that it joins" },
+        } },
+}
 
 return M

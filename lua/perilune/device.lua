@@ -111,4 +111,22 @@ function M.provide(m, name)
     end
 end
 
+M.reference = {
+    { name = "perilune.device", label = "module", help = "device types written in Lua", of = M,
+        functions = {
+            { "define", "(spec: device.define) → device_definition",
+                "declare a device type; raises with file and line for what is wrong" },
+            { "load", "(name) → device_definition", "from devices/NAME.lua on the path of search" },
+            { "load_file", "(path) → device_definition",
+                "from a file that ends with: return device.define { ... }" },
+            { "available", "() → { [name] = path }", "definitions on the path of search" },
+            { "provide", "(machine, name)", "make a type that a file defines known to a machine" },
+        } },
+    { name = "device_definition", label = "table", help = "what device.define() returns",
+        properties = {
+            { "name", "string", "the type's name" },
+            { "where", "string", "file and line" },
+        } },
+}
+
 return M

@@ -44,4 +44,24 @@ function M.require_api(n)
     end
 end
 
+M.reference = { { name = "perilune", label = "module", help = "what scripts start from", of = M,
+    functions = {
+        { "machine", "(machine: string or machine_definition [, options: machine.properties]) → vm",
+            "make a machine: its name, a file or a definition, and the values of its properties" },
+        { "cluster", "(options: cluster.options) → cluster",
+            "several machines on one virtual clock: cluster { vm, ..., latency = \"100us\" }" },
+        { "define", "(spec: machine.define) → machine_definition",
+            "machine.define: declare a machine" },
+        { "stats", "(vm) → table", "what a run has done: what --stats writes" },
+        { "wait", "(done: f)", "serve the loop until done() is true: for luv's events" },
+        { "require_api", "(version: integer)",
+            "refuse to run under another version of the scripting interface" },
+    },
+    properties = {
+        { "version", "string", "of Perilune, semantic" },
+        { "api", "integer", "version of the scripting interface" },
+        { "device", "perilune.device", "the module, which is the global variable device too" },
+        { "trace", "perilune.trace", "the module" },
+    } } }
+
 return M

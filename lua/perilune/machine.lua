@@ -58,7 +58,23 @@ local common_place = "perilune"
 
 -- ---- definitions ----
 
-local definition_keys = { "name", "desc", "extends", "props", "build", "post", "nic" }
+--- Keys of machine.define: name, type, help.
+local definition_keys = {
+    { "name", "string", "the machine's name" },
+    { "desc", "string", "a line about it" },
+    { "extends", "string or machine_definition", "whose properties and steps it inherits" },
+    { "props", "{ [name] = table }",
+        "properties: { type, default, help =, min =, max =, values = }" },
+    { "build", "function(machine, properties, super: f)", "put the parts together" },
+    { "post", "function(machine, properties, super: f) → table",
+        "at every reset what firmware would do; may return { rsdp =, e820 = }" },
+    { "nic", "function(machine, properties, nic: table, n, super: f)", "a place for a network card" },
+}
+
+local definition_key_names = {}
+for i, row in ipairs(definition_keys) do
+    definition_key_names[i] = row[1]
+end
 
 local loading -- the file that is being loaded, for messages
 
@@ -90,11 +106,11 @@ function M.define(spec)
     end
     for _, key in ipairs(util.sorted_keys(spec)) do
         local known = false
-        for _, name in ipairs(definition_keys) do
+        for _, name in ipairs(definition_key_names) do
             known = known or name == key
         end
         if not known then
-            wrong(util.suggest(('unknown key "%s"'):format(key), key, definition_keys))
+            wrong(util.suggest(('unknown key "%s"'):format(key), key, definition_key_names))
         end
     end
     if type(spec.name) ~= "string" then
@@ -410,6 +426,49 @@ function M.create(name, options)
     end
     M.properties[vm] = p
     return vm
+end
+
+-- ---- reference ----
+
+--- Properties as a table of the reference.
+local function property_reference(name, help, rows)
+    local keys = {}
+    for i, key in ipairs(util.sorted_keys(rows)) do
+        local row = rows[key]
+        local default = props.show_default(row)
+        keys[i] = { key, props.signature(row),
+            row.help .. (default ~= "" and ("; %s unless given"):format(default) or "") }
+    end
+    return { name = name, label = "table", help = help, keys = keys }
+end
+
+function M.reference()
+    return {
+        { name = "perilune.machine", label = "module", of = M,
+            help = "definitions of machines; the global variable machine too",
+            internal = { "resolve", "properties", "common_props" },
+            functions = {
+                { "define", "(spec: machine.define) → machine_definition",
+                    "declare a machine; raises with file and line for what is wrong" },
+                { "create", "(machine: string or machine_definition [, options: machine.properties]) → vm",
+                    "perilune.machine: make a machine, reset and ready to run" },
+                { "load", "(machine: string or machine_definition) → machine_definition",
+                    "the definition of a name or a file" },
+                { "available", "() → { [name] = path }", "definitions on the path of search" },
+            } },
+        { name = "machine_definition", label = "table", help = "what machine.define() returns",
+            properties = {
+                { "name", "string", "its name" },
+                { "desc", "string", "a line about it" },
+                { "where", "string", "file and line" },
+                { "parent", "machine_definition or nil", "what it extends; nil: nothing" },
+                { "props", "{ [name] = table }", "rows of its properties, inherited ones too" },
+            } },
+        { name = "machine.define", label = "table", help = "what machine.define takes",
+            keys = definition_keys },
+        property_reference("machine.properties", "properties that every machine has",
+            M.common_props),
+    }
 end
 
 return M

@@ -154,4 +154,15 @@ function M.show_type(row)
     return row[1]
 end
 
+local words = { size = "size", int = "integer", bool = "boolean or string", onoff = "boolean or string",
+    string = "string", list = "string or { value, ... }" }
+
+--- What may be given, as signatures of the reference have it.
+function M.signature(row)
+    if row[1] == "enum" then
+        return '"' .. table.concat(row.values, '" or "') .. '"'
+    end
+    return words[row[1]]
+end
+
 return M

@@ -51,4 +51,9 @@ function M.collect(vm)
     return out
 end
 
+M.reference = { { name = "perilune.stats", label = "module", help = "what a run has done, as data",
+    of = M, functions = {
+        { "collect", "(vm) → table", "what --stats writes as JSON" },
+    } } }
+
 return M

@@ -416,4 +416,19 @@ end
 M.methods = methods
 native.set_vm_methods(methods)
 
+M.reference = { { name = "task", label = "task", of = Task,
+    help = "a coroutine that waits for what a machine does: vm:task()",
+    methods = {
+        { "is_alive", "() → boolean", "is it not over" },
+        { "cancel", "()", "end it where it waits; a task that cancels itself ends at once" },
+    },
+    properties = {
+        { "vm", "vm", "its machine" },
+        { "name", "string", "its name, or its number" },
+        { "status", '"ready" or "waiting" or "running" or "done" or "failed" or "cancelled"',
+            "how it stands" },
+        { "waiting", "string or nil", "what it waits for; nil: it does not wait" },
+        { "error", "string or nil", "why it has failed; nil: it has not" },
+    } } }
+
 return M

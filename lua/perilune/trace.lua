@@ -97,4 +97,13 @@ function M.glob(text)
     return "^" .. text:gsub("[%^%$%(%)%%%.%[%]%+%-]", "%%%0"):gsub("%*", ".*"):gsub("%?", ".") .. "$"
 end
 
+M.reference = { { name = "perilune.trace", label = "module", of = M,
+    help = "events as lines: what --trace and the monitor ask for; vm:trace() calls functions",
+    internal = { "parse", "output", "move", "signature", "glob" },
+    functions = {
+        { "events", "() → { { name =, help =, args = { table, ... } }, ... }", "every event that can be traced" },
+        { "names", "() → { name, ... }", "their names, sorted" },
+        { "apply", "(vm, text)", 'as --trace: "e1000.*,-e1000.reg_*,file=PATH,format=json"' },
+    } } }
+
 return M

@@ -103,4 +103,18 @@ function M.parse_bool(text)
     return words[text]
 end
 
+M.reference = { { name = "perilune.util", label = "module", help = "helpers", of = M,
+    functions = {
+        { "fail", "(text [, fields: table])", "raise an error that is shown without a traceback" },
+        { "suggest", "(text, name, candidates: { string, ... }) → text",
+            'text; did you mean "NEAR"? if one of the candidates is near' },
+        { "sorted_keys", "(table) → { value, ... }", "the keys of a table, sorted" },
+        { "load_file", "(path) → f", "the chunk of a Lua file; modules beside it can be required" },
+        { "file_exists", "(path) → boolean", "is there a file, not a directory" },
+        { "list_dir", "(path) → { name, ... }", "names in a directory, sorted" },
+        { "parse_list", "(text) → { string, ... }, { [name] = { string, ... } }",
+            '"a,b=c" as the command line writes lists: what has no key, and what has' },
+        { "parse_bool", "(text) → boolean or nil", "on, off, yes, no, true, false; nil for anything else" },
+    } } }
+
 return M

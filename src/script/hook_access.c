@@ -460,9 +460,12 @@ static void remove_state(struct script_hook *h)
 }
 
 static const struct binding_member state_keys[] = {
-    { "state", NULL, "\"pause\" or \"resume\" or \"exit\"", "which one; all unless given" },
+    { "state", NULL, "\"pause\" or \"resume\" or \"exit\" or \"reset\" or \"shutdown\"",
+      "which one; all unless given" },
     { NULL },
 };
-const struct hook_kind hook_state = { "state", install_state, remove_state,
-                                      HOOK_DOC("state", state_keys, "(vm, state: string, reason)",
-                                               "the machine pauses, goes on or ends") };
+const struct hook_kind hook_state = {
+    "state", install_state, remove_state,
+    HOOK_DOC("state", state_keys, "(vm, state: string, reason)",
+             "the machine pauses, goes on, ends, was reset or switches itself off")
+};

@@ -153,6 +153,54 @@ case("help lists every command that works, and only those", function()
     end
 end)
 
+case("help of the API", function()
+    for line, words in pairs {
+        ["help vm:on"] = "vm:on(event: string, filter: event, f) → hook",
+        ["help vm.on"] = "call f at an event",
+        ["help cpu"] = ":inject(vector [, error_code])",
+        ["help fault.inject"] = "perilune.fault.inject(vm, spec: fault.inject) → fault",
+        ["help perilune.fault"] = ".inject(vm, spec: fault.inject) → fault",
+        ["help space.read"] = "space:read(addr, size: integer)",
+        ["help event"] = "see also: event.cpuid, ",
+        ["help event.pio"] = 'its function: f(port: integer, value: integer, size: integer, dir: string)',
+        ["help event.pio.dir"] = 'event.pio.dir: "in" or "out" or "both"',
+        ["help wait_serial"] = "vm:wait_serial(text",
+        ["help device.define.register"] = "bits that writing 1 clears",
+        ["help machine.properties"] = "guest RAM; 512M unless given",
+        ["help fault.targets"] = "register `reg` of `cpu` (0)",
+        ["help describe"] = "a group of tests",
+        ["help api"] = "trace_output ",
+        ["help"] = "help NAME tells of a command",
+    } do
+        contains(good(line), words)
+    end
+    contains(good("help nmi"), "pulse the NMI pin of every cpu")
+    contains(good("help space.read"), "\n  addr         an address")
+    local text = good("help")
+    equal(text:find("The machine:", 1, true) < text:find("\n  cont (c)", 1, true), true, "groups")
+    bad("help vm.onn", 'did you mean "vm.on"?')
+    bad("help fautl.inject", 'did you mean "fault.inject"?')
+    bad("help savevm", "savevm is not there yet")
+    for _, t in ipairs(require("perilune.reference").types()) do
+        if t.label ~= "commands" then
+            contains(good("help " .. t.name), t.help)
+        end
+    end
+    contains(good("help double"), "twice")
+    contains(good("help"), "Further:\n  double n")
+end)
+
+case("help is completed", function()
+    equal(has(monitor.complete("help vm:wait_"), "help vm:wait_serial"), true)
+    equal(has(monitor.complete("help vm.wait_"), "help vm.wait_serial"), true)
+    equal(has(monitor.complete("help fau"), "help fault.inject"), true)
+    equal(has(monitor.complete("help fault.inj"), "help fault.inject"), true)
+    equal(has(monitor.complete("help event.e"), "help event.exec.at"), true)
+    equal(has(monitor.complete("help qom-"), "help qom-get"), true)
+    equal(has(monitor.complete("? cp"), "? cpu"), true)
+    equal(#monitor.complete("help zzz"), 0)
+end)
+
 -- ---- with a machine ----
 
 _G.vm = perilune.machine("pc", { serial = { "ring" }, nic = { "user,id=net" } })

@@ -191,4 +191,70 @@ function M.grid()
     return rows
 end
 
+-- ---- reference ----
+
+--- What types of keys are in signatures.
+local words = { count = "integer", positive = "integer", rate = "number", probability = "number",
+    bits = "{ integer, ... }", bytes = "integer or bytes", address = "address or symbol or range",
+    direction = '"read" or "write"', ["function"] = "f", object = "value or string", any = "value" }
+
+local function key_rows(keys, helps)
+    local rows = {}
+    for i, key in ipairs(util.sorted_keys(keys)) do
+        rows[i] = { key, words[keys[key]] or keys[key], helps[key] }
+    end
+    return rows
+end
+
+--- A table of targets, effects or triggers.
+local function table_reference(name, kind, help, from, further)
+    local rows = {}
+    for i, each in ipairs(from.names) do
+        local row, fields = from.rows[each], {}
+        if row.type then
+            fields[1] = ("%s = %s"):format(each, words[row.type] or row.type)
+        end
+        for _, key in ipairs(util.sorted_keys(row.keys)) do
+            fields[#fields + 1] = ("%s = %s"):format(key, words[row.keys[key]] or row.keys[key])
+        end
+        rows[i] = { each, "{ " .. table.concat(fields, ", ") .. (#fields > 0 and " }" or "... }"),
+            row.help or row.missing, kind = kind }
+    end
+    return { name = name, label = "table", help = help, keys = rows, further = further }
+end
+
+function M.reference()
+    return {
+        { name = "perilune.fault", label = "module", help = "deliberate faults: docs/faults.md", of = M,
+            functions = {
+                { "inject", "(vm, spec: fault.inject) → fault",
+                    "inject a fault; raises for what is wrong, and then there is none" },
+                { "list", "(vm) → { fault, ... }", "all of a machine, in order of injection" },
+                { "seed", "(vm, seed: integer)", "where random numbers of further faults begin" },
+                { "grid", "() → { { target = string, effects = { string, ... } }, ... }",
+                    "which effect fits which target" },
+                { "log", "([where: path or f])", "log to a file or to f(line, entry); nil: no more" },
+                { "random", "(seed: integer, stream: integer or string) → fault_random",
+                    "the generator that faults use" },
+                { "target", "(row: table)", "add a target; docs/faults.md has its fields" },
+                { "effect", "(row: table)", "add an effect" },
+                { "trigger", "(row: table)", "add a source of triggers" },
+            } },
+        { name = "fault.inject", label = "table", help = "what fault.inject takes, beside the keys of "
+            .. "target and effect",
+            keys = key_rows(common, {
+                target = "what it happens to: fault.targets", effect = "what it does: fault.effects",
+                trigger = "when: fault.triggers, or its name; now unless given",
+                duration = '"once", "released" or { times =, time = }',
+                name = "what it is called", seed = "of its random numbers" }) },
+        table_reference("fault.targets", "target", "targets, with their keys", target),
+        table_reference("fault.effects", "effect", "effects, with their keys", effect),
+        table_reference("fault.triggers", "trigger",
+            "sources of triggers, with their keys; { exec = \"do_exit\", nth = 3 }", trigger,
+            "filters of all: when = function, nth = n, every = n, probability = p"),
+        life.reference,
+        random.reference,
+    }
+end
+
 return M

@@ -246,4 +246,19 @@ function M.start(f, spec)
     end
 end
 
+M.reference = { name = "fault", label = "fault", help = "a fault: fault.inject()", of = Fault,
+    internal = { "record", "hit", "at", "count", "stop_watching", "keep", "let_go", "watch",
+        "on_event" },
+    methods = {
+        { "release", "()", "end it, whatever its duration; what it delays comes to pass" },
+        { "history", "() → { { insn =, ns =, event = string, ... }, ... }", "what has happened" },
+    },
+    properties = {
+        { "state", '"waiting" or "active" or "over" or "released"', "how it stands" },
+        { "hits", "integer", "how often it has happened" },
+        { "index", "integer", "its number" },
+        { "name", "string or nil", "the name that it was given; nil: none" },
+        { "vm", "vm", "its machine" },
+    } }
+
 return M

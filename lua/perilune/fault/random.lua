@@ -73,4 +73,14 @@ function Random:exponential()
     return -math.log(1 - self:unit())
 end
 
+M.reference = { name = "fault_random", label = "random numbers", of = Random,
+    help = "a stream of random numbers, the same for the same seed: fault.random()",
+    methods = {
+        { "next", "() → integer", "64 random bits" },
+        { "below", "(n) → integer", "0 to n - 1; n is from 1 to 2^53" },
+        { "unit", "() → number", "at least 0 and less than 1" },
+        { "exponential", "() → number",
+            "time to the next event of a Poisson process, in units of its mean" },
+    } }
+
 return M

@@ -167,7 +167,7 @@ function M.complete(monitor, text)
     if command and command.name:match("^qom%-") then
         return complete_qom(text, text:sub(1, #text - #prefix), prefix)
     elseif command and command.complete then
-        return matching(prefix, text:sub(1, #text - #prefix), command.complete())
+        return matching(prefix, text:sub(1, #text - #prefix), command.complete(prefix))
     end
     prefix = text:match("[%w_.:%[%]\"']*$")
     return complete_lua(text:sub(1, #text - #prefix), prefix, command ~= nil)

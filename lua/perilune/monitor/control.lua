@@ -1,46 +1,11 @@
 --- Monitor commands that run, stop and reset the machine, and that are about the monitor itself.
-local args = require "perilune.monitor.args"
 local core = require "perilune.core"
 local trace = require "perilune.trace"
 local util = require "perilune.util"
 
 local M = {}
 
-local WIDTH = 36 -- of the first column of help
-
 local levels = { "error", "warning", "info", "debug" }
-
---- A line of help for each command, or all that is known of one.
-local function help_text(monitor, name)
-    if not name then
-        local lines = {}
-        for _, n in ipairs(monitor.names()) do
-            local c = monitor.find(n)
-            local also = c.alias and #c.alias > 0 and " (" .. table.concat(c.alias, ", ") .. ")"
-                or ""
-            local usage = args.usage(c) .. also
-            lines[#lines + 1] = #usage < WIDTH and ("%-" .. WIDTH .. "s%s"):format(usage, c.help)
-                or usage .. "\n" .. (" "):rep(WIDTH) .. c.help
-        end
-        lines[#lines + 1] = "Any other line is Lua; vm is the machine, _ the last value."
-        return table.concat(lines, "\n")
-    end
-    local c = monitor.find(name)
-    if not c then
-        util.fail(monitor.unknown(name))
-    end
-    local lines = { args.usage(c), "  " .. c.help }
-    for _, row in ipairs(c.args) do
-        lines[#lines + 1] = ("  %-12s %s%s"):format(row[1], row.help or row[2],
-            row.optional and " (may be left out)" or "")
-    end
-    if c.name == "info" then
-        lines[#lines + 1] = require("perilune.monitor.inform").help()
-    end
-    lines[#lines + 1] = ('  From Lua: require("perilune.monitor").commands.%s(...)'):format(
-        (c.name:gsub("-", "_")))
-    return table.concat(lines, "\n")
-end
 
 local function power_button(vm)
     local pm = vm:find { type = "PIIX4_PM" }[1]
@@ -154,17 +119,6 @@ function M.register(monitor)
             else
                 return trace.output(vm).file or "standard error"
             end
-        end,
-        show = function(text)
-            return text
-        end }
-    monitor.command { name = "help", alias = { "?" }, args = { { "command", "word",
-        optional = true } }, help = "commands, or one of them",
-        complete = function()
-            return monitor.names(true)
-        end,
-        run = function(a)
-            return help_text(monitor, a.command)
         end,
         show = function(text)
             return text

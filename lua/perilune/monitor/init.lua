@@ -15,6 +15,7 @@ local M = {}
 
 local by_name = {} -- aliases too
 local registered = {} -- in order
+local group -- of the commands that are being added
 
 --- Commands that people know and that are not here yet: name → what to do meanwhile.
 M.missing = {
@@ -95,7 +96,21 @@ M.commands = setmetatable({}, {
     end,
 })
 
-local known_keys = { "name", "alias", "args", "help", "run", "show", "complete" }
+local command_keys = {
+    { "name", "string", "what is typed" },
+    { "alias", "{ string, ... }", "other names" },
+    { "args", "{ table, ... }", "arguments: { name, kind, optional =, help = }; docs/monitor.md" },
+    { "help", "string", "a line about it" },
+    { "run", "function(args: table) → value", "do it, with arguments by name; returns data" },
+    { "show", "function(value, args: table) → text", "data as text; values are printed without it" },
+    { "complete", "function() → { string, ... }", "candidates for the last word" },
+    { "group", "string", "where help lists it" },
+}
+
+local known_keys = {}
+for i, row in ipairs(command_keys) do
+    known_keys[i] = row[1]
+end
 
 --- Add a command, or replace the one of that name.
 function M.command(c)
@@ -115,6 +130,7 @@ function M.command(c)
         util.fail(('command "%s" needs run = function and help = text'):format(c.name))
     end
     c.args = c.args or {}
+    c.group = c.group or group
     for i = #registered, 1, -1 do
         if registered[i].name == c.name then
             table.remove(registered, i)
@@ -143,6 +159,11 @@ function M.names(with_aliases)
     end
     table.sort(names)
     return names
+end
+
+--- All commands, in the order in which they were added.
+function M.registered()
+    return table.move(registered, 1, #registered, 1, {})
 end
 
 --- What to say of a name that is no command.
@@ -347,8 +368,35 @@ M.show = value.show
 M.usage = args.usage
 M.version = core.version
 
-for _, part in ipairs { "control", "memory", "dump", "devices", "inform", "faults" } do
-    require("perilune.monitor." .. part).register(M)
+--- Files with commands, and where help lists these.
+for _, part in ipairs { { "control", "The machine" }, { "memory", "Memory and ports" },
+    { "dump", "Memory and ports" }, { "devices", "Devices and networks" },
+    { "inform", "What there is" }, { "faults", "Faults" }, { "help", "Help" } } do
+    group = part[2]
+    require("perilune.monitor." .. part[1]).register(M)
 end
+group = "Further"
+
+M.reference = {
+    { name = "perilune.monitor", label = "module", help = "the monitor: docs/monitor.md", of = M,
+        internal = { "missing", "register", "version", "usage", "find", "unknown",
+            "registered" },
+        functions = {
+            { "vm", "() → vm", "the machine that commands are about: the global variable vm" },
+            { "still", "(vm, f, ...) → value, ...", "call f(...) with every cpu standing still" },
+            { "command", "(spec: monitor.command) → monitor.command",
+                "add a command, or replace the one of that name" },
+            { "names", "([with_aliases: boolean]) → { name, ... }", "of all commands, sorted" },
+            { "execute", "(line: string) → text, boolean",
+                "execute a line; nil when more lines are needed" },
+            { "session", "() → table", "a reader of lines: feed(line), waiting(), drop()" },
+            { "complete", "(line: string) → { string, ... }", "lines that it could become" },
+            { "show", "(value) → text", "a value as the monitor prints it" },
+        },
+        properties = {
+            { "commands", "{ [name] = f }", "commands as functions that return data" },
+        } },
+    { name = "monitor.command", label = "table", help = "a command of the monitor", keys = command_keys },
+}
 
 return M

@@ -192,4 +192,12 @@ function M.attach(c)
     end
 end
 
+M.reference = { { name = "perilune.monitor.remote", label = "module", of = M,
+    help = "monitors on sockets and character backends",
+    functions = {
+        { "listen", "(address: string) → table",
+            'listen at "unix:PATH" or "tcp:127.0.0.1:PORT"; close() of the result ends it' },
+        { "attach", "(chardev)", "serve the monitor on a character backend" },
+    } } }
+
 return M

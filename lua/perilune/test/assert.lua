@@ -108,6 +108,29 @@ end
 -- assert.are.equal and assert.is.same read as sentences.
 M.are, M.is = M, M
 
+M.reference = { { name = "perilune.test.assert", label = "module", of = M,
+    help = "assertions of test files, there called assert; what is expected comes first",
+    internal = { "show", "difference", "deep_difference" },
+    functions = {
+        { "equal", "(expected: value, got: value [, what])", "both are the same" },
+        { "same", "(expected: value, got: value [, what])", "equal in all keys, however deep" },
+        { "not_equal", "(unexpected: value, got: value [, what])", "they differ" },
+        { "is_true", "(got: value [, what])", "it is true itself" },
+        { "is_false", "(got: value [, what])", "it is false itself" },
+        { "is_nil", "(got: value [, what])", "it is nil" },
+        { "is_not_nil", "(got: value [, what])", "it is anything but nil" },
+        { "matches", "(pattern, text)", "the text matches a Lua pattern" },
+        { "contains", "(words: string, text)", "the text contains the words as they are" },
+        { "near", "(expected: number, got: number, tolerance: number [, what])",
+            "they differ by no more" },
+        { "raises", "(words: string, f, ...) → value",
+            "f(...) raises an error whose text contains the words; returns the error" },
+    },
+    properties = {
+        { "are", "perilune.test.assert", "the same: assert.are.equal" },
+        { "is", "perilune.test.assert", "the same: assert.is.same" },
+    } } }
+
 return setmetatable(M, {
     __call = function(_, holds, message, ...)
         if not holds then

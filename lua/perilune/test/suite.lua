@@ -107,4 +107,19 @@ function M.load(path, given, limit_ns, late)
     return root
 end
 
+--- What test files see.
+M.reference = { { name = "test", label = "globals", of = M,
+    help = "global functions of test files, beside assert, machine and perilune",
+    internal = { "full_name", "tests", "load" },
+    functions = {
+        { "describe", "(name, f)", "a group of tests" },
+        { "it", "(name, f)", "a test; machines made in it are closed after it" },
+        { "pending", "(name [, f])", "a test that is not run, and shown as skipped" },
+        { "setup", "(f)", "once before the tests of the group" },
+        { "teardown", "(f)", "once after them" },
+        { "before_each", "(f)", "before each test of the group and of those in it" },
+        { "after_each", "(f)", "after each, however it went" },
+        { "skip", "([reason])", "in a test: end it, shown as skipped" },
+    } } }
+
 return M

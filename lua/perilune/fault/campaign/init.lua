@@ -232,4 +232,36 @@ function M.main(args, list)
     return state.run and single(state) or conduct(state)
 end
 
+M.reference = {
+    { name = "perilune.fault.campaign", label = "module", of = M,
+        help = "many runs of a machine, each with one fault: docs/faults.md",
+        functions = {
+            { "main", "(args: { string, ... }, list: { campaign, ... }) → status",
+                "do what the command line says; the first campaign is meant unless an option names one" },
+            { "register", "(name [, width]) → campaign.place", "one bit of a register of 64 bits, or so many" },
+            { "ram", "(name, gpa: address, size: integer) → campaign.place",
+                "one bit somewhere in a piece of memory" },
+        },
+        properties = {
+            { "outcomes", "{ string, ... }", "how a run can end" },
+        } },
+    { name = "campaign", label = "table", help = "a campaign, as campaign.main takes it", keys = {
+        { "name", "string", "its name, and its option" },
+        { "help", "string", "a line about it" },
+        { "args", "string", "what follows the option, for help" },
+        { "make", "function(...) → campaign.machine", "gets what follows the option" },
+    } },
+    { name = "campaign.machine", label = "table", help = "what a campaign is about", keys = {
+        { "create", "function() → vm", "the machine; its first serial port is the output" },
+        { "groups", "{ table, ... } or function(vm) → { table, ... }",
+            "groups of places: { name =, place, ... }" },
+        { "detected", "function(run: table) → boolean", "has the program reported an error" },
+        { "output", "function(text) → text", "the part of the output that counts" },
+    } },
+    { name = "campaign.place", label = "table", help = "a place of faults", keys = {
+        { "name", "string", "its name" },
+        { "pick", "function(random: fault_random) → fault.inject", "a fault in it" },
+    } },
+}
+
 return M
