@@ -1,10 +1,9 @@
-/* Intel 82540EM gigabit Ethernet controller ("e1000"): registers, interrupts, lifecycle.
+/* Intel 82540EM gigabit Ethernet controller ("e1000"): registers, lifecycle.
  *
  * Intel, "PCI/PCI-X Family of Gigabit Ethernet Controllers Software Developer's Manual", 317453: 13
- * (registers), 3.2.7 (receive interrupt delays), 3.4.3 (transmit ones), 13.4.18 (throttling), 14.3
- * (resets). Registers are rows of a table; those without functions hold what is written to them and
- * act where tx, rx and nvm look at them. Flow control frames, wake-up filters and the packet
- * buffer's own memory are not modelled: the last two do not answer.
+ * (registers), 14.3 (resets). Registers are rows of a table; those without functions hold what is
+ * written to them and act where irq, tx, rx and nvm look at them. Flow control frames, wake-up
+ * filters and the packet buffer's own memory are not modelled: the last two do not answer.
  *
  * BAR 0 is the registers, BAR 1 a window on them. All time is virtual. The device owns its port;
  * the network backend given as `netdev` is joined to it by a link for as long as the device is
@@ -13,54 +12,6 @@
 #include "hw/net/e1000_internal.h"
 
 #include <assert.h>
-
-static const struct trace_event e1000_events[] = {
-    [E1000_TRACE_REG_READ] = { "e1000.reg_read",
-                               "a register is read",
-                               { { "reg", TRACE_TEXT },
-                                 { "offset", TRACE_HEX },
-                                 { "value", TRACE_HEX } } },
-    [E1000_TRACE_REG_WRITE] = { "e1000.reg_write",
-                                "a register is written",
-                                { { "reg", TRACE_TEXT },
-                                  { "offset", TRACE_HEX },
-                                  { "value", TRACE_HEX } } },
-    [E1000_TRACE_RESET] = { "e1000.reset", "the guest resets the card", { { NULL } } },
-    [E1000_TRACE_CAUSE] = { "e1000.cause",
-                            "interrupt causes are set",
-                            { { "causes", TRACE_HEX },
-                              { "icr", TRACE_HEX },
-                              { "ims", TRACE_HEX } } },
-    [E1000_TRACE_IRQ] = { "e1000.irq",
-                          "the interrupt pin changes",
-                          { { "level", TRACE_BOOL }, { "icr", TRACE_HEX } } },
-    [E1000_TRACE_THROTTLE] = { "e1000.throttle",
-                               "an interrupt waits for its interval",
-                               { { "until", TRACE_INT } } },
-    [E1000_TRACE_LINK] = { "e1000.link",
-                           "the driver sees the link go up or down",
-                           { { "up", TRACE_BOOL } } },
-    [E1000_TRACE_TX_DESC] = { "e1000.tx_desc",
-                              "a transmit descriptor is worked off",
-                              { { "index", TRACE_DEC },
-                                { "addr", TRACE_HEX },
-                                { "fields", TRACE_HEX } } },
-    [E1000_TRACE_TX_FRAME] = { "e1000.tx_frame",
-                               "a frame is sent",
-                               { { "size", TRACE_BYTES }, { "loopback", TRACE_BOOL } } },
-    [E1000_TRACE_RX_FRAME] = { "e1000.rx_frame",
-                               "a frame is received into memory",
-                               { { "size", TRACE_BYTES }, { "wire", TRACE_BYTES } } },
-    [E1000_TRACE_RX_DESC] = { "e1000.rx_desc",
-                              "a receive descriptor is filled",
-                              { { "index", TRACE_DEC },
-                                { "addr", TRACE_HEX },
-                                { "size", TRACE_BYTES } } },
-    [E1000_TRACE_RX_DROP] = { "e1000.rx_drop",
-                              "a frame from the wire is dropped",
-                              { { "reason", TRACE_TEXT }, { "size", TRACE_BYTES } } },
-};
-struct trace_table e1000_trace = TRACE_TABLE(e1000_events);
 
 /* ---- DMA ---- */
 
@@ -100,149 +51,6 @@ uint16_t e1000_sum(const uint8_t *data, size_t len, uint32_t initial)
     sum = (sum & 0xffff) + (sum >> 16);
     sum = (sum & 0xffff) + (sum >> 16);
     return __builtin_bswap16((uint16_t)sum);
-}
-
-/* ---- interrupts ---- */
-
-static int64_t e1000_throttle_ns(struct e1000 *s)
-{
-    return s->mitigation ? (int64_t)*e1000_reg(s, E1000_ITR) * E1000_ITR_UNIT_NS : 0;
-}
-
-/* The pin is high while an enabled cause is set, but is raised no more often than ITR allows. */
-static void e1000_update_irq(struct e1000 *s)
-{
-    bool pending = *e1000_reg(s, E1000_ICR) & *e1000_reg(s, E1000_IMS);
-    if (!pending)
-        timer_cancel(&s->throttle);
-    if (s->asserted && !pending) {
-        TRACE(e1000_trace, E1000_TRACE_IRQ, e1000_source(s), false, *e1000_reg(s, E1000_ICR));
-        pci_set_irq(&s->pci, false);
-    }
-    if (!pending || s->asserted) {
-        s->asserted = pending;
-        return;
-    }
-    int64_t open = s->asserted_ns + e1000_throttle_ns(s);
-    if (s->asserted_ns >= 0 && e1000_now(s) < open) {
-        TRACE(e1000_trace, E1000_TRACE_THROTTLE, e1000_source(s), (uint64_t)open);
-        timer_set(&s->throttle, open);
-        return;
-    }
-    s->asserted = true;
-    s->asserted_ns = e1000_now(s);
-    timer_cancel(&s->throttle);
-    TRACE(e1000_trace, E1000_TRACE_IRQ, e1000_source(s), true, *e1000_reg(s, E1000_ICR));
-    pci_set_irq(&s->pci, true);
-}
-
-static void e1000_throttle_fired(void *opaque)
-{
-    e1000_update_irq(opaque);
-}
-
-void e1000_raise(struct e1000 *s, uint32_t causes)
-{
-    *e1000_reg(s, E1000_ICR) |= causes;
-    TRACE(e1000_trace, E1000_TRACE_CAUSE, e1000_source(s), causes, *e1000_reg(s, E1000_ICR),
-          *e1000_reg(s, E1000_IMS));
-    e1000_update_irq(s);
-}
-
-/* A delay starts over with every packet, an absolute one with the first. */
-static void e1000_raise_later(struct e1000 *s, uint32_t cause, uint32_t delay, uint32_t absolute,
-                              struct timer *delay_timer, struct timer *absolute_timer)
-{
-    delay &= 0xffff;
-    absolute &= 0xffff;
-    if (!s->mitigation || delay == 0) {
-        e1000_raise(s, cause);
-        return;
-    }
-    timer_set(delay_timer, e1000_now(s) + (int64_t)delay * E1000_DELAY_UNIT_NS);
-    if (absolute && !timer_is_set(absolute_timer))
-        timer_set(absolute_timer, e1000_now(s) + (int64_t)absolute * E1000_DELAY_UNIT_NS);
-}
-
-void e1000_raise_rx(struct e1000 *s)
-{
-    e1000_raise_later(s, E1000_ICR_RXT0, *e1000_reg(s, E1000_RDTR), *e1000_reg(s, E1000_RADV),
-                      &s->rx_delay, &s->rx_absolute);
-}
-
-void e1000_raise_tx(struct e1000 *s)
-{
-    e1000_raise_later(s, E1000_ICR_TXDW, *e1000_reg(s, E1000_TIDV), *e1000_reg(s, E1000_TADV),
-                      &s->tx_delay, &s->tx_absolute);
-}
-
-static void e1000_rx_delay_fired(void *opaque)
-{
-    struct e1000 *s = opaque;
-    timer_cancel(&s->rx_delay);
-    timer_cancel(&s->rx_absolute);
-    e1000_raise(s, E1000_ICR_RXT0);
-}
-
-static void e1000_tx_delay_fired(void *opaque)
-{
-    struct e1000 *s = opaque;
-    timer_cancel(&s->tx_delay);
-    timer_cancel(&s->tx_absolute);
-    e1000_raise(s, E1000_ICR_TXDW);
-}
-
-static uint32_t e1000_read_icr(void *opaque, unsigned index)
-{
-    struct e1000 *s = opaque;
-    uint32_t causes = *e1000_reg(s, E1000_ICR);
-    *e1000_reg(s, E1000_ICR) = 0;
-    e1000_update_irq(s);
-    return causes;
-}
-
-static void e1000_write_icr(void *opaque, unsigned index, uint32_t written)
-{
-    struct e1000 *s = opaque;
-    *e1000_reg(s, E1000_ICR) &= ~written;
-    e1000_update_irq(s);
-}
-
-static void e1000_write_ics(void *opaque, unsigned index, uint32_t written)
-{
-    e1000_raise(opaque, written & E1000_ICR_ALL);
-}
-
-static void e1000_write_ims(void *opaque, unsigned index, uint32_t written)
-{
-    e1000_update_irq(opaque);
-}
-
-static void e1000_write_imc(void *opaque, unsigned index, uint32_t written)
-{
-    struct e1000 *s = opaque;
-    *e1000_reg(s, E1000_IMS) &= ~written;
-    e1000_update_irq(s);
-}
-
-static void e1000_write_itr(void *opaque, unsigned index, uint32_t written)
-{
-    e1000_update_irq(opaque);
-}
-
-/* "Flush partial descriptor": what is delayed comes now. */
-static void e1000_write_rdtr(void *opaque, unsigned index, uint32_t written)
-{
-    struct e1000 *s = opaque;
-    if (written & E1000_RDTR_FPD && timer_is_set(&s->rx_delay))
-        e1000_rx_delay_fired(s);
-}
-
-static void e1000_write_tidv(void *opaque, unsigned index, uint32_t written)
-{
-    struct e1000 *s = opaque;
-    if (written & E1000_TIDV_FPD && timer_is_set(&s->tx_delay))
-        e1000_tx_delay_fired(s);
 }
 
 /* ---- statistics ---- */
@@ -660,11 +468,7 @@ static const struct net_port_ops e1000_port_ops = {
 
 static void e1000_cancel_timers(struct e1000 *s)
 {
-    timer_cancel(&s->throttle);
-    timer_cancel(&s->rx_delay);
-    timer_cancel(&s->rx_absolute);
-    timer_cancel(&s->tx_delay);
-    timer_cancel(&s->tx_absolute);
+    e1000_irq_cancel(s);
     timer_cancel(&s->tx_resume);
 }
 
@@ -699,14 +503,9 @@ static bool e1000_init(struct device *d, struct error *err)
 {
     struct e1000 *s = (struct e1000 *)d;
     struct clock *c = &d->machine->virtual;
-    timer_init(&s->throttle, c, e1000_throttle_fired, s);
-    timer_init(&s->rx_delay, c, e1000_rx_delay_fired, s);
-    timer_init(&s->rx_absolute, c, e1000_rx_delay_fired, s);
-    timer_init(&s->tx_delay, c, e1000_tx_delay_fired, s);
-    timer_init(&s->tx_absolute, c, e1000_tx_delay_fired, s);
+    e1000_irq_init(s);
     timer_init(&s->tx_resume, c, e1000_tx_run, s);
     timer_init(&s->autoneg, c, e1000_phy_autoneg_done, s);
-    s->asserted_ns = -1;
     return true;
 }
 

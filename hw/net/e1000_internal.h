@@ -1,5 +1,6 @@
-/* The e1000's state, shared by its files: e1000.c (registers, interrupts, lifecycle), e1000_nvm.c
- * (EEPROM and PHY), e1000_tx.c and e1000_rx.c (the two halves of the data path). */
+/* The e1000's state, shared by its files: e1000.c (registers, lifecycle), e1000_irq.c (interrupts),
+ * e1000_nvm.c (EEPROM and PHY), e1000_tx.c and e1000_rx.c (the two halves of the data path),
+ * e1000_trace.c (names of events). */
 #pragma once
 
 #include "dev/machine.h"
@@ -106,7 +107,7 @@ static inline int64_t e1000_now(const struct e1000 *s)
     return clock_now(&s->pci.dev.machine->virtual);
 }
 
-/* Events, declared in e1000.c. */
+/* Events: e1000_trace.c. */
 extern struct trace_table e1000_trace;
 enum {
     E1000_TRACE_REG_READ,
@@ -128,14 +129,6 @@ static inline struct trace_source e1000_source(const struct e1000 *s)
     return device_source(&s->pci.dev);
 }
 
-/* Set interrupt causes. */
-void e1000_raise(struct e1000 *s, uint32_t causes);
-
-/* Raise the interrupt of a received or a transmitted packet, now or after the delays that RDTR/RADV
- * or TIDV/TADV ask for. */
-void e1000_raise_rx(struct e1000 *s);
-void e1000_raise_tx(struct e1000 *s);
-
 /* DMA as a bus master. False when some byte was not there; all of `buf` is then as the bus gave it.
  */
 bool e1000_dma_read(struct e1000 *s, uint64_t addr, void *buf, size_t len);
@@ -153,6 +146,28 @@ uint16_t e1000_sum(const uint8_t *data, size_t len, uint32_t initial);
 /* Recompute STATUS.LU and tell of a change. */
 void e1000_update_link(struct e1000 *s);
 bool e1000_wire_up(const struct e1000 *s);
+
+/* e1000_irq.c */
+void e1000_irq_init(struct e1000 *s);
+void e1000_irq_cancel(struct e1000 *s); /* what is delayed */
+/* The pin is high while an enabled cause is set, but is raised no more often than ITR allows. */
+void e1000_update_irq(struct e1000 *s);
+/* Set interrupt causes. */
+void e1000_raise(struct e1000 *s, uint32_t causes);
+
+/* Raise the interrupt of a received or a transmitted packet, now or after the delays that RDTR/RADV
+ * or TIDV/TADV ask for. */
+void e1000_raise_rx(struct e1000 *s);
+void e1000_raise_tx(struct e1000 *s);
+/* Functions of its registers. */
+uint32_t e1000_read_icr(void *opaque, unsigned index);
+void e1000_write_icr(void *opaque, unsigned index, uint32_t written);
+void e1000_write_ics(void *opaque, unsigned index, uint32_t written);
+void e1000_write_ims(void *opaque, unsigned index, uint32_t written);
+void e1000_write_imc(void *opaque, unsigned index, uint32_t written);
+void e1000_write_itr(void *opaque, unsigned index, uint32_t written);
+void e1000_write_rdtr(void *opaque, unsigned index, uint32_t written);
+void e1000_write_tidv(void *opaque, unsigned index, uint32_t written);
 
 /* e1000_nvm.c */
 void e1000_nvm_init(struct e1000 *s);
