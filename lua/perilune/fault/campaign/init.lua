@@ -74,8 +74,7 @@ local function start(state, n, done)
     local pipe, text, status, ended = uv.new_pipe(false), {}, nil, false
     local function finish()
         if status and ended then
-            local line = table.concat(text)
-            done(status == 0 and line:match("^(%b{})\n$") or nil)
+            done(status == 0 and table.concat(text):match("([^\n]+)\n$") or nil)
         end
     end
     local args = options.command(state, n)
@@ -102,7 +101,9 @@ local function start(state, n, done)
     end)
 end
 
-local function stop_all(state)
+--- End what runs; the first reason counts.
+local function stop_all(state, why)
+    state.stopped = state.stopped or why
     for _, handle in pairs(state.processes) do
         handle:kill("sigterm")
     end
@@ -123,10 +124,9 @@ local function run_all(state, file, from, to)
             next_run, active = n + 1, active + 1
             start(state, n, function(line)
                 active = active - 1
-                if not line and not state.stopped then
-                    state.stopped = ("run %d has failed; it is repeated by\n  %s"):format(n,
-                        options.text(state, n))
-                    stop_all(state)
+                if not line then
+                    stop_all(state, ("run %d has failed; it is repeated by %s"):format(n,
+                        options.text(state, n)))
                 end
                 waiting[n] = line
                 while waiting[next_line] do
@@ -135,7 +135,10 @@ local function run_all(state, file, from, to)
                     progress(state, next_line)
                     next_line = next_line + 1
                 end
-                file:flush()
+                local ok, problem = file:flush()
+                if not ok then
+                    stop_all(state, problem)
+                end
                 fill()
             end)
         end
@@ -153,8 +156,8 @@ local function watch_signals(state)
     for _, name in ipairs { "sigint", "sigterm", "sighup" } do
         local handle = uv.new_signal()
         handle:start(name, function()
-            state.signal, state.stopped = name, "interrupted"
-            stop_all(state)
+            state.signal = name
+            stop_all(state, "interrupted")
         end)
         handle:unref()
         table.insert(state.handles, handle)
@@ -178,6 +181,20 @@ local function show(state, lines)
         :format(state.results, state.picture, options.text(state, 1)))
 end
 
+--- Say why it has stopped, and what there is now. After a signal it dies of that.
+local function stopped(state, lines)
+    local kept = ("%s has %d of %d runs, and --resume goes on"):format(state.results, lines - 1,
+        state.runs)
+    if lines == 0 then
+        os.remove(state.results)
+        kept = "there are no results"
+    end
+    io.stderr:write(("campaign: %s; %s\n"):format(state.stopped, kept))
+    if state.signal then
+        uv.kill(uv.os_getpid(), state.signal)
+    end
+end
+
 --- All runs that are still missing. Returns the exit status.
 local function conduct(state)
     state.processes, state.handles = {}, {}
@@ -195,11 +212,7 @@ local function conduct(state)
     end
     local lines = read_lines(state.results)
     if state.stopped then
-        io.stderr:write(("campaign: %s; %s has %d of %d runs, and --resume goes on\n"):format(
-            state.stopped, state.results, math.max(0, #lines - 1), state.runs))
-        if state.signal then
-            uv.kill(uv.os_getpid(), state.signal)
-        end
+        stopped(state, #lines)
         return 1
     end
     show(state, lines)
