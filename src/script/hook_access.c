@@ -114,8 +114,7 @@ static void install_register(lua_State *L, struct script_hook *h, int filter)
     struct reg_place p;
     if (lua_getfield(L, filter, "at") != LUA_TNIL || lua_getfield(L, filter, "size") != LUA_TNIL)
         luaL_error(L, "vm:on(\"%s\"): give \"at\" or \"reg\", not both", h->kind->event);
-    lua_getfield(L, filter, "device");
-    struct device *d = binding_ptr(L, -1, META_DEVICE);
+    struct device *d = filter_object(L, filter, "device", META_DEVICE);
     const char *name = table_string(L, filter, "reg");
     if (!name)
         luaL_error(L, "vm:on(\"%s\"): \"device\" goes with \"reg\", the name of a register",
@@ -263,9 +262,7 @@ static bool on_irq(void *opaque, struct irq *irq, bool level)
 
 static void install_irq(lua_State *L, struct script_hook *h, int filter)
 {
-    lua_getfield(L, filter, "line");
-    struct irq *irq = binding_ptr(L, -1, META_IRQ);
-    lua_pop(L, 1);
+    struct irq *irq = filter_object(L, filter, "line", META_IRQ);
     if (irq->tap && irq->tap != on_irq)
         luaL_error(L, "vm:on(\"irq\"): something else watches this line");
     h->irq = irq;
@@ -369,8 +366,7 @@ static void link_gone(void *opaque)
 
 static void install_packet(lua_State *L, struct script_hook *h, int filter)
 {
-    lua_getfield(L, filter, "link");
-    struct net_link *link = binding_ptr(L, -1, META_LINK);
+    struct net_link *link = filter_object(L, filter, "link", META_LINK);
     const char *from = table_string(L, filter, "from");
     int end = -1;
     for (int n = 0; from && n < 2; n++)
@@ -382,7 +378,7 @@ static void install_packet(lua_State *L, struct script_hook *h, int filter)
                    "\"%s\"",
                    net_link_name(link), from, net_link_port(link, 0)->id,
                    net_link_port(link, 1)->id);
-    lua_pop(L, 2);
+    lua_pop(L, 1);
     h->packet.link = link;
     h->packet.from = end;
     h->packet.tap =

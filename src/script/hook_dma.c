@@ -58,13 +58,10 @@ static void space_gone(void *opaque)
 static void install_dma(lua_State *L, struct script_hook *h, int filter)
 {
     static const char *const directions[] = { "both", "read", "write", NULL };
-    lua_getfield(L, filter, "device");
-    if (lua_isnil(L, -1))
-        luaL_error(L, "vm:on(\"dma\"): the filter needs \"device\"");
-    struct device *d = binding_ptr(L, -1, META_DEVICE);
+    struct device *d = filter_object(L, filter, "device", META_DEVICE);
     lua_getfield(L, filter, "dir");
     int dir = check_choice(L, "vm:on: dir", "both", directions);
-    lua_pop(L, 2);
+    lua_pop(L, 1);
     struct address_space *as =
         device_is_a(d, pci_device_type.name) ? ((struct pci_device *)d)->dma : NULL;
     if (!as)

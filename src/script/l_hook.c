@@ -48,6 +48,17 @@ lua_Integer filter_integer(lua_State *L, int filter, const char *key, const lua_
     return v;
 }
 
+void *filter_object(lua_State *L, int filter, const char *key, const char *meta)
+{
+    lua_getfield(L, filter, key);
+    if (!luaL_testudata(L, -1, meta))
+        luaL_error(L, "vm:on: the filter needs \"%s\" as an object, not a %s", key,
+                   lua_isuserdata(L, -1) ? luaL_tolstring(L, -1, NULL) : luaL_typename(L, -1));
+    void *object = binding_ptr(L, -1, meta);
+    lua_pop(L, 1);
+    return object;
+}
+
 bool filter_range(lua_State *L, int filter, const char *key, uint64_t *first, uint64_t *last)
 {
     int isnum = 1, isnum2 = 1;

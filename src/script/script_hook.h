@@ -102,6 +102,9 @@ void script_hooks_remove_all(struct script_vm *svm);
 /* An integer of the filter, left popped. `fallback` NULL: it must be there. */
 lua_Integer filter_integer(lua_State *L, int filter, const char *key, const lua_Integer *fallback);
 
+/* What the object of that type stands for; it must be there. */
+void *filter_object(lua_State *L, int filter, const char *key, const char *meta);
+
 /* A key that is an integer (or text that names an address) or { first, last }. False: it is not
  * there. */
 bool filter_range(lua_State *L, int filter, const char *key, uint64_t *first, uint64_t *last);
