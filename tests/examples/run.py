@@ -10,6 +10,8 @@ import re
 import subprocess
 import sys
 
+import expect
+
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 SKIPPED, TIMEOUT = 77, 280
 INDENT = "--     "
@@ -23,24 +25,13 @@ command = re.search(r"^-- Run it: (.*)$", comment, re.MULTILINE).group(1)
 command = re.sub(r" \[\S+\]", "", command).replace("perilune ", f"'{program}' ", 1)
 expected = [line[len(INDENT):] for line in comment.splitlines() if line.startswith(INDENT)]
 assert expected, f"{name} does not say what it prints"
-
-
-def pattern(line):
-    if line.strip() == "[...]":
-        return r"(.*\n)*?"
-    text = re.escape(line.strip()).replace(r"\.\.\.", ".*")
-    if loose:
-        text = re.sub(r"[0-9]+", "[0-9]+", text)
-    return r" *" + re.sub(r"(\\ )+", " +", text) + r" *\n"
-
-
 done = subprocess.run(command, shell=True, cwd=TOP, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                       timeout=TIMEOUT, check=False)
 output = done.stdout.decode(errors="replace")
 if output.startswith("SKIPPED:"):
     print(output)
     sys.exit(SKIPPED)
-if done.returncode or not re.fullmatch("".join(map(pattern, expected)), output):
+if done.returncode or not expect.matches(output, expected, loose):
     print(f"{command}\nexit status {done.returncode}, output:\n{output}\nexpected:\n" + "\n".join(expected))
     sys.exit(1)
 print(f"{command}: {len(output.splitlines())} lines as {name} says")
