@@ -1,4 +1,5 @@
-"""README.md shows examples/thirty_lines.lua word for word, and points to files that are there."""
+"""README.md shows examples/thirty_lines.lua word for word, names every example and page, and points to
+files that are there; so do the pages."""
 import os
 import re
 
@@ -23,4 +24,8 @@ for page in pages:
         assert os.path.exists(os.path.join(TOP, path)), f"{page} points to {target}, not there"
         checked += 1
 assert checked > 10, f"only {checked} links found"
+for name in os.listdir(os.path.join(TOP, "examples")):
+    assert name in ("guest.lua", "devices") or f"`{name}`" in readme, f"README.md does not name {name}"
+for name in os.listdir(os.path.join(TOP, "docs")):
+    assert f"({'docs/' + name})" in readme, f"README.md does not point to docs/{name}"
 print(f"README.md shows the example; {checked} links lead somewhere")
