@@ -209,7 +209,7 @@ check.case("DMA hooks: what is refused, and a device that goes", function()
     equal(wrong.errors, 1)
     local function f() end
     raises('needs "device"', vm.on, vm, "dma", {}, f)
-    raises("invalid option", vm.on, vm, "dma", { device = dut, dir = "sideways" }, f)
+    raises("none of both, read, write", vm.on, vm, "dma", { device = dut, dir = "sideways" }, f)
     raises("of its own", vm.on, vm, "dma", { device = vm:find { type = "isabus-bridge" }[1] or
         vm:find { type = "ioapic" }[1] }, f)
     equal(vm:supports("hook.dma"), true)
