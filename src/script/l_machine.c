@@ -85,7 +85,11 @@ static const struct binding_member methods[] = {
     { "dumps", l_machine_dumps, "() → { dump, ... }", "dumps of packets, in order of creation" },
     { "batch", l_machine_batch, "(f [, { diff = boolean }]) → diff or nil",
       "f's changes of memory take effect at once, at its end" },
-    { "chardev", l_machine_chardev, "{ type =, id =, ... } → chardev", "a character backend" },
+    { "chardev", l_machine_chardev,
+      "{ type =, id =, path =, input = path, append = boolean, size =, signal = boolean, host =, "
+      "port = integer, server = boolean, insecure = boolean, delay = boolean, mux = boolean, "
+      "reconnect = integer, chardev = string } → chardev",
+      "a character backend" },
     { "find", l_vm_find, "{ type = } → { device, ... }",
       "devices of a type, or of one that inherits from it" },
     { "load_boot", l_vm_load_boot,

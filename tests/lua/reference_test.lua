@@ -303,6 +303,39 @@ case("filters take each text that they say, and no other", function()
     vm:close()
 end)
 
+case("tables of options take each key that they say", function()
+    local vm = perilune.machine("pc", { memory = "16M", nic = "user" })
+    local function f() end
+    local count = 0
+    for name, before in pairs { ["vm:batch"] = { f }, ["vm:at"] = { 0, f }, ["vm:every"] = { 1, f },
+        ["vm:trace"] = { "e1000.*", f }, ["vm:trace_output"] = {}, ["vm:find"] = {}, ["vm:task"] = { f },
+        ["vm:wait_serial"] = { "x", "1ns" }, ["vm:send"] = { "" }, ["vm:load_boot"] = {}, ["cpu:mce"] = {},
+        ["machine:netdev"] = {}, ["machine:chardev"] = {}, ["machine:batch"] = { f },
+        ["machine:load_boot"] = {} } do
+        local object = ({ vm = vm, cpu = vm.cpus[1], machine = vm.machine })[name:match("^%a+")]
+        local m = reference.find(name)[1].member
+        local function try(key)
+            local args = table.move(before, 1, #before, 1, {})
+            args[#args + 1] = { [key] = coroutine.create(f) } -- a value that nothing takes
+            local ok, problem = pcall(object[m.name], object, table.unpack(args))
+            return not ok and tostring(problem):find("unknown key", 1, true) ~= nil
+        end
+        equal(try("nonsense"), true, name .. " refuses what it does not know")
+        local fields
+        for _, p in ipairs(signature.of(m).parameters) do
+            for _, part in ipairs { p.type, table.unpack(p.type) } do
+                fields = part.fields or fields
+            end
+        end
+        for _, field in ipairs(fields) do
+            equal(try(field.name), false, name .. " knows " .. field.name)
+            count = count + 1
+        end
+    end
+    equal(count > 50, true, "keys seen")
+    vm:close()
+end)
+
 -- ---- what is made of it ----
 
 case("docs/api.md has every entry", function()

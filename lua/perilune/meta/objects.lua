@@ -680,7 +680,7 @@ function it:dumps() end
 function it:batch(f, options) end
 
 ---a character backend
----@param options { type?: string, id?: string, [any]: any }
+---@param options { type?: string, id?: string, path?: string, input?: string, append?: boolean, size?: integer|string, signal?: boolean, host?: string, port?: integer, server?: boolean, insecure?: boolean, delay?: boolean, mux?: boolean, reconnect?: integer, chardev?: string }
 ---@return perilune.chardev
 function it:chardev(options) end
 
