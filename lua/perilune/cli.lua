@@ -1,11 +1,7 @@
 --- The command line: what `perilune` does with its arguments.
 local core = require "perilune.core"
 local uv = require "luv"
-local chardev = require "perilune.chardev"
-local json = require "perilune.json"
-local machine = require "perilune.machine"
 local options = require "perilune.cli.options"
-local stats = require "perilune.stats"
 local util = require "perilune.util"
 
 local M = {}
@@ -66,7 +62,7 @@ end
 --- Errors about a property are told by the option that sets it.
 local function create(state)
     add_defaults(state)
-    local ok, result = pcall(machine.create, state.machine_name or "pc", state.machine)
+    local ok, result = pcall(require("perilune.machine").create, state.machine_name or "pc", state.machine)
     if ok then
         return result
     end
@@ -84,13 +80,13 @@ local function print_dumps(vm, names)
 end
 
 local function write_stats(vm, path, started_ns)
-    local data = stats.collect(vm)
+    local data = require("perilune.stats").collect(vm)
     data.start_s = started_ns / 1e9
     local file, problem = io.open(path, "w")
     if not file then
         util.fail(("--stats: %s"):format(problem))
     end
-    file:write(json.encode(data, true), "\n")
+    file:write(require("perilune.json").encode(data, true), "\n")
     file:close()
 end
 
@@ -164,11 +160,12 @@ local function attach_monitor(vm, state, id)
     if c.kind == "stdio" and c.mux and on_terminal() then
         state.monitor = "stdio"
     else
-        require("perilune.monitor.remote").attach(chardev.monitor_port(vm, id))
+        require("perilune.monitor.remote").attach(require("perilune.chardev").monitor_port(vm, id))
     end
 end
 
 local function start_monitor(vm, state, text, n)
+    local chardev = require "perilune.chardev"
     local spec = chardev.short(text, true)
     if spec.use then
         attach_monitor(vm, state, spec.use)
@@ -289,19 +286,34 @@ local function status_of(value)
     return math.type(value) == "integer" and value or 0
 end
 
+--- What scripts and definitions of machines find.
+local function set_globals()
+    _G.perilune = require "perilune"
+    _G.machine = require "perilune.machine"
+end
+
+--- Answer --help, --version and the like.
+local function help(what, subject)
+    if what ~= "help" and what ~= "version" then
+        set_globals()
+    end
+    require("perilune.cli.help")[what](subject)
+    return 0
+end
+
 --- Returns the exit status. `args` is what the process got, with its name at 0.
 function M.main(args)
-    _G.perilune = require "perilune"
-    _G.machine = machine
-    if args[1] == "test" then
+    local state = args[1] ~= "test" and options.parse(args)
+    if state and state.action then
+        set_log(state)
+        return help(state.action[1], state.action[2])
+    end
+    set_globals()
+    if not state then
         return require("perilune.test.command").main(table.move(args, 2, #args, 1, {}))
     end
-    local state = options.parse(args)
     set_log(state)
-    if state.action then
-        require("perilune.cli.help")[state.action[1]](state.action[2])
-        return 0
-    elseif state.code then
+    if state.code then
         local chunk, problem = load(state.code, "=(command line)")
         if not chunk then
             util.fail("-e: " .. problem)

@@ -1,11 +1,8 @@
 --- Module "perilune": what scripts start from.
 local core = require "perilune.core"
-local cluster = require "perilune.cluster"
 local device = require "perilune.device"
 local machine = require "perilune.machine"
-local trace = require "perilune.trace"
 local util = require "perilune.util"
-require "perilune.task" -- vm:task(), vm:wait_serial() and the like
 
 local M = { version = core.version, api = 1 }
 
@@ -15,7 +12,9 @@ M.machine = machine.create
 
 --- perilune.cluster { vm, ..., latency =, parallel =, name = } → cluster: several machines on one
 -- virtual clock: see docs/cluster.md.
-M.cluster = cluster.new
+function M.cluster(...)
+    return require("perilune.cluster").new(...)
+end
 
 --- Declare a machine: see docs/machine.md.
 M.define = machine.define
@@ -24,9 +23,6 @@ M.define = machine.define
 -- this name, beside `machine`.
 M.device = device
 _G.device = device
-
---- Events that machines tell of: perilune.trace.events(); see docs/tracing.md.
-M.trace = trace
 
 M.stats = function(vm)
     return require("perilune.stats").collect(vm)
@@ -64,4 +60,23 @@ M.reference = { { name = "perilune", label = "module", help = "what scripts star
         { "trace", "perilune.trace", "the module" },
     } } }
 
-return M
+--- What most runs do without is loaded when it is first asked for.
+local later = {
+    --- Events that machines tell of: perilune.trace.events(); see docs/tracing.md.
+    trace = "perilune.trace",
+}
+
+return setmetatable(M, {
+    __index = function(t, key)
+        if later[key] then
+            t[key] = require(later[key])
+            return rawget(t, key)
+        end
+    end,
+    __pairs = function(t)
+        for key in pairs(later) do
+            local _ = t[key]
+        end
+        return next, t
+    end,
+})

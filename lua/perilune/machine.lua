@@ -8,7 +8,6 @@ local uv = require "luv"
 local chardevs = require "perilune.chardev"
 local net = require "perilune.net"
 local props = require "perilune.props"
-local trace = require "perilune.trace"
 local util = require "perilune.util"
 
 local M = {}
@@ -380,7 +379,7 @@ M.properties = setmetatable({}, { __mode = "k" })
 
 local function build(def, m, p, vm)
     for _, spec in ipairs(p.trace) do
-        trace.apply(vm, spec)
+        require("perilune.trace").apply(vm, spec)
     end
     local waits
     p.serials, waits = chardevs.build(m, p)

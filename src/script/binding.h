@@ -105,6 +105,7 @@ struct binding_type {
     lua_CFunction get, set;                    /* further properties by name; may be NULL */
     const char *const *(*names)(lua_State *L); /* of those further properties; may be NULL */
     const char *further;                       /* what those are; may be NULL */
+    const char *module; /* adds the methods that have no function; loaded on first use */
     lua_CFunction tostring;
     /* Does the machine still have the object at this address? For binding_sweep(); NULL: always. */
     bool (*alive)(struct script_vm *svm, const void *p);

@@ -69,11 +69,16 @@ static int unknown_field(lua_State *L, const struct binding_type *t, const char 
 
 /* ---- fields ---- */
 
-/* A method that is written in Lua: binding_add_methods() has put it there. */
-static int push_lua_method(lua_State *L, const char *name)
+/* A method that is written in Lua: the type's module has put it there by binding_add_methods(). */
+static int push_lua_method(lua_State *L, const struct binding_type *t, const char *name)
 {
     luaL_getmetafield(L, 1, "methods");
-    lua_getfield(L, -1, name);
+    if (lua_getfield(L, -1, name) != LUA_TNIL)
+        return 1;
+    lua_getglobal(L, "require");
+    lua_pushstring(L, t->module);
+    lua_call(L, 1, 0);
+    lua_getfield(L, -2, name);
     return 1;
 }
 
@@ -83,7 +88,7 @@ static int type_index(lua_State *L)
     const char *name = luaL_checkstring(L, 2);
     const struct binding_member *m = find_member(t->methods, name);
     if (m && !m->fn)
-        return push_lua_method(L, name);
+        return push_lua_method(L, t, name);
     if (m) {
         lua_pushcfunction(L, m->fn);
         return 1;

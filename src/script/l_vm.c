@@ -504,6 +504,7 @@ static const struct binding_type vm_type = {
     .meta = META_VM,
     .label = "vm",
     .help = "a machine that runs: what perilune.machine() returns",
+    .module = "perilune.task",
     .methods = methods,
     .properties = properties,
     .tostring = vm_tostring,

@@ -24,6 +24,21 @@ end
 local EXIT = "\xb0\x03\xe6\xf4" -- mov al, 3; out 0xf4, al
 local SPIN = "\xeb\xfe"
 
+check.case("what most runs do without is loaded on first use", function()
+    local vm = perilune.machine("minimal", { serial = { "ring" } })
+    for _, name in ipairs { "task", "trace", "cluster", "stats", "monitor", "test.runner" } do
+        check.equal(package.loaded["perilune." .. name], nil, name)
+    end
+    local names = {}
+    for key in pairs(perilune) do
+        names[key] = true
+    end
+    check.equal(names.trace and names.cluster and names.machine, true, "names for completion")
+    check.equal(type(vm.task), "function")
+    check.equal(type(perilune.trace.events()), "table")
+    vm:close()
+end)
+
 check.case("a program says something and ends", function()
     local vm = program(OUT_SERIAL .. say "H" .. say "i" .. EXIT .. SPIN)
     equal(vm.cpus[1].rip, 0x1000)

@@ -1,11 +1,6 @@
 --- What --help, --machine help and --device help print.
 local core = require "perilune.core"
-local chardev = require "perilune.chardev"
-local devices = require "perilune.device"
-local machine = require "perilune.machine"
 local options = require "perilune.cli.options"
-local props = require "perilune.props"
-local trace = require "perilune.trace"
 local util = require "perilune.util"
 
 local M = {}
@@ -60,6 +55,7 @@ function M.version()
 end
 
 function M.machine_help()
+    local machine = require "perilune.machine"
     local rows = {}
     local found = machine.available()
     for _, name in ipairs(util.sorted_keys(found)) do
@@ -71,6 +67,8 @@ function M.machine_help()
 end
 
 function M.machine_props_help(name)
+    local machine = require "perilune.machine"
+    local props = require "perilune.props"
     local def = machine.load(name)
     print(("machine %s: %s"):format(def.name, def.desc))
     local rows = {}
@@ -85,6 +83,7 @@ function M.machine_props_help(name)
 end
 
 function M.chardev_help()
+    local chardev = require "perilune.chardev"
     print("character backends:")
     for _, name in ipairs(util.sorted_keys(chardev.kinds)) do
         local kind, rows = chardev.kinds[name], {}
@@ -97,6 +96,7 @@ function M.chardev_help()
 end
 
 function M.device_help()
+    local devices = require "perilune.device"
     local rows = {}
     for _, t in ipairs(core.types()) do
         if not t.abstract then
@@ -114,6 +114,7 @@ function M.device_help()
 end
 
 function M.trace_help()
+    local trace = require "perilune.trace"
     local rows = {}
     for _, event in ipairs(trace.events()) do
         rows[#rows + 1] = { event.name, trace.signature(event), event.help }
@@ -123,6 +124,7 @@ function M.trace_help()
 end
 
 function M.device_props_help(name)
+    local devices = require "perilune.device"
     local path = devices.available()[name]
     local t = path and core.type_info(devices.load_file(path)) or core.type_info(name)
     print(("device %s: %s"):format(t.name, t.desc or ""))
