@@ -1,9 +1,9 @@
 /* Hooks that scripts put on a machine with vm:on(): the object, and the kinds of events.
  *
- * A hook is one Lua function on one event, with a filter decided in C. l_hook.c has the object and
- * what is common; the hook_*.c files install kinds: hook_cpu.c what cpus do, hook_access.c memory,
- * ports, lines and links, hook_serial.c text, hook_time.c counts and clocks. The table of scripting
- * semantics is in docs/hooks.md. */
+ * A hook is one Lua function on one event, with a filter decided in C. l_hook.c has the object,
+ * hook_life.c its life; the other hook_*.c files install kinds: hook_cpu.c what cpus do,
+ * hook_access.c memory, ports, lines and links, hook_serial.c text, hook_time.c counts and clocks.
+ * The table of scripting semantics is in docs/hooks.md. */
 #pragma once
 
 #include "mem/tap.h"
@@ -137,6 +137,8 @@ void l_hook_open(lua_State *L);
 struct script_hook *script_hook_new(lua_State *L, struct script_vm *svm,
                                     const struct hook_kind *kind, int fn);
 void script_hook_installed(struct script_hook *h);
+/* It could not be installed. */
+void script_hook_discard(struct script_hook *h);
 
 /* Chains of hooks on one line or machine, in order of adding. A walk begins with order 0
  * and goes on after the order of the hook told last, up to the machine's hook_orders at its
