@@ -78,6 +78,7 @@ static void source_free(struct source *source)
 {
     free_names(source);
     free(source->info.path);
+    free(source->info.module);
     free(source);
 }
 
@@ -102,6 +103,13 @@ unsigned symbols_begin(struct symbols *s, enum symbols_kind kind, const char *pa
     ALLOC_GROW(s->sources, s->source_count, s->source_capacity);
     s->sources[s->source_count] = source;
     return s->source_count++;
+}
+
+void symbols_begin_module(struct symbols *s, const char *module, uint64_t identity)
+{
+    unsigned source = symbols_begin(s, SYMBOLS_MODULE, NULL);
+    s->sources[source]->info.module = alloc_string(module);
+    s->sources[source]->info.identity = identity;
 }
 
 static const char *keep_name(struct source *source, const char *name, size_t len)

@@ -34,11 +34,19 @@ struct symbol {
     unsigned source;
 };
 
-enum symbols_kind { SYMBOLS_ELF, SYMBOLS_MAP, SYMBOLS_KALLSYMS_IMAGE, SYMBOLS_KALLSYMS_MEMORY };
+enum symbols_kind {
+    SYMBOLS_ELF,
+    SYMBOLS_MAP,
+    SYMBOLS_KALLSYMS_IMAGE,
+    SYMBOLS_KALLSYMS_MEMORY,
+    SYMBOLS_MODULE,
+};
 
 struct symbols_source {
     enum symbols_kind kind;
-    char *path; /* of the file; NULL: guest memory */
+    char *path;        /* of the file; NULL: guest memory */
+    char *module;      /* name of the kernel's module; NULL: it is none */
+    uint64_t identity; /* of a module: another one when it was loaded anew */
     size_t count;
     uint64_t bias; /* added, modulo 2^64 */
     bool loaded;   /* false: was unloaded, the number is not used again */
@@ -66,6 +74,13 @@ bool symbols_load_kallsyms_memory(struct symbols *s, const struct guest_memory *
 bool symbols_load(struct symbols *s, const char *path, unsigned *source, struct error *err);
 void symbols_unload(struct symbols *s, unsigned source);
 
+/* The modules that a running Linux has loaded, each a source of its own with its real addresses.
+ * The kernel's own symbols must be loaded and have their bias; it must have BTF. Those that are
+ * gone from the guest are unloaded, those that have not changed stay. On failure nothing changes.
+ */
+bool symbols_load_modules(struct symbols *s, const struct guest_memory *mem, struct error *err);
+void symbols_unload_modules(struct symbols *s);
+
 unsigned symbols_source_count(const struct symbols *s);
 const struct symbols_source *symbols_source(const struct symbols *s, unsigned source);
 void symbols_set_bias(struct symbols *s, unsigned source, uint64_t bias);
@@ -89,8 +104,13 @@ size_t symbols_prefix(struct symbols *s, const char *prefix, size_t *count);
  * one. */
 bool symbols_parse(struct symbols *s, const char *text, uint64_t *addr, struct error *err);
 
-/* "name+0x12/0x80", "name" at offset 0, else the bare number. Returns `buf`. */
+/* "name+0x12/0x80", "name" at offset 0, else the bare number; " [module]" behind the name of a
+ * module's symbol. Returns `buf`. */
 char *symbols_format(struct symbols *s, uint64_t addr, char *buf, size_t size);
+
+/* " [e1000]" for a symbol of a module, else "". Returns `buf`. */
+char *symbols_format_module(const struct symbols *s, const struct symbol *a, char *buf,
+                            size_t size);
 
 /* The known name most like `name`; NULL: none is like it. */
 const char *symbols_nearest(struct symbols *s, const char *name);
@@ -100,6 +120,9 @@ struct symbols_anchors {
     uint64_t lstar;    /* MSR C0000082h: entry_SYSCALL_64 */
     uint64_t idt_base; /* handlers of exceptions */
 };
+
+/* Are they a Linux kernel's: do they have linux_banner? */
+bool symbols_is_kernel(struct symbols *s, unsigned source);
 
 /* How far the running kernel is from where `source` (unbiased) has it, as KASLR moved it.
  * Candidates come from the anchors and, failing these, from the 512 places a kernel can be; each is

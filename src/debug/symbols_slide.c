@@ -75,6 +75,12 @@ static bool try_everywhere(const struct search *f, uint64_t *slide)
     return false;
 }
 
+bool symbols_is_kernel(struct symbols *s, unsigned source)
+{
+    uint64_t addr;
+    return symbols_link_address(s, source, "linux_banner", &addr);
+}
+
 bool symbols_find_slide(struct symbols *s, unsigned source, const struct guest_memory *mem,
                         const struct symbols_anchors *anchors, uint64_t *slide, struct error *err)
 {

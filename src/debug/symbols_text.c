@@ -7,19 +7,30 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NAME_MAX_LEN = 512, NEAREST_LEN = 64 };
+enum { NAME_MAX_LEN = 512, NEAREST_LEN = 64, MODULE_TEXT = 80 };
+
+char *symbols_format_module(const struct symbols *s, const struct symbol *a, char *buf, size_t size)
+{
+    const char *module = symbols_source(s, a->source)->module;
+    snprintf(buf, size, module ? " [%s]" : "%s", module ? module : "");
+    return buf;
+}
 
 char *symbols_format(struct symbols *s, uint64_t addr, char *buf, size_t size)
 {
     uint64_t offset;
+    char module[MODULE_TEXT];
     const struct symbol *a = s ? symbols_at(s, addr, &offset) : NULL;
-    if (!a)
+    if (!a) {
         snprintf(buf, size, "0x%llx", (unsigned long long)addr);
-    else if (offset == 0)
-        snprintf(buf, size, "%s", a->name);
+        return buf;
+    }
+    symbols_format_module(s, a, module, sizeof module);
+    if (offset == 0)
+        snprintf(buf, size, "%s%s", a->name, module);
     else
-        snprintf(buf, size, "%s+0x%llx/0x%llx", a->name, (unsigned long long)offset,
-                 (unsigned long long)a->size);
+        snprintf(buf, size, "%s+0x%llx/0x%llx%s", a->name, (unsigned long long)offset,
+                 (unsigned long long)a->size, module);
     return buf;
 }
 
@@ -74,6 +85,8 @@ const char *symbols_nearest(struct symbols *s, const char *name)
 
 static bool unknown_name(struct symbols *s, const char *name, struct error *err)
 {
+    if (!err) /* nobody asks which is the nearest, which takes a while */
+        return false;
     if (symbols_count(s) == 0)
         return error_set(err, "no symbol \"%s\": no symbols are loaded", name);
     const char *nearest = symbols_nearest(s, name);
