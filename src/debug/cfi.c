@@ -241,10 +241,10 @@ static enum unwind_step apply(const struct unwind_config *c, const struct unwind
     return unwind_knows(&next->regs, UNWIND_RIP) ? UNWIND_STEP_OK : UNWIND_STEP_MEMORY;
 }
 
-enum unwind_step unwind_step_cfi(const struct unwind_config *c, const struct unwind_frame *f,
-                                 struct unwind_frame *next)
+enum unwind_step unwind_step_cfi(const struct unwind_config *c, const struct unwind_program *p,
+                                 const struct unwind_frame *f, struct unwind_frame *next)
 {
-    Dwarf_Frame *frame = find_frame(c->cfi, unwind_frame_pc(f) - c->cfi_slide);
+    Dwarf_Frame *frame = find_frame(p->cfi, unwind_frame_pc(f) - p->slide);
     if (!frame)
         return UNWIND_STEP_LOST;
     enum unwind_step step = apply(c, f, frame, next);

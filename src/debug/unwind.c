@@ -69,8 +69,9 @@ static enum unwind_step step(const struct unwind_config *c, const struct unwind_
     const struct orc_entry *e = c->orc ? orc_find(c->orc, unwind_frame_pc(f) - c->orc_slide) : NULL;
     if (e)
         return unwind_step_orc(c, f, e, next);
-    if (c->cfi && cfi_covers(c->cfi, unwind_frame_pc(f) - c->cfi_slide))
-        return unwind_step_cfi(c, f, next);
+    for (size_t i = 0; i < c->program_count; i++)
+        if (cfi_covers(c->programs[i].cfi, unwind_frame_pc(f) - c->programs[i].slide))
+            return unwind_step_cfi(c, &c->programs[i], f, next);
     /* Linux has no frame pointers, so RBP is anything: only what leads back into it is believed. */
     enum unwind_step result = step_frame_pointer(c, f, next);
     if (!c->orc || !is_kernel_address(unwind_frame_pc(f)) ||
@@ -151,11 +152,13 @@ char *unwind_frame_format(const struct unwind_frame *f, struct symbols *symbols,
                           size_t size)
 {
     uint64_t offset, pc = unwind_frame_pc(f);
+    char module[80];
     const struct symbol *a = symbols ? symbols_at(symbols, pc, &offset) : NULL;
     if (!a)
         snprintf(buf, size, "0x%llx", (unsigned long long)f->regs.r[UNWIND_RIP]);
     else
-        snprintf(buf, size, "%s+0x%llx/0x%llx", a->name, (unsigned long long)(offset + !f->exact),
-                 (unsigned long long)a->size);
+        snprintf(buf, size, "%s+0x%llx/0x%llx%s", a->name, (unsigned long long)(offset + !f->exact),
+                 (unsigned long long)a->size,
+                 symbols_format_module(symbols, a, module, sizeof module));
     return buf;
 }

@@ -60,12 +60,18 @@ enum unwind_end {
     UNWIND_END_LOST,    /* no rule for the code, or the stack makes no sense */
 };
 
+/* A program with DWARF call frame information. */
+struct unwind_program {
+    struct cfi *cfi;
+    uint64_t slide; /* where code is, less where the tables have it */
+};
+
 struct unwind_config {
     struct guest_memory mem;
-    const struct orc *orc; /* NULL: none */
-    uint64_t orc_slide;    /* where code is, less where the tables have it */
-    struct cfi *cfi;       /* NULL: none */
-    uint64_t cfi_slide;
+    const struct orc *orc;                 /* NULL: none */
+    uint64_t orc_slide;                    /* as a program's */
+    const struct unwind_program *programs; /* the first that has a rule for a place is asked */
+    size_t program_count;
     unsigned max_frames; /* 0: 64 */
 };
 

@@ -15,5 +15,5 @@ enum unwind_step {
  * known. */
 enum unwind_step unwind_step_orc(const struct unwind_config *c, const struct unwind_frame *f,
                                  const struct orc_entry *e, struct unwind_frame *next);
-enum unwind_step unwind_step_cfi(const struct unwind_config *c, const struct unwind_frame *f,
-                                 struct unwind_frame *next);
+enum unwind_step unwind_step_cfi(const struct unwind_config *c, const struct unwind_program *p,
+                                 const struct unwind_frame *f, struct unwind_frame *next);

@@ -374,13 +374,13 @@ static void test_cfi(void **state)
     struct found f = { 0 };
     uint64_t here = (uint64_t)__builtin_frame_address(0);
     uint64_t bounds[2] = { here - 65536, here + 1024 };
-    struct unwind_config c = { .mem = { own_read, bounds } };
+    struct unwind_program p = { .cfi = cfi_load("/proc/self/exe", &err) };
+    struct unwind_config c = { .mem = { own_read, bounds }, .programs = &p, .program_count = 1 };
     struct symbols *s = symbols_new();
-    c.cfi = cfi_load("/proc/self/exe", &err);
-    if (!c.cfi || !symbols_load_elf(s, "/proc/self/exe", NULL, &err))
+    if (!p.cfi || !symbols_load_elf(s, "/proc/self/exe", NULL, &err))
         fail_msg("%s", err.text);
-    c.cfi_slide = (uint64_t)test_cfi - symbols_find(s, "test_cfi", NULL)->addr;
-    symbols_set_bias(s, 0, c.cfi_slide);
+    p.slide = (uint64_t)test_cfi - symbols_find(s, "test_cfi", NULL)->addr;
+    symbols_set_bias(s, 0, p.slide);
     static const char *const names[] = { "own_trace", "own_middle", "test_cfi" };
     assert_true(own_middle(&c, &f) > 3);
     for (unsigned i = 0; i < ARRAY_LEN(names); i++) {
@@ -391,7 +391,7 @@ static void test_cfi(void **state)
         assert_int_equal(f.frames[i].method, i ? UNWIND_BY_CFI : UNWIND_BY_START);
     }
     assert_true(f.frames[2].regs.r[UNWIND_RBP] == here);
-    cfi_free(c.cfi);
+    cfi_free(p.cfi);
     symbols_free(s);
     assert_null(cfi_load("/etc/passwd", &err));
     assert_non_null(strstr(err.text, "not an ELF file"));
