@@ -1,6 +1,8 @@
 /* Hooks on what cpus do: execution, linear accesses, exceptions, MSRs, CPUID. */
 #include "script/script_hook.h"
+#include "script/script_symbols.h"
 
+#include "base/alloc.h"
 #include "base/log.h"
 
 #include <stddef.h>
@@ -126,9 +128,7 @@ static void read_condition(lua_State *L, struct vm_event *e, int filter)
     lua_settop(L, when - 1);
 }
 
-/* The table of events is the vcpus' own while they execute: somebody else who changes it has them
- * pause for that moment. */
-static bool hold(struct script_vm *svm)
+bool script_hold(struct script_vm *svm)
 {
     static const char reason[] = "hooks";
     struct universe *u = svm->script->universe;
@@ -141,7 +141,7 @@ static bool hold(struct script_vm *svm)
     return vm_state(svm->vm) == VM_PAUSED && !strcmp(vm_pause_reason(svm->vm), reason);
 }
 
-static void let_go(struct script_vm *svm, bool held)
+void script_let_go(struct script_vm *svm, bool held)
 {
     struct error err;
     if (held && !vm_resume(svm->vm, &err))
@@ -164,18 +164,23 @@ static void install(lua_State *L, struct script_hook *h, int filter, enum vm_eve
     lua_pop(L, 1);
     read_condition(L, e, filter);
     struct error err = { 0 };
-    bool held = hold(h->svm);
+    if (h->pending) {
+        vm_event_order(h->svm->vm, e);
+        return;
+    }
+    bool held = script_hold(h->svm);
     bool added = vm_event_add(h->svm->vm, e, &err);
-    let_go(h->svm, held);
+    script_let_go(h->svm, held);
     if (!added)
         script_raise(L, &err);
 }
 
 static void uninstall(struct script_hook *h)
 {
-    bool held = !h->svm->closing && hold(h->svm);
+    bool held = !h->svm->closing && script_hold(h->svm);
     vm_event_remove(&h->event);
-    let_go(h->svm, held);
+    h->pending = false;
+    script_let_go(h->svm, held);
 }
 
 #define CPU_KEYS                                                                               \
@@ -186,6 +191,57 @@ static void uninstall(struct script_hook *h)
         "when", NULL, "{ reg =, eq =, ne =, lt =, gt =, mask = }",                             \
             "a register, compared (unsigned)"                                                  \
     }
+
+/* ---- symbols ---- */
+
+/* filter_range() into the hook's event; text is a symbol, "do_sys_openat2" or "name+0x10", which
+ * the hook then follows. */
+static bool filter_address(lua_State *L, struct script_hook *h, int filter, const char *key)
+{
+    struct vm_event *e = &h->event;
+    bool is_symbol = lua_getfield(L, filter, key) == LUA_TSTRING;
+    if (is_symbol) {
+        struct error err = { 0 };
+        const char *text = lua_tostring(L, -1);
+        if (!script_symbol_resolve(h->svm, text, &e->first, &h->pending, &err))
+            script_raise(L, &err);
+        e->last = e->first;
+        h->symbol = alloc_string(text);
+    }
+    lua_pop(L, 1);
+    return is_symbol || filter_range(L, filter, key, &e->first, &e->last);
+}
+
+/* Where its symbol is now. */
+static void resolve(struct script_hook *h)
+{
+    struct vm_event *e = &h->event;
+    uint64_t first, matched = e->matched, size = e->last - e->first;
+    bool pending, was_pending = h->pending;
+    struct error err = { 0 };
+    if (!script_symbol_resolve(h->svm, h->symbol, &first, &pending, NULL))
+        pending = true; /* of a module that is gone */
+    if (pending == was_pending && (pending || first == e->first))
+        return;
+    vm_event_remove(e);
+    h->pending = pending;
+    if (pending)
+        return;
+    e->first = first;
+    e->last = first + size;
+    h->pending = !vm_event_add(h->svm->vm, e, &err);
+    e->matched = matched;
+    if (h->pending)
+        log_host(LOG_ERROR, "hooks", "%s: it stays pending at %s: %s", h->hook.name, h->symbol,
+                 err.text);
+}
+
+void script_hooks_resolve(struct script_vm *svm)
+{
+    for (struct script_hook *h = svm->hooks; h; h = h->next)
+        if (h->symbol && h->installed)
+            resolve(h);
+}
 
 /* ---- exec ---- */
 
@@ -204,7 +260,7 @@ static enum vcpu_verdict fire_exec(void *opaque, const struct vm_event_info *inf
 
 static void install_exec(lua_State *L, struct script_hook *h, int filter)
 {
-    if (!filter_address(L, h->svm, filter, "at", &h->event.first, &h->event.last))
+    if (!filter_address(L, h, filter, "at"))
         luaL_error(L, "vm:on(\"exec\"): the filter needs \"at\": an address or { first, last }");
     install(L, h, filter, VM_EVENT_EXEC, fire_exec);
 }
@@ -239,7 +295,7 @@ static enum vcpu_verdict fire_access(void *opaque, const struct vm_event_info *i
 static void install_access(lua_State *L, struct script_hook *h, int filter)
 {
     static const lua_Integer one = 1;
-    if (!filter_address(L, h->svm, filter, "gva", &h->event.first, &h->event.last))
+    if (!filter_address(L, h, filter, "gva"))
         luaL_error(L, "vm:on: the filter needs \"gva\"");
     lua_Integer size = filter_integer(L, filter, "size", &one);
     if (h->event.first == h->event.last && size > 0)

@@ -2,6 +2,7 @@
  * in the registry keeps its userdata; its function may remove it. Machine lock. */
 #include "script/script_hook.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* registry[svm].hooks = { [userdata] = true } keeps installed hooks alive. */
@@ -55,6 +56,7 @@ struct script_hook *script_hook_new(lua_State *L, struct script_vm *svm,
 
 void script_hook_discard(struct script_hook *h)
 {
+    free(h->symbol);
     hook_fini(&h->hook);
     drop_anchor(h);
 }
@@ -78,6 +80,8 @@ static void forget_function(struct script_hook *h)
     if (h->cpu)
         luaL_unref(h->hook.universe->factory, LUA_REGISTRYINDEX, h->cpu_ref);
     h->cpu = NULL;
+    free(h->symbol);
+    h->symbol = NULL;
     hook_fini(&h->hook);
 }
 

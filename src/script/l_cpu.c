@@ -230,6 +230,33 @@ static int l_cpu_read(lua_State *L)
     return 1;
 }
 
+/* string(gva [, most]) → text up to a zero byte, or as much as asked for; nil and the address where
+ * nothing is mapped. */
+static int l_cpu_string(lua_State *L)
+{
+    struct vcpu *v = check_still_cpu(L);
+    uint64_t gva = (uint64_t)luaL_checkinteger(L, 2);
+    lua_Integer most = luaL_optinteger(L, 3, 4096);
+    luaL_argcheck(L, most >= 0 && most <= 1 << 20, 3, "0 to 1 MiB at a time");
+    luaL_Buffer b;
+    luaL_buffinit(L, &b);
+    for (uint64_t at = gva; at - gva < (uint64_t)most; at++) {
+        uint64_t gpa;
+        char c;
+        if (!v->backend->translate(v, at, &gpa)) {
+            lua_pushnil(L);
+            lua_pushinteger(L, (lua_Integer)at);
+            return 2;
+        }
+        address_space_read(v->machine->memory, gpa, &c, 1);
+        if (c == 0)
+            break;
+        luaL_addchar(&b, c);
+    }
+    luaL_pushresult(&b);
+    return 1;
+}
+
 static int get_index(lua_State *L)
 {
     lua_pushinteger(L, check_cpu(L)->port->index);
@@ -261,6 +288,8 @@ static int cpu_tostring(lua_State *L)
 static const struct binding_member methods[] = {
     { "read", l_cpu_read, "(address, n) → bytes or nil, address",
       "virtual memory; nil and the address where nothing is mapped" },
+    { "string", l_cpu_string, "(address [, most]) → text or nil, address",
+      "virtual memory up to a zero byte, 4096 bytes at most unless more are asked for" },
     { "translate", l_cpu_translate, "(address) → address or nil",
       "the physical address, nil where nothing is mapped" },
     { "disas", l_cpu_disas, "([address [, count]]) → { { addr =, bytes =, text = }, ... }",

@@ -1,6 +1,5 @@
 /* vm:on() and hook objects. */
 #include "script/script_hook.h"
-#include "script/script_symbols.h"
 
 #include <string.h>
 
@@ -78,16 +77,6 @@ bool filter_range(lua_State *L, int filter, const char *key, uint64_t *first, ui
         luaL_error(L, "vm:on: \"%s\" must not end before it begins", key);
     lua_pop(L, 1);
     return true;
-}
-
-bool filter_address(lua_State *L, struct script_vm *svm, int filter, const char *key,
-                    uint64_t *first, uint64_t *last)
-{
-    bool symbol = lua_getfield(L, filter, key) == LUA_TSTRING;
-    if (symbol)
-        *first = *last = script_symbol_address(L, svm, lua_tostring(L, -1));
-    lua_pop(L, 1);
-    return symbol || filter_range(L, filter, key, first, last);
 }
 
 static void check_filter(lua_State *L, const struct hook_kind *kind, int filter)
@@ -340,12 +329,19 @@ static int get_installed(lua_State *L)
     return 1;
 }
 
+static int get_pending(lua_State *L)
+{
+    lua_pushboolean(L, check_hook(L)->pending);
+    return 1;
+}
+
 static int hook_tostring(lua_State *L)
 {
     struct script_hook *h = check_hook(L);
     lua_pushfstring(L, "hook on %s, %I hits%s", h->kind->event,
                     (lua_Integer)(h->hook.universe ? h->hook.hits : h->hits),
                     !h->installed      ? ", removed"
+                    : h->pending       ? ", pending"
                     : h->hook.disabled ? ", disabled after an error"
                                        : "");
     return 1;
@@ -362,6 +358,7 @@ static const struct binding_member properties[] = {
     { "errors", get_errors, "integer", "how often it raised" },
     { "cost_ns", get_cost, "integer", "time spent in it, ns" },
     { "installed", get_installed, "boolean", "false once it was removed" },
+    { "pending", get_pending, "boolean", "its symbol is nowhere yet: the kernel is not there" },
     { "where", get_where, "string", "where its function was written, file:line" },
     { "stopped", get_stopped, "boolean", "it has paused the machine, which is paused since" },
     { NULL },

@@ -1,28 +1,26 @@
 /* Symbols, disassembly and backtraces for scripts. */
+#include "script/script_hook.h"
 #include "script/script_symbols.h"
 
 #include "base/alloc.h"
 #include "debug/disasm.h"
 #include "debug/kernel_image.h"
-#include "debug/unwind.h"
 
 #include <stdlib.h>
-
-struct script_symbols {
-    struct symbols *table;
-    /* The Linux kernel among the sources, if one was loaded. */
-    bool has_kernel;
-    unsigned kernel;
-    struct orc *orc; /* NULL: its image has none */
-    uint64_t slide;  /* by KASLR */
-};
+#include <string.h>
 
 void script_symbols_free(struct script_symbols *s)
 {
     if (!s)
         return;
+    if (s->watching)
+        vm_event_remove(&s->watch);
+    for (size_t i = 0; i < s->program_count; i++)
+        cfi_free(s->programs[i].cfi);
+    free(s->programs);
     symbols_free(s->table);
     orc_free(s->orc);
+    free(s->refused);
     free(s);
 }
 
@@ -45,25 +43,40 @@ static struct script_symbols *symbols_of(struct script_vm *svm)
     return svm->symbols;
 }
 
-/* A kernel image gives its kallsyms and its ORC tables; any other file what symbols it has. */
-static bool load_file(struct script_symbols *s, const char *path, unsigned *source,
-                      struct error *err)
+/* A program's rules for unwinding, where it has some. */
+static void load_program(struct script_symbols *s, const char *path, unsigned source)
 {
+    struct cfi *cfi = cfi_load(path, NULL);
+    if (!cfi)
+        return;
+    ALLOC_GROW(s->programs, s->program_count, s->program_capacity);
+    s->programs[s->program_count++] = (struct script_program){ cfi, source };
+}
+
+/* A kernel image gives its kallsyms and its ORC tables; any other file what symbols it has. */
+static bool load_file(struct script_vm *svm, const char *path, unsigned *source, struct error *err)
+{
+    struct script_symbols *s = svm->symbols;
     struct kernel_image *k = kernel_image_open(path, NULL);
     bool is_kernel = k && symbols_load_kallsyms_kernel(s->table, k, source, NULL);
     if (is_kernel) {
         orc_free(s->orc);
         s->orc = orc_load_kernel(k, NULL);
-        s->has_kernel = true;
-        s->kernel = *source;
-        s->slide = 0;
     }
     kernel_image_close(k);
-    return is_kernel || symbols_load(s->table, path, source, err);
+    if (!is_kernel && !symbols_load(s->table, path, source, err))
+        return false;
+    if (!is_kernel)
+        load_program(s, path, *source);
+    if (!is_kernel && !symbols_is_kernel(s->table, *source))
+        return true;
+    bool held = script_hold(svm);
+    script_kernel_loaded(svm, *source);
+    script_let_go(svm, held);
+    return true;
 }
 
-/* Those of the machine's own kernel, when nothing else was loaded. */
-static bool have_symbols(struct script_vm *svm, struct error *err)
+bool script_symbols_have(struct script_vm *svm, struct error *err)
 {
     struct script_symbols *s = symbols_of(svm);
     unsigned source;
@@ -72,20 +85,27 @@ static bool have_symbols(struct script_vm *svm, struct error *err)
     if (!svm->kernel_path)
         return error_set(err, "no symbols are loaded, and the machine has no kernel to take them "
                               "from; use vm:load_symbols(FILE)");
-    return load_file(s, svm->kernel_path, &source, err);
+    /* Looking through a file once is enough for those who only would like to have some. */
+    if (!err && s->refused && !strcmp(s->refused, svm->kernel_path))
+        return false;
+    if (load_file(svm, svm->kernel_path, &source, err))
+        return true;
+    free(s->refused);
+    s->refused = alloc_string(svm->kernel_path);
+    return false;
 }
 
 uint64_t script_symbol_address(lua_State *L, struct script_vm *svm, const char *text)
 {
     struct error err = { 0 };
     uint64_t addr = 0;
-    if (!have_symbols(svm, &err) || !symbols_parse(svm->symbols->table, text, &addr, &err))
+    if (!script_symbols_have(svm, &err) || !symbols_parse(svm->symbols->table, text, &addr, &err))
         script_raise(L, &err);
     return addr;
 }
 
 /* load_symbols(path [, bias]) → how many: an ELF file, a System.map, or a kernel image as packed as
- * it comes. */
+ * it comes. A kernel's bias is found, unless it is given. */
 int l_vm_load_symbols(lua_State *L)
 {
     struct script_vm *svm = binding_vm(L, 1, META_VM);
@@ -94,11 +114,15 @@ int l_vm_load_symbols(lua_State *L)
     struct script_symbols *s = symbols_of(svm);
     struct error err = { 0 };
     unsigned source;
-    if (!load_file(s, path, &source, &err))
+    if (!load_file(svm, path, &source, &err))
         return script_raise(L, &err);
-    symbols_set_bias(s->table, source, bias);
-    if (s->has_kernel && s->kernel == source)
-        s->slide = bias;
+    bool kernel = s->has_kernel && s->kernel == source, held = script_hold(svm);
+    if (kernel && !lua_isnoneornil(L, 3))
+        script_kernel_place(svm, bias);
+    else if (!kernel)
+        symbols_set_bias(s->table, source, bias);
+    script_hooks_resolve(svm);
+    script_let_go(svm, held);
     lua_pushinteger(L, (lua_Integer)symbols_source(s->table, source)->count);
     return 1;
 }
@@ -116,27 +140,42 @@ static struct vcpu *check_still(lua_State *L, struct script_vm *svm)
 /* find_slide() → bytes by which KASLR has moved the running kernel; symbols move along. */
 int l_vm_find_slide(lua_State *L)
 {
-    enum { MSR_LSTAR = 0xc0000082 };
     struct script_vm *svm = binding_vm(L, 1, META_VM);
     struct vcpu *v = check_still(L, svm);
     struct error err = { 0 };
-    if (!have_symbols(svm, &err))
+    if (!script_symbols_have(svm, &err) || !script_kernel_find(svm, v, &err))
+        return script_raise(L, &err);
+    lua_pushinteger(L, (lua_Integer)svm->symbols->slide);
+    return 1;
+}
+
+/* load_modules() → { { name, count }, ... } in the order in which they were met:
+ * their symbols are known from now on */
+int l_vm_load_modules(lua_State *L)
+{
+    struct script_vm *svm = binding_vm(L, 1, META_VM);
+    struct vcpu *v = check_still(L, svm);
+    struct error err = { 0 };
+    if (!script_symbols_have(svm, &err))
         return script_raise(L, &err);
     struct script_symbols *s = svm->symbols;
-    if (!s->has_kernel)
-        return luaL_error(L, "none of the symbols loaded are a Linux kernel's");
-    struct kvm_sregs sregs;
-    struct symbols_anchors anchors = { 0 };
-    v->backend->get_msr(v, MSR_LSTAR, &anchors.lstar, NULL);
-    if (v->backend->get_sregs(v, &sregs, NULL))
-        anchors.idt_base = sregs.idt.base;
     struct guest_memory mem = guest_memory_of_vcpu(v);
-    uint64_t slide;
-    if (!symbols_find_slide(s->table, s->kernel, &mem, &anchors, &slide, &err))
+    if ((s->has_kernel && !s->placed && !script_kernel_find(svm, v, &err)) ||
+        !symbols_load_modules(s->table, &mem, &err))
         return script_raise(L, &err);
-    symbols_set_bias(s->table, s->kernel, slide);
-    s->slide = slide;
-    lua_pushinteger(L, (lua_Integer)slide);
+    script_hooks_resolve(svm);
+    lua_newtable(L);
+    for (unsigned i = 0, n = 0; i < symbols_source_count(s->table); i++) {
+        const struct symbols_source *source = symbols_source(s->table, i);
+        if (!source->loaded || !source->module)
+            continue;
+        lua_createtable(L, 0, 2);
+        lua_pushstring(L, source->module);
+        lua_setfield(L, -2, "name");
+        lua_pushinteger(L, (lua_Integer)source->count);
+        lua_setfield(L, -2, "count");
+        lua_rawseti(L, -2, ++n);
+    }
     return 1;
 }
 
@@ -153,7 +192,7 @@ int l_vm_symbolize(lua_State *L)
 {
     struct script_vm *svm = binding_vm(L, 1, META_VM);
     char text[DISASM_TEXT_MAX];
-    have_symbols(svm, NULL);
+    script_symbols_have(svm, NULL);
     lua_pushstring(L, symbols_format(symbols_of(svm)->table, (uint64_t)luaL_checkinteger(L, 2),
                                      text, sizeof text));
     return 1;
@@ -165,7 +204,7 @@ int l_vm_symbol_names(lua_State *L)
     struct script_vm *svm = binding_vm(L, 1, META_VM);
     const char *prefix = luaL_checkstring(L, 2);
     lua_Integer most = luaL_optinteger(L, 3, 100);
-    have_symbols(svm, NULL);
+    script_symbols_have(svm, NULL);
     struct symbols *table = symbols_of(svm)->table;
     size_t count, first = symbols_prefix(table, prefix, &count);
     lua_newtable(L);
@@ -218,7 +257,8 @@ int l_cpu_disas(lua_State *L)
     lua_Integer count = luaL_optinteger(L, 3, 10);
     luaL_argcheck(L, count >= 1 && count <= 10000, 3, "1 to 10000 instructions");
     unsigned bits = code_bits(v);
-    struct symbols *table = svm->symbols ? svm->symbols->table : NULL;
+    script_symbols_have(svm, NULL);
+    struct symbols *table = symbols_of(svm)->table;
     struct guest_memory mem = guest_memory_of_vcpu(v);
     lua_newtable(L);
     for (lua_Integer n = 1; n <= count; n++) {
@@ -265,6 +305,18 @@ static bool add_frame(void *opaque, const struct unwind_frame *f)
     return true;
 }
 
+/* The programs where they are now, in memory of Lua's. */
+static struct unwind_program *push_programs(lua_State *L, const struct script_symbols *s)
+{
+    struct unwind_program *p = lua_newuserdatauv(L, (s->program_count + 1) * sizeof *p, 0);
+    for (size_t i = 0; i < s->program_count; i++)
+        p[i] = (struct unwind_program){
+            .cfi = s->programs[i].cfi,
+            .slide = symbols_source(s->table, s->programs[i].source)->bias,
+        };
+    return p;
+}
+
 /* backtrace([most]) → { { rip, name, method }, ... }, why it ends; innermost first */
 int l_cpu_backtrace(lua_State *L)
 {
@@ -276,22 +328,21 @@ int l_cpu_backtrace(lua_State *L)
     struct error err = { 0 };
     if (!v->backend->get_regs(v, &r, &err))
         return script_raise(L, &err);
-    have_symbols(svm, NULL);
+    script_symbols_have(svm, NULL);
     struct script_symbols *s = symbols_of(svm);
-    struct unwind_regs start = { .known = 0 };
-    unwind_set(&start, UNWIND_RIP, r.rip);
-    unwind_set(&start, UNWIND_RSP, r.rsp);
-    unwind_set(&start, UNWIND_RBP, r.rbp);
-    unwind_set(&start, UNWIND_RBX, r.rbx);
-    unwind_set(&start, UNWIND_R10, r.r10);
-    unwind_set(&start, UNWIND_R13, r.r13);
-    unwind_set(&start, UNWIND_RDX, r.rdx);
-    unwind_set(&start, UNWIND_RDI, r.rdi);
-    struct unwind_config config = { .mem = guest_memory_of_vcpu(v),
-                                    .orc = s->orc,
-                                    .orc_slide = s->slide,
-                                    .max_frames = (unsigned)most };
+    struct unwind_regs start = {
+        .r = { r.rax, r.rdx, r.rcx, r.rbx, r.rsi, r.rdi, r.rbp, r.rsp, r.r8, r.r9, r.r10, r.r11,
+               r.r12, r.r13, r.r14, r.r15, r.rip },
+        .known = (1u << UNWIND_REGS) - 1,
+    };
     luaL_checkstack(L, 8, NULL);
+    struct unwind_program *programs = push_programs(L, s);
+    struct unwind_config config = { .mem = guest_memory_of_vcpu(v),
+                                    .orc = s->placed ? s->orc : NULL,
+                                    .orc_slide = s->slide,
+                                    .programs = programs,
+                                    .program_count = s->program_count,
+                                    .max_frames = (unsigned)most };
     lua_newtable(L);
     struct frames frames = { L, s->table, 0 };
     enum unwind_end end = unwind(&config, &start, add_frame, &frames);

@@ -22,6 +22,11 @@ static int l_symbols_find_slide(lua_State *L)
     return call_as_vm(L, l_vm_find_slide);
 }
 
+static int l_symbols_load_modules(lua_State *L)
+{
+    return call_as_vm(L, l_vm_load_modules);
+}
+
 static int l_symbols_address(lua_State *L)
 {
     return call_as_vm(L, l_vm_symbol);
@@ -61,6 +66,8 @@ static const struct binding_member methods[] = {
       "read symbols of an ELF file, a System.map or a kernel image" },
     { "find_slide", l_symbols_find_slide, "() → bytes",
       "find how far KASLR moved the kernel; its symbols move along" },
+    { "load_modules", l_symbols_load_modules, "() → { { name =, count = }, ... }",
+      "read those of the modules that the running Linux has loaded" },
     { "address", l_symbols_address, "(text) → address",
       "the address of a symbol, such as \"name+0x10\"" },
     { "name", l_symbols_name, "(address) → text",

@@ -206,7 +206,9 @@ static int push_vm(lua_State *L, void *opaque)
 static bool run_boot_hook(void *opaque, struct vm *vm, struct error *err)
 {
     struct script_vm *svm = opaque;
-    return hook_call(&svm->boot, push_vm, NULL, svm, err);
+    bool ok = hook_call(&svm->boot, push_vm, NULL, svm, err);
+    script_kernel_reset(svm);
+    return ok;
 }
 
 /* on_reset(f): f(vm) is called at every reset, after devices and cpus were reset: it puts firmware
@@ -438,6 +440,8 @@ static const struct binding_member methods[] = {
       "read symbols of an ELF file, a System.map or a kernel image" },
     { "find_slide", l_vm_find_slide, "() → bytes",
       "find how far KASLR moved the kernel; its symbols move along" },
+    { "load_modules", l_vm_load_modules, "() → { { name =, count = }, ... }",
+      "read the symbols of the modules that the running Linux has loaded" },
     { "symbol", l_vm_symbol, "(text) → address", "the address of a symbol, such as \"name+0x10\"" },
     { "symbolize", l_vm_symbolize, "(address) → text",
       "the symbol that holds an address: \"name+0x12/0x80\"" },

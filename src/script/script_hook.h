@@ -38,6 +38,8 @@ struct script_hook {
     const struct hook_kind *kind;
     struct hook hook;
     bool installed;
+    char *symbol;     /* text that says where it is; NULL: it was not said by a symbol */
+    bool pending;     /* it is not known yet where that is: not in the vm's table */
     bool nested;      /* told of what other hooks do, too */
     unsigned calling; /* its function is running, so many levels deep */
     uint64_t hits, errors;
@@ -112,9 +114,13 @@ bool filter_range(lua_State *L, int filter, const char *key, uint64_t *first, ui
 /* The machine's own userdata. */
 void script_push_vm(lua_State *L, struct script_vm *svm);
 
-/* filter_range(), and text is a symbol: "do_sys_openat2", "name+0x10". */
-bool filter_address(lua_State *L, struct script_vm *svm, int filter, const char *key,
-                    uint64_t *first, uint64_t *last);
+/* The table of events is the vcpus' own while they execute: somebody else who changes it has them
+ * pause for that moment. Returns whether it has come to that. */
+bool script_hold(struct script_vm *svm);
+void script_let_go(struct script_vm *svm, bool held);
+
+/* Symbols are elsewhere: move the hooks on them. Cpus stand still. */
+void script_hooks_resolve(struct script_vm *svm);
 
 /* What the function returned, at index 1: "stop" pauses the machine, and is remembered. */
 bool hook_says_stop(lua_State *L, struct script_hook *h);

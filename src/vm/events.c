@@ -371,13 +371,19 @@ static bool fits(struct vm *vm, struct error *err)
     return vm->backend->fits(vm->vcpus[0], &w, err);
 }
 
+void vm_event_order(struct vm *vm, struct vm_event *e)
+{
+    if (!e->order)
+        e->order = ++vm->events.next_order;
+}
+
 bool vm_event_add(struct vm *vm, struct vm_event *e, struct error *err)
 {
     struct event_table *t = &vm->events;
     if (!supported(vm, e, err))
         return false;
     e->vm = vm;
-    e->order = t->next_order++;
+    vm_event_order(vm, e);
     e->removed = false;
     e->matched = 0;
     e->waiting = true;

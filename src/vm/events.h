@@ -63,6 +63,10 @@ struct vm_event {
  * under way, brings the table up to date in O(n). */
 bool vm_event_add(struct vm *vm, struct vm_event *e, struct error *err);
 
+/* Take its place among all subscriptions, without being told of anything yet. Without it
+ * vm_event_add takes one; after a removal the same struct comes back to its place. */
+void vm_event_order(struct vm *vm, struct vm_event *e);
+
 /* Harmless twice. After it the struct may go, even when called from its own callback. */
 void vm_event_remove(struct vm_event *e);
 

@@ -25,6 +25,9 @@ check.case("names, hooks by name, disassembly, backtraces", function()
         function() end)
     equal(vm:symbol_names("do_sys_openat")[1], "do_sys_openat2")
 
+    -- Unpacked by the host it is placed from the beginning: hooks wait for nothing.
+    local first = vm:on("exec", { at = "x86_64_start_kernel" }, function() end)
+    equal(first.pending, false)
     local seen
     local h = vm:on("exec", { at = "setup_arch" }, function(cpu)
         local frames, why = cpu:backtrace()
@@ -43,6 +46,20 @@ check.case("names, hooks by name, disassembly, backtraces", function()
     equal(seen.code[1].addr, vm:symbol("setup_arch"))
     equal(seen.code[2].addr, seen.code[1].addr + #seen.code[1].bytes)
     equal(vm:find_slide(), 0)
+    equal(first.hits, 1)
+    equal(vm.symbols.slide, 0)
+    -- Branch targets and what is relative to RIP.
+    local calls, relative = 0, 0
+    for _, insn in ipairs(vm.cpus[1]:disas("start_kernel", 200)) do
+        calls = calls + (insn.text:match("^call 0x%x+ <[%w_]+>$") and 1 or 0)
+        relative = relative + (insn.text:match("%[0x%x+ <[%w_+/]+>%]") and 1 or 0)
+    end
+    equal(calls > 20, true, calls .. " named calls")
+    equal(relative > 5, true, relative .. " named addresses")
+    rawset(_G, "vm", vm)
+    local shown = require("perilune.monitor").execute("x /200i start_kernel")
+    rawset(_G, "vm", nil)
+    equal(shown:match("%x+: (call 0x%x+ <setup_arch>)") ~= nil, true, "in the monitor")
     vm:close()
 end)
 

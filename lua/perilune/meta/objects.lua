@@ -239,6 +239,13 @@ local it = {}
 ---@return integer
 function it:read(address, n) end
 
+---virtual memory up to a zero byte, 4096 bytes at most unless more are asked for
+---@param address integer
+---@param most? integer
+---@return string|nil
+---@return integer
+function it:string(address, most) end
+
 ---the physical address, nil where nothing is mapped
 ---@param address integer
 ---@return integer|nil
@@ -531,6 +538,7 @@ do
 ---@field errors integer # how often it raised
 ---@field cost_ns integer # time spent in it, ns
 ---@field installed boolean # false once it was removed
+---@field pending boolean # its symbol is nowhere yet: the kernel is not there
 ---@field where string # where its function was written, file:line
 ---@field stopped boolean # it has paused the machine, which is paused since
 local it = {}
@@ -836,6 +844,10 @@ function it:load(path, bias) end
 ---@return string
 function it:find_slide() end
 
+---read those of the modules that the running Linux has loaded
+---@return { name?: string, count?: integer }[]
+function it:load_modules() end
+
 ---the address of a symbol, such as "name+0x10"
 ---@param text string
 ---@return integer
@@ -1076,6 +1088,10 @@ function it:load_symbols(path, bias) end
 ---find how far KASLR moved the kernel; its symbols move along
 ---@return string
 function it:find_slide() end
+
+---read the symbols of the modules that the running Linux has loaded
+---@return { name?: string, count?: integer }[]
+function it:load_modules() end
 
 ---the address of a symbol, such as "name+0x10"
 ---@param text string
