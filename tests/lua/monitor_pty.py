@@ -82,6 +82,14 @@ def prompt_without_machine(program, state):
     t.line(b"vm = perilune.machine('minimal')", b"\n")
     t.line(b"info status", b"VM status: paused")
     t.line("'ä' .. 'ö'".encode(), "äö".encode())
+    # A machine made at the prompt tells who has paused it, as one of the command line does.
+    t.line(b"vm.memory:write_bytes(0x1000, '\\xeb\\xfe')", b"true")
+    t.line(b"c = vm.cpus[1]; c.cs, c.cs_base, c.rip = 0, 0, 0x1000", b"\n")
+    t.line(b"h = vm:on('insn', { every = 9 }, function() return 'stop' end)", b"\n")
+    t.type(b"c\r")
+    t.expect(b"paused by the hook on insn at monitor:1, rip 0x1000; c lets it run")
+    t.line(b"vm:close()", b"\n")
+    t.line(b"info status", b"\n")
     t.type(b"quit 3\r")
     t.end(3)
 

@@ -57,20 +57,9 @@ local function show_dump(data)
 end
 
 local function disassemble(cpu, addr, count)
-    local ok, disas = pcall(function()
-        return cpu.disas
-    end)
-    if not ok or not disas then
-        util.fail("format i: disassembly is not there yet")
-    end
-    local result = disas(cpu, addr, count)
-    if type(result) == "string" then
-        return { text = result }
-    end
-    local lines = {}
+    local result, lines = cpu:disas(addr, count), {}
     for i, insn in ipairs(result) do
-        lines[i] = type(insn) == "table" and insn.addr
-            and ("%016x: %s"):format(insn.addr, insn.text) or tostring(insn)
+        lines[i] = ("%016x: %s"):format(insn.addr, insn.text)
     end
     result.text = table.concat(lines, "\n")
     return result

@@ -70,6 +70,19 @@ local function tell_pauses(vm)
     end)
 end
 
+--- The machine of the variable vm tells, whichever that is by now. `told` is { vm =, hook = }.
+local function follow(told)
+    local vm = rawget(_G, "vm")
+    if rawequal(vm, told.vm) then
+        return
+    end
+    if told.hook then
+        pcall(told.hook.remove, told.hook) -- its machine may be gone
+    end
+    local ok, hook = pcall(tell_pauses, vm)
+    told.vm, told.hook = vm, ok and hook or nil
+end
+
 local function execute(session, line)
     local text = session.feed(line)
     print_text(text)
@@ -99,10 +112,9 @@ function M.run(options)
     local terminal <close> = core.terminal { chardev = shared_port(vm), focus = options.focus,
         history = interactive and history_path() or nil }
     local session = monitor.session()
-    local pauses = vm and tell_pauses(vm)
-    local _ <close> = setmetatable({}, { __close = function()
-        if pauses and vm.state ~= "ended" then
-            pauses:remove()
+    local told <close> = setmetatable({}, { __close = function(told)
+        if told.hook then
+            pcall(told.hook.remove, told.hook)
         end
     end })
     if interactive and options.greeting then
@@ -110,6 +122,7 @@ function M.run(options)
     end
     while true do
         local prompt = not interactive and "" or session.waiting() and ">> " or "perilune> "
+        follow(told)
         local event, text = terminal:read(prompt, vm)
         if event == "line" then
             execute(session, text)
