@@ -1,4 +1,4 @@
-"""docs/scripting.md does what it says: GUIDE PERILUNE FOLDER [linux].
+"""docs/scripting.md and the monitor in README.md do what they say: GUIDE PERILUNE FOLDER [linux].
 
 Its blocks "lua file=NAME" are written into the folder; those marked "lua run", or with the argument "lua
 linux", are run there, and must print what the block behind them shows.
@@ -47,5 +47,12 @@ if kind == "run":
     done = subprocess.run([program, "campaign.lua", "--runs", "5", "--out", "c"], cwd=folder, check=False,
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, timeout=TIMEOUT)
     assert done.returncode == 0 and b"registers" in done.stdout, done
+    with open(os.path.join(TOP, "README.md"), encoding="utf-8") as f:
+        lines = re.search(r"    \$ build/perilune\n((?:    .*\n)+)", f.read()).group(1).replace("    ", "")
+    typed = "".join(re.findall(r"^perilune> (.*\n)", lines, re.MULTILINE))
+    done = subprocess.run([program], input=typed.encode(), check=False, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, timeout=TIMEOUT)
+    shown = [line for line in lines.splitlines() if not line.startswith("perilune> ")]
+    assert expect.matches(done.stdout.decode(), shown), (done, shown)
 assert ran >= (7 if kind == "run" else 1), f"only {ran} scripts found"
 print(f"{ran} scripts do what docs/scripting.md says")
