@@ -64,8 +64,8 @@ static int symbols_tostring(lua_State *L)
 static const struct binding_member methods[] = {
     { "load", l_symbols_load, "(path [, bias]) → count",
       "read symbols of an ELF file, a System.map or a kernel image" },
-    { "find_slide", l_symbols_find_slide, "() → bytes",
-      "find how far KASLR moved the kernel; its symbols move along" },
+    { "find_slide", l_symbols_find_slide, "() → integer",
+      "find how far KASLR moved the kernel, in bytes; its symbols move along" },
     { "load_modules", l_symbols_load_modules, "() → { { name =, count = }, ... }",
       "read those of the modules that the running Linux has loaded" },
     { "address", l_symbols_address, "(text) → address",

@@ -235,7 +235,7 @@ int l_core_terminal(lua_State *L)
 }
 
 static const struct binding_member methods[] = {
-    { "read", l_terminal_read, "(prompt [, vm]) → event, text",
+    { "read", l_terminal_read, "(prompt [, vm]) → string, text",
       "wait for a line, a key or the end of the machine" },
     { "answer", l_terminal_answer, "{ line, ... }", "candidates, after the event \"complete\"" },
     { "interactive", l_terminal_interactive, "() → boolean",

@@ -243,7 +243,10 @@ function fits(node, v)
     return true
 end
 
-case("properties have the types that they say", function()
+--- Methods whose call would change what is looked at, or wait.
+local eventful = { run = true, step = true, wait_stop = true, remove = true, cpu = true, line = true }
+
+case("properties and results have the types that they say", function()
     local vm = perilune.machine("pc", { memory = "16M", nic = "user", serial = { "ring" } })
     local other = perilune.machine("pc", { memory = "16M", nic = "wire" })
     local lab <close> = perilune.cluster { other }
@@ -258,20 +261,29 @@ case("properties have the types that they say", function()
         ["perilune"] = require "perilune", ["perilune.monitor"] = require "perilune.monitor",
         trace_output = vm:trace_output(), machine_definition = machine.load "pc" }
     local count, wrong = 0, {}
+    local function compare(where, tree, value)
+        count = count + 1
+        if not fits(tree, value) then
+            wrong[#wrong + 1] = ("%s is %s"):format(where, tostring(value))
+        end
+    end
     for name, object in pairs(objects) do
         for _, m in ipairs(by_name[name].members) do
+            local tree, where = signature.of(m), ("%s.%s: %s"):format(name, m.name, m.signature)
+            local first = m.kind == "method" and tree.parameters[1]
             if m.kind == "property" then
-                local value = object[m.name]
-                if not fits(signature.of(m), value) then
-                    wrong[#wrong + 1] = ("%s.%s: %s is %s"):format(name, m.name, m.signature,
-                        tostring(value))
+                compare(where, tree, object[m.name])
+            elseif m.kind == "method" and tree.results[1] and not eventful[m.name] and not tree.table
+                and (not first or first.optional) then
+                local ok, value = pcall(object[m.name], object)
+                if ok then -- or this machine has not what it is about
+                    compare(where, tree.results[1], value)
                 end
-                count = count + 1
             end
         end
     end
     equal(table.concat(wrong, ", "), "", "values of another type")
-    equal(count > 80, true, "properties seen")
+    equal(count > 110, true, count .. " values seen")
     lab:close()
     vm:close()
     other:close()

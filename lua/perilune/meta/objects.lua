@@ -840,8 +840,8 @@ local it = {}
 ---@return integer
 function it:load(path, bias) end
 
----find how far KASLR moved the kernel; its symbols move along
----@return string
+---find how far KASLR moved the kernel, in bytes; its symbols move along
+---@return integer
 function it:find_slide() end
 
 ---read those of the modules that the running Linux has loaded
@@ -893,7 +893,7 @@ local it = {}
 ---wait for a line, a key or the end of the machine
 ---@param prompt string
 ---@param vm? perilune.vm
----@return perilune.event
+---@return string
 ---@return string
 function it:read(prompt, vm) end
 
@@ -1085,8 +1085,8 @@ function it:supports(feature) end
 ---@return integer
 function it:load_symbols(path, bias) end
 
----find how far KASLR moved the kernel; its symbols move along
----@return string
+---find how far KASLR moved the kernel, in bytes; its symbols move along
+---@return integer
 function it:find_slide() end
 
 ---read the symbols of the modules that the running Linux has loaded

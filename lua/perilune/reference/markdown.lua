@@ -52,7 +52,8 @@ end
 
 local function entry(t, m)
     local set = m.writable and " May be set." or ""
-    return wrap(("- %s%s: %s.%s"):format(spelling(t, m), aliases(m), prose(m.help), set), "  ")
+    local stop = m.help:find("%.$") and "" or "."
+    return wrap(("- %s%s: %s%s%s"):format(spelling(t, m), aliases(m), prose(m.help), stop, set), "  ")
 end
 
 local groups = {
