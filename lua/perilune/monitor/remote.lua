@@ -6,6 +6,7 @@
 local core = require "perilune.core"
 local chardev = require "perilune.chardev"
 local monitor = require "perilune.monitor"
+local notice = require "perilune.monitor.notice"
 local util = require "perilune.util"
 local uv = require "luv"
 
@@ -21,6 +22,7 @@ local function close(client)
     if not client.stream:is_closing() then
         client.stream:close()
         client.server.clients = client.server.clients - 1
+        client.server.told[client] = nil
     end
 end
 
@@ -70,8 +72,30 @@ local function received(client, data)
             return
         end
         client.pending = rest
-        tell(client, answer(client.session, (line:gsub("\r$", ""))))
+        client.executing = true
+        local ok, text = pcall(answer, client.session, (line:gsub("\r$", "")))
+        client.executing = false
+        if not ok then
+            error(text, 0)
+        end
+        tell(client, text)
     end
+end
+
+--- Say unasked what becomes of the machine to all but the client that has just asked for it.
+local function watch(server)
+    local vm = rawget(_G, "vm")
+    if type(vm) ~= "userdata" or server.watched == vm then
+        return
+    end
+    server.watched = vm
+    notice.watch(vm, function(text, reason)
+        for client in pairs(server.told) do
+            if reason == "hook" or not client.executing then
+                tell(client, ("\n%s\n%s"):format(text, client.session.waiting() and MORE or PROMPT))
+            end
+        end
+    end)
 end
 
 local function accept(server)
@@ -85,6 +109,8 @@ local function accept(server)
     if server.clients > MAX_CLIENTS then
         return close(client)
     end
+    server.told[client] = true
+    watch(server)
     tell(client, PROMPT)
     stream:read_start(function(problem, data)
         if problem or not data then
@@ -93,6 +119,17 @@ local function accept(server)
             received(client, data)
         end
     end)
+end
+
+local pipe_signal -- from the first server on
+
+--- A client that leaves while it is written to: an error of that write, not the end of everything.
+local function survive_leaving()
+    if not pipe_signal then
+        pipe_signal = uv.new_signal()
+        pipe_signal:start("sigpipe", function() end)
+        pipe_signal:unref()
+    end
 end
 
 --- Listen at "unix:PATH" or "tcp:127.0.0.1:PORT". Returns the server: close() ends it, port is the
@@ -113,7 +150,8 @@ function M.listen(spec)
     local new = where.path and function()
         return uv.new_pipe(false)
     end or uv.new_tcp
-    local server = { handle = new(), new = new, clients = 0, port = port > 0 and port or nil }
+    survive_leaving()
+    local server = { handle = new(), new = new, clients = 0, told = {}, port = port > 0 and port or nil }
     server.handle:open(fd)
     local stat = where.path and uv.fs_stat(where.path)
     server.handle:listen(16, function()
@@ -124,6 +162,7 @@ function M.listen(spec)
             return
         end
         server.handle:close()
+        server.told = {}
         local now = stat and uv.fs_stat(where.path)
         if now and now.ino == stat.ino then
             uv.fs_unlink(where.path)

@@ -2,6 +2,7 @@
 local core = require "perilune.core"
 local chardev = require "perilune.chardev"
 local monitor = require "perilune.monitor"
+local notice = require "perilune.monitor.notice"
 local uv = require "luv"
 
 local M = {}
@@ -45,33 +46,19 @@ local function interrupted(session)
     end
 end
 
---- Which hook has paused the machine, and where the cpu stands.
-function M.why_paused(vm)
-    local who = "a hook"
-    for _, hook in ipairs(vm:hooks()) do
-        if hook.stopped then
-            who = ("the hook on %s at %s"):format(hook.event, hook.where)
-        end
-    end
-    local cpu, at = vm.cpus[1], ""
-    if cpu then
-        local symbol = vm:symbolize(cpu.rip)
-        at = (", rip 0x%x%s"):format(cpu.rip, symbol:match("^0x") and "" or " " .. symbol)
-    end
-    return ("paused by %s%s; c lets it run"):format(who, at)
-end
+M.why_paused = notice.why_paused
 
---- Say so when it happens.
-local function tell_pauses(vm)
-    return vm:on("state", { state = "pause", name = "monitor" }, function(_, _, reason)
-        if reason == "hook" then
-            print_text(M.why_paused(vm))
+--- Say so when it happens, unless it is what a line typed here has just asked for.
+local function tell_pauses(vm, session)
+    return notice.watch(vm, function(text, reason)
+        if reason == "hook" or not (session.executing or vm.state == "ended" or reason == "user") then
+            print_text(text)
         end
     end)
 end
 
 --- The machine of the variable vm tells, whichever that is by now. `told` is { vm =, hook = }.
-local function follow(told)
+local function follow(told, session)
     local vm = rawget(_G, "vm")
     if rawequal(vm, told.vm) then
         return
@@ -79,12 +66,17 @@ local function follow(told)
     if told.hook then
         pcall(told.hook.remove, told.hook) -- its machine may be gone
     end
-    local ok, hook = pcall(tell_pauses, vm)
+    local ok, hook = pcall(tell_pauses, vm, session)
     told.vm, told.hook = vm, ok and hook or nil
 end
 
 local function execute(session, line)
-    local text = session.feed(line)
+    session.executing = true
+    local ok, text = pcall(session.feed, line)
+    session.executing = false
+    if not ok then
+        error(text, 0) -- a request to exit
+    end
     print_text(text)
 end
 
@@ -122,7 +114,7 @@ function M.run(options)
     end
     while true do
         local prompt = not interactive and "" or session.waiting() and ">> " or "perilune> "
-        follow(told)
+        follow(told, session)
         local event, text = terminal:read(prompt, vm)
         if event == "line" then
             execute(session, text)
