@@ -209,9 +209,8 @@ local function find(name)
     local found = M.available()
     if not found[name] then
         local names = util.sorted_keys(found)
-        local text = util.suggest(('there is no machine "%s"'):format(name), name, names)
-        util.fail(("%s; there are: %s"):format(text, table.concat(names, ", ")),
-            { property = "machine" })
+        util.fail(util.suggest(('there is no machine "%s" (there are: %s)'):format(name,
+            table.concat(names, ", ")), name, names), { property = "machine" })
     end
     return found[name]
 end

@@ -29,6 +29,7 @@
 enum {
     CTRL_A = 1,
     CTRL_C = 3,
+    CTRL_Z = 26,
     AHEAD_MAX = 65536,      /* bytes typed ahead */
     LINE_MAX_LEN = 1 << 20, /* of a line that does not come from a terminal */
     HISTORY_LINES = 2000,
@@ -59,6 +60,7 @@ struct editor {
     History *history;
     enum cut cut;
     bool escape;  /* the last byte was Ctrl-a */
+    bool editing; /* libedit reads a line */
     bool reading; /* a line that does not come from a terminal: else nothing is read ahead */
     bool ended;
     char ahead[AHEAD_MAX];
@@ -167,6 +169,8 @@ static void typed(struct editor *e, char c)
     } else if (c == CTRL_C) {
         e->ahead_at = e->ahead_len = 0;
         e->cut = CUT_INTERRUPT;
+    } else if (c == CTRL_Z && !e->editing) {
+        terminal_stop();
     } else {
         type_ahead(e, c);
     }
@@ -289,6 +293,16 @@ static unsigned char complete(EditLine *el, int key)
     return result;
 }
 
+/* Ctrl-Z, where a line is being edited: it is there again afterwards. */
+static unsigned char stop(EditLine *el, int key)
+{
+    (void)el;
+    (void)key;
+    terminal_stop();
+    terminal_again();
+    return CC_REDISPLAY;
+}
+
 /* ---- reading a line ---- */
 
 static char *prompt_of(EditLine *el)
@@ -314,7 +328,9 @@ static void open_libedit(struct editor *e)
     el_set(e->el, EL_GETCFN, get_character);
     /* The narrow call keeps copies of the names for ever. */
     el_wset(e->el, EL_ADDFN, L"perilune-complete", L"complete the line", complete);
+    el_wset(e->el, EL_ADDFN, L"perilune-stop", L"stop the process", stop);
     el_set(e->el, EL_BIND, "\t", "perilune-complete", NULL);
+    el_set(e->el, EL_BIND, "^Z", "perilune-stop", NULL);
     el_set(e->el, EL_BIND, "^R", "em-inc-search-prev", NULL);
     if (!e->history)
         return;
@@ -393,7 +409,9 @@ static void edit_line(struct editor *e)
         el_push(e->el, e->kept_line);
     free(e->kept_line);
     e->kept_line = NULL;
+    e->editing = true;
     const char *line = el_gets(e->el, &n);
+    e->editing = false;
     if (e->cut) {
         line_was_cut(e);
     } else if (line && n > 0) {

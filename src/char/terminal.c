@@ -131,6 +131,16 @@ static void prepare(void)
     install(SIGCONT, on_continue, true);
 }
 
+void terminal_stop(void)
+{
+    struct sigaction ignore = { .sa_handler = SIG_IGN }, ours;
+    if (sigaction(SIGTSTP, &ignore, &ours) < 0)
+        return;
+    kill(0, SIGTSTP); /* the others of the job, such as a script that has started us */
+    sigaction(SIGTSTP, &ours, NULL);
+    raise(SIGTSTP); /* so that it is this thread that waits */
+}
+
 bool terminal_claim(void)
 {
     bool ok = !term.claimed;

@@ -18,5 +18,8 @@ bool terminal_raw(int fd, bool keep_signals, struct error *err);
  * is in the foreground now. */
 void terminal_resume(void);
 
+/* Stop the job as Ctrl-Z does; returns when it goes on. The modes are put back meanwhile. */
+void terminal_stop(void);
+
 /* Somebody else has changed the modes meanwhile: have raw mode again if it is wanted. */
 void terminal_again(void);

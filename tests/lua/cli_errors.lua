@@ -37,6 +37,14 @@ check.case("options", function()
     refused("nothing to run", minimal_with())
 end)
 
+check.case("help of an option is no error", function()
+    for _, name in ipairs { "--netdev", "--nic", "--accel", "--serial", "--object" } do
+        local output, status = run(name, "help")
+        check.equal(status, 0, name)
+        check.equal(output:sub(1, #name), name)
+    end
+end)
+
 check.case("trace", function()
     refused('there is no event "e1000.tx_fram"; did you mean "e1000.tx_frame"?',
         minimal_with("--trace", "e1000.tx_fram", "--dump", "mtree"))

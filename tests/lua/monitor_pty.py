@@ -94,6 +94,34 @@ def prompt_without_machine(program, state):
     t.end(3)
 
 
+def stopping(program, state):
+    """Ctrl-Z stops the job, with the terminal as the shell left it; fg gives the line back."""
+    t = Terminal.__new__(Terminal)
+    t.seen = b""
+    pid, t.master = pty.fork()
+    if pid == 0:
+        script = '"$0"; stty -a | grep -q " icanon" && echo "shell again"; fg; echo "ended $?"'
+        os.execvpe("sh", ["sh", "-mc", script, program],
+                   dict(os.environ, TERM="xterm", XDG_STATE_HOME=state))
+    t.expect(PROMPT)
+    t.type(b"20 + 2")
+    t.expect(b"2")
+    t.type(b"\x1a")
+    t.expect(b"shell again")
+    t.expect(b"20 + 2")
+    t.line(b" + 1", b"0x17 (23)")
+    t.type(b"while true do end\r")
+    t.expect(b"end\r\n")
+    time.sleep(0.2)
+    t.type(b"\x03")
+    t.expect(b"interrupted")
+    t.expect(PROMPT)
+    t.type(b"quit 3\r")
+    t.expect(b"ended 3")
+    os.waitpid(pid, 0)
+    os.close(t.master)
+
+
 def history_is_kept(program, state):
     t = Terminal(program, state=state)
     t.expect(PROMPT)
@@ -186,8 +214,8 @@ def main():
     program = sys.argv[1]
     state = tempfile.mkdtemp()
     try:
-        for test in (prompt_without_machine, history_is_kept, switching, quit_from_the_monitor,
-                     lines_from_a_pipe, clients_of_a_socket):
+        for test in (prompt_without_machine, stopping, history_is_kept, switching,
+                     quit_from_the_monitor, lines_from_a_pipe, clients_of_a_socket):
             test(program, state)
             print("ok", test.__name__, flush=True)
     finally:

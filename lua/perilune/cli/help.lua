@@ -50,6 +50,12 @@ function M.help()
     print("option, file or definition, 4 a failure of the host, 6 a triple fault under --no-reboot.")
 end
 
+--- What may follow one option.
+function M.option_help(row)
+    print(("--%s %s"):format(row.name, row.arg))
+    print("  " .. row.help)
+end
+
 function M.version()
     print("perilune " .. core.version)
 end

@@ -330,6 +330,10 @@ M.missing = {
     net = "use --nic, or --netdev and --device",
 }
 
+--- Options that take one of a few values, for which "help" is none.
+local choices = { accel = true, nic = true, netdev = true, object = true, serial = true,
+    monitor = true, rtc = true, log = true, dump = true }
+
 local function by_spelling()
     local map, names = {}, {}
     for _, row in ipairs(M.rows) do
@@ -379,6 +383,10 @@ function M.parse(args)
             end
         elseif not row.arg and inline then
             util.fail(("--%s: it takes no value"):format(row.name))
+        end
+        if value == "help" and choices[row.name] then
+            state.action = { "option_help", row }
+            return state
         end
         local ok, problem = pcall(row.set, state, value)
         if not ok then
