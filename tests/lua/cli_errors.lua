@@ -60,7 +60,8 @@ check.case("trace", function()
 end)
 
 check.case("machines", function()
-    refused('there is no machine "pcc"; did you mean "pc"?', "--machine", "pcc", "--dump", "mtree")
+    refused('there is no machine "pcc" (there are: minimal, pc, sample_board); did you mean "pc"?', "--machine",
+        "pcc", "--dump", "mtree")
     refused("there is no machine definition", "--machine", "/nowhere/m.lua", "--dump", "mtree")
 end)
 
