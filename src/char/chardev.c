@@ -47,13 +47,20 @@ struct tap_walk {
     struct tap_walk *outer;
 };
 
+static void tell_front(struct chardev *c, enum chardev_event event)
+{
+    c->busy++;
+    if (c->front && c->front->event)
+        c->front->event(c->front->opaque, event);
+    c->busy--;
+}
+
 static void input_enters(void *opaque, const void *data, size_t len)
 {
     struct chardev *c = opaque;
     c->posted -= len;
     if (!len) {
-        if (c->front && c->front->event)
-            c->front->event(c->front->opaque, CHARDEV_BREAK);
+        tell_front(c, CHARDEV_BREAK);
         return;
     }
     if (c->front)
@@ -87,7 +94,7 @@ void chardev_free(struct chardev *c)
 
 bool chardev_may_go(const struct chardev *c)
 {
-    return !c->walks && (!c->front || (c->mux && !chardev_mux_is_used(c)));
+    return !c->busy && (!c->front || (c->mux && !chardev_mux_is_used(c)));
 }
 
 bool chardev_attach(struct chardev *c, const struct chardev_front *front)
@@ -103,6 +110,7 @@ bool chardev_attach(struct chardev *c, const struct chardev_front *front)
 
 void chardev_write(struct chardev *c, const uint8_t *data, size_t len)
 {
+    c->busy++;
     c->bytes_out += len;
     TRACE(chardev_trace, CHARDEV_WRITE, chardev_source(c), len);
     struct tap_walk walk = { c->taps, c->walks };
@@ -114,6 +122,7 @@ void chardev_write(struct chardev *c, const uint8_t *data, size_t len)
     }
     c->walks = walk.outer;
     c->ops->write(c, data, len);
+    c->busy--;
 }
 
 void chardev_tap_add(struct chardev *c, struct chardev_tap *tap)
@@ -144,7 +153,7 @@ char *chardev_filename(const struct chardev *c)
 }
 
 /* The front end gets a copy: it may detach, or ask for more, from within receive(). */
-void chardev_accept_input(struct chardev *c)
+static void feed_front(struct chardev *c)
 {
     while (c->front && c->input.len) {
         size_t room = c->front->can_receive(c->front->opaque);
@@ -164,16 +173,21 @@ void chardev_accept_input(struct chardev *c)
         c->ops->input_taken(c);
 }
 
+void chardev_accept_input(struct chardev *c)
+{
+    c->busy++;
+    feed_front(c);
+    c->busy--;
+}
+
 /* What is outside of the machine needs no place in its instruction count. */
 static bool by_the_door(const struct chardev *c)
 {
     return c->door.door && !(c->front && c->front->outside);
 }
 
-void chardev_input(struct chardev *c, const uint8_t *data, size_t len)
+static void take_input(struct chardev *c, const uint8_t *data, size_t len)
 {
-    if (!len)
-        return;
     c->bytes_in += len;
     if (chardev_input_waiting(c) + len > CHARDEV_INPUT_MAX) {
         if (!c->input_lost)
@@ -188,6 +202,15 @@ void chardev_input(struct chardev *c, const uint8_t *data, size_t len)
         door_post(&c->door, data, len);
     else
         input_enters(c, data, len);
+}
+
+void chardev_input(struct chardev *c, const uint8_t *data, size_t len)
+{
+    if (!len)
+        return;
+    c->busy++;
+    take_input(c, data, len);
+    c->busy--;
 }
 
 size_t chardev_input_waiting(const struct chardev *c)
@@ -208,6 +231,6 @@ void chardev_set_connected(struct chardev *c, bool connected)
     if (connected == c->connected)
         return;
     c->connected = connected;
-    if (c->front && c->front->outside && c->front->event)
-        c->front->event(c->front->opaque, connected ? CHARDEV_OPENED : CHARDEV_CLOSED);
+    if (c->front && c->front->outside)
+        tell_front(c, connected ? CHARDEV_OPENED : CHARDEV_CLOSED);
 }

@@ -72,6 +72,7 @@ struct chardev {
     struct door_source door;
     struct chardev_tap *taps; /* in order of adding */
     struct tap_walk *walks;   /* calls of taps under way */
+    unsigned busy;            /* calls from here that may lead anywhere, so many levels deep */
     struct chardev_mux *mux;  /* shares it between front ends; owned. NULL: there is one */
     uint64_t bytes_out, bytes_in;
     struct trace *trace; /* whose events these are; NULL: nobody's. Borrowed */
@@ -81,7 +82,7 @@ struct chardev {
 void chardev_init(struct chardev *c, const char *id, const struct chardev_ops *ops,
                   struct door *door);
 void chardev_free(struct chardev *c); /* NULL is allowed */
-/* Nothing is attached to it, nor writes to it at this moment. */
+/* Nothing is attached to it, and nothing that it has called is under way. */
 bool chardev_may_go(const struct chardev *c);
 
 extern struct trace_table chardev_trace;

@@ -38,8 +38,11 @@ static struct mux_port *to_port(const struct chardev *c)
 
 static void tell(struct mux_port *p, enum chardev_event event)
 {
-    if (p && p->c.front && p->c.front->event)
-        p->c.front->event(p->c.front->opaque, event);
+    if (!p || !p->c.front || !p->c.front->event)
+        return;
+    p->c.busy++;
+    p->c.front->event(p->c.front->opaque, event);
+    p->c.busy--;
 }
 
 static void set_focus(struct chardev_mux *m, struct mux_port *p)

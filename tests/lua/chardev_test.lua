@@ -107,7 +107,6 @@ case("a path left behind is taken over, anything else is not", function()
     until_true(function()
         return uv.fs_stat(path) and not uv.kill(stale:get_pid(), 0)
     end, "a socket that nobody listens at")
-    stale:close()
     m:chardev { type = "socket", id = "s", path = path, server = true }:remove()
     local file <close> = assert(io.open(path, "w"))
     raises("not a socket", m.chardev, m, { type = "socket", id = "s", path = path, server = true })
@@ -164,6 +163,28 @@ case("a flood waits while the guest does not read, and is bounded when its sende
         return not c.connected
     end, "the end of the connection")
     equal(c.bytes_in <= 1 << 20, true, "bytes taken: " .. c.bytes_in)
+end)
+
+case("a chardev is not removed by what it calls, nor while it is traced", function()
+    local c = m:chardev { type = "ring", id = "own" }
+    local problems = {}
+    local function remove()
+        c:attach(nil)
+        problems[#problems + 1] = select(2, pcall(c.remove, c))
+    end
+    c:attach(remove)
+    c:write("x")
+    c:on_output(remove)
+    c:send("x")
+    c:on_output(nil)
+    local traced = vm:trace("chardev.write", remove)
+    c:send("x")
+    traced:remove()
+    equal(#problems, 3)
+    for _, problem in ipairs(problems) do
+        equal(tostring(problem):find("in use", 1, true) ~= nil, true, tostring(problem))
+    end
+    c:remove()
 end)
 
 case("reconnect", function()
