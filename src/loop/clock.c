@@ -76,7 +76,9 @@ static void tell_rearmed(struct clock *c, int64_t before)
 unsigned clock_run(struct clock *c)
 {
     unsigned fired = 0;
-    while (c->count && c->heap[0]->deadline <= clock_now(c)) {
+    int64_t now =
+        clock_now(c); /* where time goes by meanwhile: what is set again comes next time */
+    while (c->count && c->heap[0]->deadline <= now) {
         struct timer *t = c->heap[0];
         remove_from_heap(t);
         t->fire(t->opaque);

@@ -13,6 +13,7 @@ struct loop {
     uv_async_t wake; /* keeps the loop alive: libuv polls nothing in a loop that is not */
     struct machine_lock lock;
     struct clock realtime;
+    pthread_t thread;
 };
 
 int64_t loop_realtime_ns(void)
@@ -51,16 +52,21 @@ struct loop *loop_new(struct error *err)
         free(l);
         return NULL;
     }
+    l->thread = pthread_self();
     machine_lock_init(&l->lock);
     clock_init(&l->realtime, "realtime", realtime_now, NULL, NULL);
     return l;
 }
 
-static void close_handle(uv_handle_t *handle, void *opaque)
+static void close_handle(uv_handle_t *handle, void *spared)
 {
-    (void)opaque;
-    if (!uv_is_closing(handle))
+    if (handle != spared && !uv_is_closing(handle))
         uv_close(handle, NULL);
+}
+
+void loop_close_handles(struct loop *l)
+{
+    uv_walk(&l->uv, close_handle, &l->wake);
 }
 
 void loop_free(struct loop *l)
@@ -83,6 +89,11 @@ uv_loop_t *loop_uv(struct loop *l)
 struct machine_lock *loop_lock(struct loop *l)
 {
     return &l->lock;
+}
+
+bool loop_on_thread(const struct loop *l)
+{
+    return pthread_equal(l->thread, pthread_self());
 }
 
 struct clock *loop_realtime(struct loop *l)

@@ -20,9 +20,16 @@ struct loop *loop_new(struct error *err);
 /* Closes what libuv still holds. The lock must be free. */
 void loop_free(struct loop *l);
 
+/* Close every handle that is still open but the loop's own, which cancels their requests. Lock
+ * held; the callbacks come from loop_poll(). */
+void loop_close_handles(struct loop *l);
+
 uv_loop_t *loop_uv(struct loop *l);
 
 struct machine_lock *loop_lock(struct loop *l);
+
+/* Is the caller the thread that made it, the loop thread. */
+bool loop_on_thread(const struct loop *l);
 
 /* Run on the loop thread, lock held: wait for events and run them until `done(opaque)` is true,
  * which is asked after every round. The lock is released while waiting. */

@@ -68,6 +68,7 @@ struct script_vm {
     struct script_trace *traces;          /* outputs; see l_trace.c */
     struct script_symbols *symbols;       /* NULL: none were asked for */
     char *kernel_path;                    /* of the last load_boot; NULL: none */
+    bool advancing;                       /* vm:advance() is under way */
     bool in_hook;                         /* one of them is running: what it does fires none */
 };
 
@@ -245,6 +246,14 @@ int binding_new_device(lua_State *L, struct script_vm *svm, const char *type, in
 
 struct script_vm *script_vm_new(lua_State *L, const struct vm_config *config);
 void script_vm_close(struct script_vm *svm);
+/* Around what may wait for vcpus on behalf of Lua: others may enter Lua meanwhile, and hooks of the
+ * machine are called. */
+struct script_aside {
+    struct lua_frame *frame;
+    bool in_hook;
+};
+struct script_aside script_put_aside(struct script_vm *svm);
+void script_take_up(struct script_vm *svm, struct script_aside saved);
 void script_free_dumps(struct script_vm *svm);
 void script_forget_leaving(struct script_vm *svm);
 struct script_chardev *script_find_chardev(struct script_vm *svm, const char *id);

@@ -10,21 +10,55 @@
 #include <string.h>
 #include <x86intrin.h>
 
-/* Message handler: strings get a traceback; error objects say what they mean by themselves. */
+bool script_is_error_object(lua_State *L, int index)
+{
+    int status;
+    if (script_error_kind(L, index, &status) != SCRIPT_ERROR_OTHER)
+        return true;
+    if (!lua_istable(L, index) || !lua_getmetatable(L, index))
+        return false;
+    luaL_getmetatable(L, SCRIPT_ERROR_META);
+    bool same = lua_rawequal(L, -1, -2);
+    lua_pop(L, 2);
+    return same;
+}
+
+/* Message handler: error objects say what they mean by themselves; all else gets a traceback. */
 static int with_traceback(lua_State *L)
 {
-    if (lua_type(L, 1) == LUA_TSTRING)
-        luaL_traceback(L, L, lua_tostring(L, 1), 1);
+    if (!script_is_error_object(L, 1))
+        luaL_traceback(L, L, luaL_tolstring(L, 1, NULL), 1);
     return 1;
+}
+
+static const char *log_name(const struct universe *u)
+{
+    return u->log_name ? u->log_name : "script";
+}
+
+/* Of a flood of errors the first of each second are shown, and then how many were not. */
+static bool may_report(struct universe *u)
+{
+    int64_t now = loop_realtime_ns();
+    if (now - u->reports.since >= NS_PER_SECOND) {
+        if (u->reports.count > u->reports.most)
+            log_host(LOG_ERROR, log_name(u), "%llu more errors were not shown",
+                     (unsigned long long)(u->reports.count - u->reports.most));
+        u->reports.since = now;
+        u->reports.count = 0;
+    }
+    return ++u->reports.count <= u->reports.most;
 }
 
 static void report(struct universe *u, const char *name, const char *text)
 {
     char line[512];
+    if (!may_report(u))
+        return;
     for (const char *at = text; *at;) {
         size_t n = strcspn(at, "\n");
         snprintf(line, sizeof line, "%.*s", (int)(n < sizeof line ? n : sizeof line - 1), at);
-        log_host(LOG_ERROR, u->log_name ? u->log_name : "script", "%s%s%s", at == text ? name : "",
+        log_host(LOG_ERROR, log_name(u), "%s%s%s", at == text ? name : "",
                  at == text && *name ? ": " : "", line);
         at += n + (at[n] == '\n');
     }
@@ -48,6 +82,17 @@ static int describe(lua_State *L)
     if (u->bytes > u->memory_cap / 2)
         lua_gc(L, LUA_GCCOLLECT);
     return 0;
+}
+
+/* Out of memory there is no traceback: say at least which function it was, which is on top of the
+ * stack; pops it. */
+static void name_function(lua_State *L, struct failure *f)
+{
+    lua_Debug ar;
+    size_t len = strlen(f->text);
+    lua_getinfo(L, ">S", &ar);
+    snprintf(f->text + len, sizeof f->text - len, ", in the function at %s:%d", ar.short_src,
+             ar.linedefined);
 }
 
 /* Of the error value on top of the stack. Protected, because the value may have methods. */
@@ -149,6 +194,8 @@ static void apply_policy(struct hook *h, enum hook_policy policy, const char *te
 static void hook_failed(struct hook *h, const struct failure *f, struct error *failed)
 {
     h->errors++;
+    if (f->exit_status >= 0) /* the script asked to end the process: no error */
+        apply_policy(h, HOOK_ABORT, "script exit", f->exit_status);
     if (failed) {
         /* What is the user's to mend says by itself what it is about. */
         if (f->kind == SCRIPT_ERROR_OTHER)
@@ -156,9 +203,7 @@ static void hook_failed(struct hook *h, const struct failure *f, struct error *f
         else
             error_set(failed, "%s", f->text);
         failed->kind = f->kind == SCRIPT_ERROR_HOST ? ERROR_HOST : ERROR_CONFIG;
-    } else if (f->exit_status >= 0) { /* the script asked to end the process: no error */
-        apply_policy(h, HOOK_ABORT, "script exit", f->exit_status);
-    } else {
+    } else if (f->exit_status < 0) {
         report(h->universe, h->name, f->text);
         apply_policy(h, h->on_error, f->text, 2);
     }
@@ -188,6 +233,10 @@ bool hook_call(struct hook *h, hook_push_fn push, hook_take_fn take, void *opaqu
     struct failure failure;
     if (result != LUA_OK)
         failure = describe_failure(L);
+    if (result == LUA_ERRMEM && h->universe) {
+        lua_rawgeti(L, LUA_REGISTRYINDEX, call.ref);
+        name_function(L, &failure);
+    }
     u->frame = frame.outer;
     /* The hook may have removed itself: then there is no policy left to follow. */
     if (h->universe) {
@@ -231,15 +280,21 @@ int hook_luv_callback(lua_State *L, int nargs, int nresults, int flags)
         .outer = u->frame, .hook = true, .budget = u->hook_budget, .left = u->hook_budget
     };
     u->frame = &frame;
-    lua_pushcfunction(L, with_traceback);
+    lua_pushvalue(L, function); /* to name it by */
     lua_insert(L, function);
-    int result = lua_pcall(L, nargs, nresults, function);
+    lua_pushcfunction(L, with_traceback);
+    lua_insert(L, function + 1);
+    int result = lua_pcall(L, nargs, nresults, function + 1);
     if (result == LUA_OK) {
         u->frame = frame.outer;
+        lua_remove(L, function + 1);
         lua_remove(L, function);
         return nresults == LUA_MULTRET ? lua_gettop(L) - function + 1 : nresults;
     }
     struct failure failure = describe_failure(L);
+    lua_pushvalue(L, function);
+    if (result == LUA_ERRMEM && lua_isfunction(L, -1))
+        name_function(L, &failure);
     u->frame = frame.outer;
     if (failure.exit_status < 0)
         report(u, "callback", failure.text);

@@ -73,4 +73,7 @@ int script_raise(lua_State *L, const struct error *err);
 enum script_error_kind { SCRIPT_ERROR_OTHER, SCRIPT_ERROR_CONFIG, SCRIPT_ERROR_HOST, SCRIPT_EXIT };
 enum script_error_kind script_error_kind(lua_State *L, int index, int *status);
 
+/* Does it say by itself what is wrong and where. */
+bool script_is_error_object(lua_State *L, int index);
+
 #define SCRIPT_ERROR_META "perilune.error"

@@ -131,13 +131,11 @@ static void read_condition(lua_State *L, struct vm_event *e, int filter)
 bool script_hold(struct script_vm *svm)
 {
     static const char reason[] = "hooks";
-    struct universe *u = svm->script->universe;
-    struct lua_frame *saved = u->frame;
     if (vm_cpus_are_still(svm->vm))
         return false;
-    u->frame = NULL; /* others may enter Lua meanwhile */
+    struct script_aside saved = script_put_aside(svm);
     vm_pause(svm->vm, reason);
-    u->frame = saved;
+    script_take_up(svm, saved);
     return vm_state(svm->vm) == VM_PAUSED && !strcmp(vm_pause_reason(svm->vm), reason);
 }
 
@@ -168,6 +166,7 @@ static void install(lua_State *L, struct script_hook *h, int filter, enum vm_eve
         vm_event_order(h->svm->vm, e);
         return;
     }
+    script_hook_check_reach(L, h);
     bool held = script_hold(h->svm);
     bool added = vm_event_add(h->svm->vm, e, &err);
     script_let_go(h->svm, held);
@@ -181,6 +180,14 @@ static void uninstall(struct script_hook *h)
     vm_event_remove(&h->event);
     h->pending = false;
     script_let_go(h->svm, held);
+}
+
+void script_hook_check_reach(lua_State *L, const struct script_hook *h)
+{
+    if (h->kind->uninstall == uninstall && !vm_cpus_are_still(h->svm->vm) &&
+        !loop_on_thread(h->svm->script->loop))
+        luaL_error(L, "machine \"%s\" runs: a hook of another machine must pause it first",
+                   vm_name(h->svm->vm));
 }
 
 #define CPU_KEYS                                                                               \

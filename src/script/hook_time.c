@@ -153,6 +153,9 @@ static int add_timer(lua_State *L, bool periodic)
     timer_init(&h->time.timer, c, fire_timer, h);
     h->time.period = periodic ? t : 0;
     int64_t now = clock_now(c);
+    const struct lua_frame *frame = universe_of(L)->frame;
+    if (!periodic && t <= now && frame && frame->hook)
+        t = now + 1; /* one that makes itself again must let time pass */
     timer_set(&h->time.timer, periodic ? t > INT64_MAX - now ? CLOCK_NEVER : now + t : t);
     script_hook_installed(h);
     return 1;

@@ -226,6 +226,28 @@ static int l_core_log(lua_State *L)
     return 0;
 }
 
+/* limits { hook_instructions =, memory =, errors_per_second = }: what is not named stays. */
+static int l_core_limits(lua_State *L)
+{
+    static const char *const keys[] = { "hook_instructions", "memory", "errors_per_second", NULL };
+    struct universe *u = universe_of(L);
+    luaL_checktype(L, 1, LUA_TTABLE);
+    check_keys(L, 1, "limits", keys);
+    lua_getfield(L, 1, "hook_instructions");
+    lua_getfield(L, 1, "memory");
+    lua_getfield(L, 1, "errors_per_second");
+    lua_Integer budget = luaL_optinteger(L, -3, (lua_Integer)u->hook_budget);
+    lua_Integer memory = luaL_optinteger(L, -2, (lua_Integer)u->memory_cap);
+    lua_Integer errors = luaL_optinteger(L, -1, (lua_Integer)u->reports.most);
+    luaL_argcheck(L, budget >= 100000, 1, "hook_instructions must be at least 100000");
+    luaL_argcheck(L, memory >= 16 << 20, 1, "memory must be at least 16 MiB");
+    luaL_argcheck(L, errors >= 1, 1, "errors_per_second must be at least 1");
+    u->reports.most = (uint64_t)errors;
+    u->hook_budget = (uint64_t)budget;
+    u->memory_cap = (size_t)memory;
+    return 0;
+}
+
 static int l_core_realtime_ns(lua_State *L)
 {
     lua_pushinteger(L, loop_realtime_ns());
@@ -327,6 +349,9 @@ static const struct binding_member functions[] = {
     { "new_error", l_core_new_error, "(kind, text) → value",
       "an error object; kind is config or host" },
     { "exit", l_core_exit, "([status])", "leave the program" },
+    { "limits", l_core_limits,
+      "{ hook_instructions = integer, memory = integer, errors_per_second = integer }",
+      "what one call of a hook may take, bytes that all of Lua may hold, errors that are shown" },
     { "log", l_core_log, "(level: string, who, text)", "write to the log" },
     { "log_level", l_core_log_level, "(level: string)", "error, warning, info or debug" },
     { "log_file", l_core_log_file, "(path)", "write the log into a file" },

@@ -269,7 +269,9 @@ static struct script_hook *check_hook(lua_State *L)
 
 static int l_hook_remove(lua_State *L)
 {
-    script_hook_remove(check_hook(L));
+    struct script_hook *h = check_hook(L);
+    script_hook_check_reach(L, h);
+    script_hook_remove(h);
     return 0;
 }
 

@@ -7,15 +7,25 @@
 
 /* ---- tasks ---- */
 
-/* With the error on top of `co`: the same as an error of L, strings with the traceback of `co`. */
+static int to_text(lua_State *L)
+{
+    luaL_tolstring(L, 1, NULL);
+    return 1;
+}
+
+/* With the error on top of `co`: the same as an error of L, with the traceback of `co` unless it is
+ * an error object. */
 static void push_failure(lua_State *L, lua_State *co)
 {
-    if (lua_type(co, -1) != LUA_TSTRING) {
-        lua_xmove(co, L, 1);
+    lua_xmove(co, L, 1);
+    if (script_is_error_object(L, -1))
         return;
-    }
+    lua_pushcfunction(L, to_text);
+    lua_insert(L, -2);
+    const char *text =
+        lua_pcall(L, 1, 1, 0) == LUA_OK ? lua_tostring(L, -1) : "an error that cannot be shown";
     lua_createtable(L, 0, 2);
-    luaL_traceback(L, co, lua_tostring(co, -1), 0);
+    luaL_traceback(L, co, text, 0);
     lua_setfield(L, -2, "text");
     lua_pushliteral(L, "task");
     lua_setfield(L, -2, "kind");
@@ -109,6 +119,28 @@ static int l_task_limited(lua_State *L)
     return 3;
 }
 
+/* bounded(f, ...) → as pcall. In a hook the last tenth of its budget is left to the caller, who can
+ * clean up and say what happened. */
+static int l_task_bounded(lua_State *L)
+{
+    luaL_checktype(L, 1, LUA_TFUNCTION);
+    struct universe *u = universe_of(L);
+    struct lua_frame *outer = u->frame,
+                     frame = outer ? *outer : (struct lua_frame){ .hook = false };
+    uint64_t kept = frame.hook ? frame.budget / 10 : 0;
+    kept = kept < frame.left ? kept : frame.left;
+    frame.outer = outer;
+    frame.left -= kept;
+    u->frame = &frame;
+    int result = lua_pcall(L, lua_gettop(L) - 1, LUA_MULTRET, 0);
+    u->frame = outer;
+    if (outer && outer->hook)
+        outer->left = frame.left + kept;
+    lua_pushboolean(L, result == LUA_OK);
+    lua_insert(L, 1);
+    return lua_gettop(L);
+}
+
 /* ---- character backends ---- */
 
 /* history(chardev [, from: integer]) → text, total: what is still held of what the guest has
@@ -145,6 +177,8 @@ static const struct binding_member functions[] = {
     { "may_wait", l_task_may_wait, "() → boolean", "the code that runs is no hook's" },
     { "limited", l_task_limited, "(ns, late: string, f) → boolean, value, traceback: string",
       "run f as main code for that long in real time; then every instruction raises late" },
+    { "bounded", l_task_bounded, "(f, ...) → boolean, ...",
+      "as pcall; in a hook the last tenth of its budget is left to the caller" },
     { "history", l_task_history, "(chardev [, from: integer]) → text, total",
       "what is still held of what the guest has written since a byte" },
     { "waiting", l_task_waiting, "(chardev) → integer", "bytes sent that were not taken" },

@@ -122,35 +122,14 @@ static int l_vm_resume(lua_State *L)
     return 0;
 }
 
-/* pause() and stop() may be called in hooks: on a vcpu's own thread they do not wait. On another
- * thread they do, and hooks of the machine are called meanwhile. */
-struct calling {
-    struct lua_frame *frame;
-    bool in_hook;
-};
-
-static struct calling set_caller_aside(struct script_vm *svm)
-{
-    struct universe *u = svm->script->universe;
-    struct calling saved = { u->frame, svm->in_hook };
-    u->frame = NULL;
-    svm->in_hook = false;
-    return saved;
-}
-
-static void take_caller_up(struct script_vm *svm, struct calling saved)
-{
-    svm->script->universe->frame = saved.frame;
-    svm->in_hook = saved.in_hook;
-}
-
+/* pause() and stop() may be called in hooks. */
 static int l_vm_pause(lua_State *L)
 {
     struct script_vm *svm = check_vm(L);
     const char *reason = luaL_optstring(L, 2, "user");
-    struct calling saved = set_caller_aside(svm);
+    struct script_aside saved = script_put_aside(svm);
     vm_pause(svm->vm, reason);
-    take_caller_up(svm, saved);
+    script_take_up(svm, saved);
     return 0;
 }
 
@@ -160,9 +139,9 @@ static int l_vm_stop(lua_State *L)
     struct script_vm *svm = check_vm(L);
     const char *reason = luaL_optstring(L, 2, "stopped");
     int status = (int)luaL_optinteger(L, 3, 0);
-    struct calling saved = set_caller_aside(svm);
+    struct script_aside saved = script_put_aside(svm);
     vm_end(svm->vm, reason, status);
-    take_caller_up(svm, saved);
+    script_take_up(svm, saved);
     return 0;
 }
 
@@ -188,10 +167,10 @@ static int l_vm_request_reset(lua_State *L)
         vm_ask_reset(svm->vm, "script");
         return 0;
     }
-    struct calling saved = set_caller_aside(svm);
+    struct script_aside saved = script_put_aside(svm);
     bool ok = vm_reset(svm->vm, &err);
     svm->was_reset = true;
-    take_caller_up(svm, saved);
+    script_take_up(svm, saved);
     return ok ? 0 : script_raise(L, &err);
 }
 
@@ -236,7 +215,11 @@ static int l_vm_advance(lua_State *L)
     if (m->cpu_count)
         return luaL_error(
             L, "vm:advance() is for machines without a cpu: here the cpus make time pass");
+    if (svm->advancing)
+        return luaL_error(L, "vm:advance() is under way: what it fires cannot advance time itself");
+    svm->advancing = true;
     vm_advance(svm->vm, ns);
+    svm->advancing = false;
     return 0;
 }
 

@@ -13,12 +13,17 @@
 #include <string.h>
 #include <x86intrin.h>
 
-enum { MEMORY_CAP_DEFAULT = 1 << 30, HOOK_BUDGET_DEFAULT = 100000000, SHUTDOWN_ROUNDS = 1000 };
+enum {
+    MEMORY_CAP_DEFAULT = 1 << 30,
+    HOOK_BUDGET_DEFAULT = 100000000,
+    SHUTDOWN_ROUNDS = 1000,
+    ERRORS_PER_SECOND = 20
+};
 
 /* Runs in the new universe, with luv as its argument. What it takes away: functions that would run
  * or end the loop, or make threads that enter Lua without the lock; bytecode, which Lua does not
- * verify; the parts of debug that lift limits; finalizers written in Lua, because Lua runs them
- * without counting instructions. */
+ * verify; the parts of debug that lift limits; luv's metatables, whose __gc frees; finalizers
+ * written in Lua, because Lua runs them without counting instructions. */
 static const char prelude[] =
     "local luv = ...\n"
     "for _, name in ipairs { 'run', 'stop', 'loop_close', 'walk', 'fork', 'new_thread', "
@@ -28,9 +33,15 @@ static const char prelude[] =
     "  luv[name] = nil\n"
     "end\n"
     "local traceback, getinfo = debug.traceback, debug.getinfo\n"
+    "local registry = debug.getregistry()\n"
     "for name in pairs(debug) do debug[name] = nil end\n"
     "debug.traceback, debug.getinfo = traceback, getinfo\n"
     "string.dump = nil\n"
+    "for name, meta in pairs(registry) do\n"
+    "  if type(name) == 'string' and name:find('^uv_') and type(meta) == 'table' then\n"
+    "    meta.__metatable = 'protected'\n"
+    "  end\n"
+    "end\n"
     "local load, loadfile, select, set = load, loadfile, select, setmetatable\n"
     "local type, rawget, error = type, rawget, error\n"
     "function _G.load(chunk, name, mode, ...)\n"
@@ -235,6 +246,7 @@ struct universe *universe_new(const struct universe_config *config, struct error
     u->memory_cap = config->memory_cap ? config->memory_cap : MEMORY_CAP_DEFAULT;
     u->hook_budget = config->hook_budget ? config->hook_budget : HOOK_BUDGET_DEFAULT;
     u->log_name = config->log_name;
+    u->reports.most = ERRORS_PER_SECOND;
     u->started_ns = loop_realtime_ns();
     u->started_ticks = __rdtsc();
     u->main = lua_newstate(universe_alloc, u);
@@ -257,18 +269,24 @@ void universe_free(struct universe *u)
     if (!u)
         return;
     assert(machine_lock_mine(loop_lock(u->loop)));
-    /* Requests under way (files, names) need a live state. Handles still open are closed by their
-     * finalizers. */
+    /* luv's callbacks need a live state: of handles that are closed, of their requests, which that
+     * cancels, and of requests of other kinds (files, names). A callback may begin something new,
+     * so handles are closed again and again. The memory is freed by luv's finalizers. */
+    loop_close_handles(u->loop);
     loop_poll(u->loop);
     uv_loop_t *uv = loop_uv(u->loop);
     for (int i = 0; uv->active_reqs.count && i < SHUTDOWN_ROUNDS; i++) {
+        loop_close_handles(u->loop);
         loop_poll(u->loop);
         struct timespec ms = { .tv_nsec = 1000000 };
         if (uv->active_reqs.count)
             nanosleep(&ms, NULL);
     }
-    if (!uv->active_reqs.count)
+    if (!uv->active_reqs.count) {
+        loop_close_handles(u->loop);
+        loop_poll(u->loop);
         lua_close(u->main);
+    }
     while (u->threads) {
         struct lua_os_thread *t = u->threads;
         u->threads = t->next;

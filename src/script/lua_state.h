@@ -61,6 +61,10 @@ struct universe {
     uint64_t started_ticks;
     /* Set on any thread: the main code that runs raises "interrupted", which clears it. */
     atomic_bool interrupt;
+    struct {
+        int64_t since;        /* when the second began */
+        uint64_t count, most; /* in that second; of them are shown */
+    } reports;                /* of errors */
     const char *log_name;
     const struct hook_target
         *target; /* takes a request to exit made in a libuv callback; may be NULL */

@@ -95,6 +95,10 @@ bool script_hook_call(struct script_hook *h, hook_push_fn push, hook_take_fn tak
 /* Stop telling; safe at any time, its own callback included. */
 void script_hook_remove(struct script_hook *h);
 
+/* Raises unless it may be added and removed now: not one on the cpus of a machine that runs, from
+ * the thread of another machine, which never waits for them. */
+void script_hook_check_reach(lua_State *L, const struct script_hook *h);
+
 /* Remove hooks on lines that are gone. */
 void script_hooks_sweep(struct script_vm *svm);
 

@@ -9,11 +9,28 @@
 #include <stdlib.h>
 #include <string.h>
 
+struct script_aside script_put_aside(struct script_vm *svm)
+{
+    struct universe *u = svm->script->universe;
+    struct script_aside saved = { u->frame, svm->in_hook };
+    u->frame = NULL;
+    svm->in_hook = false;
+    return saved;
+}
+
+void script_take_up(struct script_vm *svm, struct script_aside saved)
+{
+    svm->script->universe->frame = saved.frame;
+    svm->in_hook = saved.in_hook;
+}
+
 static void pause_vm(void *opaque, const char *why)
 {
     struct script_vm *svm = opaque;
+    struct script_aside saved = script_put_aside(svm);
     if (svm->vm && vm_state(svm->vm) == VM_RUNNING)
         vm_pause(svm->vm, "script error"); /* what it was has been reported */
+    script_take_up(svm, saved);
 }
 
 static void abort_vm(void *opaque, const char *why, int status)
@@ -24,10 +41,12 @@ static void abort_vm(void *opaque, const char *why, int status)
         svm->script->exit_requested = true;
         svm->script->exit_status = status;
     }
+    struct script_aside saved = script_put_aside(svm);
     if (svm->vm && vm_state(svm->vm) != VM_ENDED)
         vm_end(svm->vm, exits ? "script-exit" : "script-error", status);
     if (exits && svm->vm && vm_cluster(svm->vm))
         cluster_end(vm_cluster(svm->vm), "script-exit", status);
+    script_take_up(svm, saved);
 }
 
 static void free_chardevs(struct script_vm *svm)

@@ -472,7 +472,7 @@ bool cluster_resume(struct cluster *c, struct error *err)
 
 void cluster_wait(struct cluster *c)
 {
-    if (c->stepping || cluster_on_runner(c))
+    if (c->stepping || !loop_on_thread(c->loop))
         return;
     while (!cluster_is_still(c))
         waiter_sleep(&c->parking, loop_lock(c->loop), NS_PER_SECOND / 10);

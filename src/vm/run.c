@@ -321,8 +321,8 @@ static void bring_about(struct vm *vm)
         do_requests(vm);
         return;
     }
-    /* Members that waited for each other would wait for ever. */
-    if (vm_on_runner(vm) || (vm->member && cluster_on_runner(vm_cluster(vm)))) {
+    /* What executes guest code does not wait for another: two could wait for each other. */
+    if (!loop_on_thread(vm->loop)) {
         vm_nudge(vm);
         return;
     }

@@ -85,8 +85,8 @@ void vm_ask_reset(struct vm *vm, const char *who);
 bool vm_resume(struct vm *vm, struct error *err);
 
 /* Ask to pause, with a word why ("user", "breakpoint"). From the loop thread, returns when no vcpu
- * executes guest code any more (the lock is released meanwhile); from a vcpu's own thread, takes
- * effect after the instruction. */
+ * executes guest code any more (the lock is released meanwhile); from the thread of a vcpu, this
+ * VM's or another's, does not wait: takes effect after the instruction. */
 void vm_pause(struct vm *vm, const char *reason);
 
 /* End the run: the state becomes VM_ENDED. As vm_pause for when it takes effect. */

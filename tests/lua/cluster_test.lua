@@ -23,6 +23,35 @@ local function watch(vm, log, name)
     end)
 end
 
+case("hooks of two machines that pause each other do not wait for each other", function()
+    local a, b = node.new(1, node.spend(1000000)), node.new(2, node.spend(1000000))
+    local refused = {}
+    local function pausing(other)
+        local removed = other:on("exec", { at = 0x7fff0000 }, print)
+        return function()
+            refused[#refused + 1] = other.state == "running" and select(2, pcall(removed.remove, removed)) or nil
+            other:pause("the other")
+            return "stop"
+        end
+    end
+    a:every(1000, pausing(b))
+    b:every(1000, pausing(a))
+    for _ = 1, 20 do
+        a:resume()
+        b:resume()
+        a:run()
+        b:run()
+    end
+    a:pause()
+    b:pause()
+    equal(a.state .. b.state, "pausedpaused")
+    for _, problem in ipairs(refused) do
+        equal(tostring(problem):find("must pause it first", 1, true) ~= nil, true, tostring(problem))
+    end
+    a:close()
+    b:close()
+end)
+
 case("a frame arrives exactly one latency later, in virtual time", function()
     local a = node.new(1, node.spend(1000) .. node.send(1) .. node.await(0) .. node.exit(1))
     local b = node.new(2, node.await(0) .. node.spend(500) .. node.send(1) .. node.exit(2))

@@ -73,6 +73,10 @@ function M.new_error(kind, text) end
 ---@param status? integer
 function M.exit(status) end
 
+---what one call of a hook may take, bytes that all of Lua may hold, errors that are shown
+---@param options { hook_instructions?: integer, memory?: integer, errors_per_second?: integer }
+function M.limits(options) end
+
 ---write to the log
 ---@param level string
 ---@param who string

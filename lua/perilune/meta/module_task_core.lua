@@ -25,6 +25,13 @@ function M.may_wait() end
 ---@return string traceback
 function M.limited(ns, late, f) end
 
+---as pcall; in a hook the last tenth of its budget is left to the caller
+---@param f function
+---@param ...? any
+---@return boolean
+---@return any ...
+function M.bounded(f, ...) end
+
 ---what is still held of what the guest has written since a byte
 ---@param chardev perilune.chardev
 ---@param from? integer

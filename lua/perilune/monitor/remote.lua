@@ -7,6 +7,7 @@ local core = require "perilune.core"
 local chardev = require "perilune.chardev"
 local monitor = require "perilune.monitor"
 local notice = require "perilune.monitor.notice"
+local native = require "perilune.task_core"
 local util = require "perilune.util"
 local uv = require "luv"
 
@@ -49,10 +50,13 @@ local function answer(session, line)
         end
         printed[#printed + 1] = table.concat(parts, "\t")
     end
-    local ok, text = pcall(session.feed, line)
+    local ok, text = native.bounded(session.feed, line)
     _G.print = own
-    if not ok then
-        error(text, 0) -- a request to exit
+    if not ok and type(text) == "table" and text.kind == "exit" then
+        error(text, 0)
+    elseif not ok then
+        session.drop()
+        text = "error: " .. tostring(text)
     end
     if text and text ~= "" then
         printed[#printed + 1] = text
