@@ -3,6 +3,7 @@
 #include "boot/boot_internal.h"
 
 #include <string.h>
+#include <time.h>
 
 enum {
     ELF_STACK_SIZE = 16384,
@@ -35,6 +36,22 @@ bool boot_claim_elf(struct boot_load *b, struct error *err)
     return elf_image_claim(&b->elf, &b->layout, err);
 }
 
+uint64_t boot_now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec * 1000000000ull + t.tv_nsec;
+}
+
+bool boot_load_elf(struct boot_load *b, struct error *err)
+{
+    uint64_t start = boot_now_ns();
+    if (!boot_claim_elf(b, err) || !elf_image_load(&b->elf, &b->layout, &b->kernel, err))
+        return false;
+    b->report.payload_ns = boot_now_ns() - start;
+    return true;
+}
+
 bool boot_place_initrd(struct boot_load *b, uint64_t max, struct error *err)
 {
     uint64_t size = b->initrd.size;
@@ -60,7 +77,7 @@ bool elf_program_load(struct boot_load *b, struct error *err)
     bool is64 = b->elf.is64;
     if (b->initrd.size)
         return error_set(err, "a bare ELF program takes no initrd (PVH, multiboot and Linux do)");
-    if (!boot_claim_elf(b, err) || !elf_image_load(&b->elf, &b->layout, &b->kernel, err) ||
+    if (!boot_load_elf(b, err) ||
         !layout_put_string(&b->layout, boot_cmdline(b), "the command line", &b->report.cmdline_addr,
                            err) ||
         !layout_place_small(&b->layout, ELF_STACK_SIZE, "the stack", &stack, err) ||

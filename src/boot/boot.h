@@ -89,7 +89,8 @@ struct boot_report {
     uint64_t entry;
     uint64_t kernel_start, kernel_end; /* what the kernel occupies; end is exclusive */
     uint64_t kernel_file_size, unpacked_size;
-    uint64_t unpack_ns; /* host time spent unpacking */
+    uint64_t payload_ns; /* host time spent putting the kernel's segments into RAM, unpacking them
+                          * if need be */
     uint64_t initrd_addr, initrd_size;
     uint64_t cmdline_addr;
     uint64_t params_addr; /* boot_params, hvm_start_info or multiboot info; 0: none */

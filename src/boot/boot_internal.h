@@ -33,6 +33,11 @@ bool multiboot_detect(const struct image *image);
 
 /* Claim the segments of b->elf and note where the kernel is. */
 bool boot_claim_elf(struct boot_load *b, struct error *err);
+/* The same, and read them from the kernel's file. */
+bool boot_load_elf(struct boot_load *b, struct error *err);
+
+/* The host's monotonic time, for report.payload_ns. */
+uint64_t boot_now_ns(void);
 
 /* Place the initrd as high as possible with its last byte at most `max`. No initrd: true, size 0.
  */

@@ -87,13 +87,6 @@ static bool parse(struct bzimage *z, struct boot_load *b, struct error *err)
     return parse_body(z, image, err);
 }
 
-static uint64_t now_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec * 1000000000ull + t.tv_nsec;
-}
-
 /* The packed ELF file: its headers are read first, so that the rest can go straight into place. */
 static bool unpack_elf(struct boot_load *b, struct unpack *u, uint64_t total, struct error *err)
 {
@@ -110,7 +103,7 @@ static bool unpack_elf(struct boot_load *b, struct unpack *u, uint64_t total, st
 
 static bool load_unpacked(struct boot_load *b, const struct bzimage *z, struct error *err)
 {
-    uint64_t start = now_ns();
+    uint64_t start = boot_now_ns();
     uint64_t total = ld_le32(z->payload + z->payload_size - 4);
     /* gzip's own trailer ends with the size; the other formats have it appended. */
     bool own = strcmp(b->report.payload, "gzip") == 0;
@@ -123,7 +116,7 @@ static bool load_unpacked(struct boot_load *b, const struct bzimage *z, struct e
     }
     b->report.unpacked = true;
     b->report.unpacked_size = total;
-    b->report.unpack_ns = now_ns() - start;
+    b->report.payload_ns = boot_now_ns() - start;
     return true;
 }
 

@@ -119,7 +119,7 @@ static bool load_elf(struct boot_load *b, struct error *err)
     if (b->elf.entry > UINT32_MAX)
         return error_set(err, "multiboot: the entry 0x%llx is beyond 4 GiB",
                          (unsigned long long)b->elf.entry);
-    return boot_claim_elf(b, err) && elf_image_load(&b->elf, &b->layout, &b->kernel, err);
+    return boot_load_elf(b, err);
 }
 
 /* KiB of RAM from 0, and from 1 MiB up to the first hole. */

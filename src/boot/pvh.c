@@ -60,8 +60,7 @@ bool pvh_load(struct boot_load *b, struct error *err)
 {
     if (!b->elf.has_pvh)
         return error_set(err, "no PVH entry: the ELF file has no XEN_ELFNOTE_PHYS32_ENTRY note");
-    if (!boot_claim_elf(b, err) || !elf_image_load(&b->elf, &b->layout, &b->kernel, err) ||
-        !boot_place_initrd(b, UINT32_MAX, err) ||
+    if (!boot_load_elf(b, err) || !boot_place_initrd(b, UINT32_MAX, err) ||
         !layout_put_string(&b->layout, boot_cmdline(b), "the command line", &b->report.cmdline_addr,
                            err) ||
         !put_info(b, err) || !boot_enter_prot32(b, b->elf.pvh_entry, err))

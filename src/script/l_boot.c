@@ -38,7 +38,7 @@ static void push_report(lua_State *L, const struct boot_report *r)
     set_integer(L, "kernel_end", r->kernel_end);
     set_integer(L, "kernel_file_size", r->kernel_file_size);
     set_integer(L, "unpacked_size", r->unpacked_size);
-    set_integer(L, "unpack_ns", r->unpack_ns);
+    set_integer(L, "payload_ns", r->payload_ns);
     set_integer(L, "initrd_addr", r->initrd_addr);
     set_integer(L, "initrd_size", r->initrd_size);
     set_integer(L, "cmdline_addr", r->cmdline_addr);

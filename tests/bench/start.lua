@@ -30,14 +30,14 @@ local start = core.realtime_ns()
 local vm = machine.create(name,
     { memory = "512M", serial = { "null" }, kernel = kernel, initrd = initrd })
 local made = core.realtime_ns()
-local post, tables, unpack = spent.post, spent.acpi, vm.boot and vm.boot.unpack_ns or 0
+local post, tables, payload = spent.post, spent.acpi, vm.boot and vm.boot.payload_ns or 0
 vm:reset()
 local reset = core.realtime_ns() - made
-local reset_unpack = vm.boot and vm.boot.unpack_ns or 0
+local reset_payload = vm.boot and vm.boot.payload_ns or 0
 
-say("create", made - start - unpack)
+say("create", made - start - payload)
 say("+post", post)
 say("+acpi", tables)
-say("reset", reset - reset_unpack)
-say("unpack", unpack)
+say("reset", reset - reset_payload)
+say("payload", payload)
 vm:close()

@@ -310,7 +310,7 @@ static void test_debian(void **state)
                   r.report.protocol, r.report.payload,
                   (unsigned long long)r.report.kernel_file_size,
                   (unsigned long long)r.report.unpacked_size,
-                  (unsigned long long)r.report.unpack_ns / 1000000);
+                  (unsigned long long)r.report.payload_ns / 1000000);
     assert_true(r.report.unpacked);
     assert_int_equal(r.entry.rip, LINK);
     assert_true(r.report.kernel_end > r.report.kernel_start + 16 * MIB);

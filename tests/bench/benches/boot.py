@@ -47,7 +47,7 @@ def main(setup):
                      ratio(cpu, other_cpu)])
         data[name] = {"minstructions": count, "mips": mips.data(), "wall_s": wall.data(),
                       "cpu_s": cpu.data(),
-                      "unpack_s": stats[-1].get("boot", {}).get("unpack_ns", 0) / 1e9,
+                      "unpack_s": stats[-1].get("boot", {}).get("payload_ns", 0) / 1e9,
                       "qemu_wall_s": other_wall.data() if other_wall else None,
                       "qemu_cpu_s": other_cpu.data() if other_cpu else None}
     table(["boot to power off", "M instr.", "MIPS", "wall s", "QEMU", "ratio", "cpu s", "QEMU",

@@ -58,10 +58,11 @@ def main(setup):
         rows.append([name, base.show(FORM), by_stage["create"].show(FORM),
                      by_stage["+post"].show(FORM), by_stage["+acpi"].show(FORM),
                      by_stage["reset"].show(FORM), FORM.format(total),
-                     by_stage["unpack"].show("{:.0f}")])
+                     by_stage["payload"].show("{:.0f}")])
     print()
     table(["made up of, in ms", "exec, Lua", "machine", "of it post", "of it ACPI", "a reset",
-           "sum", "unpack, apart"], rows)
+           "sum", "payload, apart"], rows)
     print("  exec, Lua: a whole run of --version. machine: devices, post step, tables, loading. a"
-          " reset: post\n  step, tables and loading once more. sum: exec, Lua and machine.")
+          " reset: post\n  step, tables and loading once more. sum: exec, Lua and machine.\n  payload: getting the"
+          " kernel's segments into RAM, unpacked from a bzImage, read from a vmlinux.")
     return data
