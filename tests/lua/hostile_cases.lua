@@ -47,6 +47,16 @@ local function overflow(...)
     return 1 + overflow(...)
 end
 
+--- What comes from outside comes when it does: the program may have ended long before.
+local function run_until(vm, done)
+    repeat
+        if vm.state == "ended" then
+            vm:reset()
+        end
+        vm:run()
+    until done()
+end
+
 local misdeeds = {
     raise = function()
         error("on purpose")
@@ -246,9 +256,7 @@ local kinds = {
         end)
         vm:on("exec", { at = 0x1000, name = "spin" }, function() return not t:is_closing() and "stop" or nil end)
         return function()
-            repeat
-                vm:run()
-            until t:is_closing()
+            run_until(vm, function() return t:is_closing() end)
         end
     end, goes_on = true },
     { "realtime timer", function(vm, bad)
@@ -259,9 +267,7 @@ local kinds = {
         end, "realtime")
         vm:on("exec", { at = 0x1000, name = "spin" }, function() return not called and "stop" or nil end)
         return function()
-            repeat
-                vm:run()
-            until called
+            run_until(vm, function() return called end)
         end
     end, goes_on = true },
 }
