@@ -199,6 +199,16 @@ void script_hook_check_reach(lua_State *L, const struct script_hook *h)
             "a register, compared (unsigned)"                                                  \
     }
 
+/* filter_range() into the hook's event; without the key all from 0 to `last`. */
+static void range_or_all(lua_State *L, struct script_hook *h, int filter, const char *key,
+                         uint64_t last)
+{
+    if (!filter_range(L, filter, key, &h->event.first, &h->event.last)) {
+        h->event.first = 0;
+        h->event.last = last;
+    }
+}
+
 /* ---- symbols ---- */
 
 /* filter_range() into the hook's event; text is a symbol, "do_sys_openat2" or "name+0x10", which
@@ -349,10 +359,7 @@ static enum vcpu_verdict fire_exception(void *opaque, const struct vm_event_info
 
 static void install_exception(lua_State *L, struct script_hook *h, int filter)
 {
-    if (!filter_range(L, filter, "vector", &h->event.first, &h->event.last)) {
-        h->event.first = 0;
-        h->event.last = 31;
-    }
+    range_or_all(L, h, filter, "vector", 31);
     install(L, h, filter, VM_EVENT_EXCEPTION, fire_exception);
 }
 
@@ -386,10 +393,7 @@ static enum vcpu_verdict fire_msr(void *opaque, const struct vm_event_info *info
 
 static void install_msr(lua_State *L, struct script_hook *h, int filter)
 {
-    if (!filter_range(L, filter, "index", &h->event.first, &h->event.last)) {
-        h->event.first = 0;
-        h->event.last = UINT32_MAX;
-    }
+    range_or_all(L, h, filter, "index", UINT32_MAX);
     h->event.reads = h->event.writes = true;
     install(L, h, filter, VM_EVENT_MSR, fire_msr);
 }
@@ -436,10 +440,7 @@ static enum vcpu_verdict fire_cpuid(void *opaque, const struct vm_event_info *in
 
 static void install_cpuid(lua_State *L, struct script_hook *h, int filter)
 {
-    if (!filter_range(L, filter, "leaf", &h->event.first, &h->event.last)) {
-        h->event.first = 0;
-        h->event.last = UINT32_MAX;
-    }
+    range_or_all(L, h, filter, "leaf", UINT32_MAX);
     install(L, h, filter, VM_EVENT_CPUID, fire_cpuid);
 }
 

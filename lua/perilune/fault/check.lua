@@ -125,8 +125,9 @@ function M.keys(where, what, t, ...)
     end
 end
 
---- A row of a table of targets, effects or triggers, as a user may add one.
-function M.row(kind, row, known)
+--- Add a row to a table { rows, names } of targets, effects or triggers, or replace the one of that
+-- name.
+function M.add(to, kind, row, known)
     local where = M.place()
     M.keys(where, kind, row, known)
     if not row.name then
@@ -138,6 +139,11 @@ function M.row(kind, row, known)
                 key), key_type, util.sorted_keys(types))
         end
     end
+    row.keys = row.keys or {}
+    if not to.rows[row.name] then
+        to.names[#to.names + 1] = row.name
+    end
+    to.rows[row.name] = row
 end
 
 --- "file:line" of the innermost code that is not Perilune's own.

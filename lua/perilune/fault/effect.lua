@@ -20,12 +20,7 @@ local row_keys = { name = "string", help = "string", needs = "table", keys = "ta
 
 --- Add an effect, or replace the one of that name.
 function M.add(row)
-    check.row("effect", row, row_keys)
-    row.keys = row.keys or {}
-    if not M.rows[row.name] then
-        M.names[#M.names + 1] = row.name
-    end
-    M.rows[row.name] = row
+    check.add(M, "effect", row, row_keys)
 end
 
 --- Does effect `row` suit targets of row `target`?

@@ -27,12 +27,7 @@ function M.add(row)
     for key in pairs(row) do
         further[key] = row_keys[key] or "any"
     end
-    check.row("target", row, further)
-    row.keys = row.keys or {}
-    if not M.rows[row.name] then
-        M.names[#M.names + 1] = row.name
-    end
-    M.rows[row.name] = row
+    check.add(M, "target", row, further)
 end
 
 --- The one of `keys` that the spec has.

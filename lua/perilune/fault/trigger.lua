@@ -18,12 +18,7 @@ local filters = { when = "function", nth = "positive", every = "positive",
 
 --- Add a source, or replace the one of that name.
 function M.add(row)
-    check.row("trigger", row, row_keys)
-    row.keys = row.keys or {}
-    if not M.rows[row.name] then
-        M.names[#M.names + 1] = row.name
-    end
-    M.rows[row.name] = row
+    check.add(M, "trigger", row, row_keys)
 end
 
 local function nothing() end

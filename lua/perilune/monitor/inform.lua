@@ -5,18 +5,11 @@ local interrupts = require "perilune.monitor.interrupts"
 local listings = require "perilune.monitor.info"
 local trace = require "perilune.trace"
 local util = require "perilune.util"
+local value = require "perilune.monitor.value"
 
 local M = {}
 
 local topics = {} -- name → { help, detail = may a word follow, run(vm, word), show(data) }
-
-local function lines_of(rows, f)
-    local lines = {}
-    for i, row in ipairs(rows) do
-        lines[i] = f(row)
-    end
-    return table.concat(lines, "\n")
-end
 
 local function as_is(text)
     return (text:gsub("\n+$", ""))
@@ -60,7 +53,7 @@ topics.cpus = {
         if #rows == 0 then
             return "there is no cpu"
         end
-        return lines_of(rows, function(c)
+        return value.lines(rows, function(c)
             return ("%s CPU #%d: APIC id %d, %d instructions"):format(c.index == 0 and "*" or " ",
                 c.index, c.apic_id, c.instructions)
         end)
@@ -79,7 +72,7 @@ topics.clocks = {
         return rows
     end,
     show = function(rows)
-        return lines_of(rows, function(c)
+        return value.lines(rows, function(c)
             return ("%-12s %20d ns, next timer %s"):format(c.name, c.now,
                 c.deadline and ("at %d"):format(c.deadline) or "none")
         end)
@@ -195,7 +188,7 @@ topics.registers = {
         end)
     end,
     show = function(all)
-        return lines_of(all, function(c)
+        return value.lines(all, function(c)
             return ("CPU#%d\n%s"):format(c.index, show_registers(c.values))
         end)
     end,
@@ -278,7 +271,7 @@ topics.pci = {
         return rows
     end,
     show = function(rows)
-        return lines_of(rows, function(p)
+        return value.lines(rows, function(p)
             local lines = { ("  Bus  0, device %3d, function %d:"):format(p.slot, p.fn),
                 ("    %s: PCI device %04x:%04x"):format(listings.pci_class(p.class), p.vendor,
                     p.device),
@@ -317,7 +310,7 @@ topics.roms = {
         if #rows == 0 then
             return "there is no ROM"
         end
-        return lines_of(rows, function(r)
+        return value.lines(rows, function(r)
             return ('addr=%016x size=0x%06x mem=rom name="%s"'):format(r.addr, r.size, r.name)
         end)
     end,
@@ -334,7 +327,7 @@ topics.chardevs = {
         return rows
     end,
     show = function(rows)
-        return lines_of(rows, function(c)
+        return value.lines(rows, function(c)
             return ("%s: filename=%s, %d bytes in, %d bytes out"):format(c.id, c.filename,
                 c.bytes_in, c.bytes_out)
         end)
@@ -358,7 +351,7 @@ topics.network = {
         if #rows == 0 then
             return "there is no network"
         end
-        return lines_of(rows, function(l)
+        return value.lines(rows, function(l)
             local lines = { ("%s: %s"):format(l.name, l.up and "up" or "down") }
             for k, port in ipairs(l.ports) do
                 local s = l.stats[k]
@@ -385,7 +378,7 @@ topics.hooks = {
         if #rows == 0 then
             return "there are no hooks"
         end
-        return lines_of(rows, function(h)
+        return value.lines(rows, function(h)
             return ("%-50s %10d hits %6d errors %12d ns"):format(tostring(h.hook), h.hits,
                 h.errors, h.cost_ns)
         end)
@@ -412,7 +405,7 @@ topics["trace-events"] = {
         return rows
     end,
     show = function(rows)
-        return lines_of(rows, function(row)
+        return value.lines(rows, function(row)
             return ("%-22s %-3s  %s"):format(row.name, row.on and "on" or "off", row.help)
         end)
     end,
@@ -429,7 +422,7 @@ function M.names()
 end
 
 function M.help()
-    return lines_of(M.names(), function(name)
+    return value.lines(M.names(), function(name)
         return ("  info %-12s %s"):format(name, topics[name].help)
     end)
 end

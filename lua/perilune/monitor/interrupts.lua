@@ -1,15 +1,8 @@
 --- What `info irq`, `info pic` and `info lapic` tell: lines and interrupt controllers.
 local util = require "perilune.util"
+local value = require "perilune.monitor.value"
 
 local M = { topics = {} }
-
-local function lines_of(rows, f)
-    local lines = {}
-    for i, row in ipairs(rows) do
-        lines[i] = f(row)
-    end
-    return table.concat(lines, "\n")
-end
 
 -- ---- lines ----
 
@@ -102,14 +95,14 @@ M.topics.pic = {
         if #rows == 0 then
             return "there is no interrupt controller"
         end
-        return lines_of(rows, function(r)
+        return value.lines(rows, function(r)
             if r.kind == "pic" then
                 return ("pic%d: irr=%02x imr=%02x isr=%02x hprio=%d irq_base=%02x rr_sel=%d elcr=%02x fnm=%d")
                     :format(r.index, r.irr, r.imr, r.isr, r.priority, r.base, r.reads_isr and 1 or 0,
                         r.elcr, r.nested and 1 or 0)
             end
             return ("ioapic: id=0x%02x sel=0x%02x\n%s"):format(r.id, r.select,
-                lines_of(r.pins, show_pin))
+                value.lines(r.pins, show_pin))
         end)
     end,
 }
@@ -158,7 +151,7 @@ M.topics.lapic = {
         if #rows == 0 then
             return "there is no local APIC"
         end
-        return lines_of(rows, function(r)
+        return value.lines(rows, function(r)
             local out = { ("dumping local APIC state for CPU %d"):format(r.cpu) }
             for i, name in ipairs(lvt_names) do
                 local v = r.lvt[i]

@@ -111,4 +111,13 @@ function M.show(v)
     return show(v, { path = {}, depth = 0 })
 end
 
+--- What f says of each row, a line each.
+function M.lines(rows, f)
+    local lines = {}
+    for i, row in ipairs(rows) do
+        lines[i] = f(row)
+    end
+    return table.concat(lines, "\n")
+end
+
 return M
