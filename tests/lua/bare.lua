@@ -12,12 +12,12 @@ M.counting = "\xb9\x0a\x00" .. -- 1000 mov cx, 10
     "\x75\xf9" ..              -- 1008 jnz 0x1003
     M.EXIT
 
---- Returns a vm that will run the code.
-function M.program(code, options)
+--- Returns a vm that will run the code. make: perilune.machine, or what takes its place.
+function M.program(code, options, make)
     options = options or {}
-    options.serial = "ring"
-    options.idle = "warp"
-    local vm = perilune.machine("minimal", options)
+    options.serial = options.serial or "ring"
+    options.idle = options.idle or "warp"
+    local vm = (make or perilune.machine)("minimal", options)
     vm:on_reset(function()
         vm.memory:write_bytes(0x1000, code)
         local cpu = vm.cpus[1]

@@ -1,5 +1,6 @@
 -- Character backends with real peers: sockets as server and client, the mux, limits, refusals.
 local check = require "check"
+local serve = require "serve"
 local uv = require "luv"
 
 local case, equal, raises = check.case, check.equal, check.raises
@@ -11,20 +12,8 @@ for name, value in pairs { cs = 0, cs_base = 0, rip = 0x7c00 } do
 end
 local m = vm.machine
 
---- Let the machine run, and the loop be served, until f() is true.
 local function until_true(f, what)
-    local deadline = uv.hrtime() + 20000000000
-    local timer = uv.new_timer()
-    timer:start(1, 5, function()
-        if f() or uv.hrtime() > deadline then
-            vm:pause("test")
-        end
-    end)
-    repeat
-        vm:run()
-    until f() or uv.hrtime() > deadline
-    timer:close()
-    equal(f() and true, true, what)
+    serve.until_true(vm, f, what)
 end
 
 local function name()

@@ -1,5 +1,6 @@
 -- Hooks: each sentence of docs/hooks.md, on each backend that can. What a backend cannot is printed
 -- with its own reason.
+local bare = require "bare"
 local check = require "check"
 
 local equal, raises = check.equal, check.raises
@@ -53,29 +54,13 @@ end
 --- Real-mode code at 0x1000 of machine "minimal", data segment at 0. Returns its vm.
 local function program(code, options)
     options = options or {}
-    options.serial = "ring"
     options.accel = backend
-    options.idle = backend == "soft" and "warp" or nil
-    local vm = perilune.machine("minimal", options)
-    vm:on_reset(function()
-        vm.memory:write_bytes(0x1000, code)
-        local cpu = vm.cpus[1]
-        cpu.cs, cpu.cs_base, cpu.rip = 0, 0, 0x1000
-    end)
-    vm:reset()
-    return vm
+    options.idle = backend == "soft" and "warp" or "sleep"
+    return bare.program(code, options)
 end
 
-local EXIT = "\xb0\x00\xe6\xf4\xeb\xfe" -- mov al, 0; out 0xf4, al; jmp $
-
--- Ten rounds of: increment ax, store it at 0x2000.
-local LOOP, INC, STORE, DEC = 0x1000, 0x1003, 0x1004, 0x1007
-local counting = "\xb9\x0a\x00" .. -- 1000 mov cx, 10
-    "\x40" ..                      -- 1003 inc ax
-    "\xa3\x00\x20" ..              -- 1004 mov [0x2000], ax
-    "\x49" ..                      -- 1007 dec cx
-    "\x75\xf9" ..                  -- 1008 jnz 0x1003
-    EXIT
+local EXIT, counting = bare.EXIT, bare.counting
+local LOOP, INC, STORE, DEC = bare.LOOP, bare.INC, bare.STORE, bare.DEC
 local COUNTED = 1 + 10 * 4 -- instructions before EXIT
 
 local function run(vm)

@@ -1,30 +1,12 @@
 -- Monitor commands about parts of a machine: devices, networks and objects that come and go, interrupt
 -- controllers, and the core file that readelf understands.
 local check = require "check"
+local lines = require "monitor_lines"
 local monitor = require "perilune.monitor"
 
 local case, equal = check.case, check.equal
 
-local function good(line)
-    local text, ok = monitor.execute(line)
-    if not ok then
-        error(("%q failed: %s"):format(line, tostring(text)), 2)
-    end
-    return text
-end
-
-local function bad(line, words)
-    local text, ok = monitor.execute(line)
-    if ok or not text:find(words, 1, true) then
-        error(("%q says %q, expected a failure with %q"):format(line, tostring(text), words), 2)
-    end
-end
-
-local function contains(text, words)
-    if not text:find(words, 1, true) then
-        error(("%q is not in %q"):format(words, text), 2)
-    end
-end
+local good, bad, contains = lines.good, lines.bad, lines.contains
 
 --- Run f with the machine as the monitor's.
 local function with(options, f)

@@ -1,34 +1,12 @@
 -- The monitor without a terminal: lines in, text out; commands as functions; completion.
 local check = require "check"
+local lines = require "monitor_lines"
 local monitor = require "perilune.monitor"
 local uv = require "luv"
 
 local case, equal, raises = check.case, check.equal, check.raises
 
---- The text of a line that must go well.
-local function good(line)
-    local text, ok = monitor.execute(line)
-    if not ok then
-        error(("%q failed: %s"):format(line, tostring(text)), 2)
-    end
-    return text
-end
-
---- A line must fail, with these words.
-local function bad(line, words)
-    local text, ok = monitor.execute(line)
-    if ok or not text then
-        error(("%q did not fail: %s"):format(line, tostring(text)), 2)
-    elseif not text:find(words, 1, true) then
-        error(("%q says %q, expected %q in it"):format(line, text, words), 2)
-    end
-end
-
-local function contains(text, words)
-    if not text:find(words, 1, true) then
-        error(("%q is not in %q"):format(words, text), 2)
-    end
-end
+local good, bad, contains = lines.good, lines.bad, lines.contains
 
 local function has(list, name)
     for _, v in ipairs(list) do

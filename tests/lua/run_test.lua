@@ -1,4 +1,5 @@
 -- Running programs from scripts: registers, ends of a run, resets, what hooks may do.
+local bare = require "bare"
 local check = require "check"
 
 local equal, raises = check.equal, check.raises
@@ -6,15 +7,8 @@ local equal, raises = check.equal, check.raises
 --- Real-mode code at 0x1000 of machine "minimal". Returns its vm.
 local function program(code, options)
     options = options or {}
-    options.serial = options.serial or "ring"
-    local vm = perilune.machine("minimal", options)
-    vm:on_reset(function()
-        vm.memory:write_bytes(0x1000, code)
-        local cpu = vm.cpus[1]
-        cpu.cs, cpu.cs_base, cpu.rip = 0, 0, 0x1000
-    end)
-    vm:reset()
-    return vm
+    options.idle = options.idle or "sleep"
+    return bare.program(code, options)
 end
 
 local OUT_SERIAL = "\xba\xf8\x03" -- mov dx, 0x3f8

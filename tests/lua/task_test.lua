@@ -1,21 +1,12 @@
 -- Tasks and waiting: each sentence of docs/testing.md, on the software cpu.
+local bare = require "bare"
 
 --- Real-mode code at 0x1000 of machine "minimal". Returns its vm.
 local function program(code, options)
-    options = options or {}
-    options.serial = options.serial or "ring"
-    options.idle = "warp"
-    local vm = machine("minimal", options)
-    vm:on_reset(function()
-        vm.memory:write_bytes(0x1000, code)
-        local cpu = vm.cpus[1]
-        cpu.cs, cpu.cs_base, cpu.rip = 0, 0, 0x1000
-    end)
-    vm:reset()
-    return vm
+    return bare.program(code, options, machine)
 end
 
-local EXIT = "\xb0\x00\xe6\xf4\xeb\xfe" -- mov al, 0; out 0xf4, al; jmp $
+local EXIT = bare.EXIT
 local SPIN = "\xeb\xfe"
 
 --- Code that writes a text to the first serial port: a mov and an out for each byte.
