@@ -273,7 +273,7 @@ static int get_instructions(lua_State *L)
 {
     struct vcpu_stats s = { 0 };
     struct vcpu *v = check_cpu(L);
-    v->backend->get_stats(v, &s);
+    vm_get_cpu_stats(binding_vm(L, 1, META_CPU)->vm, v->port->index, &s);
     lua_pushinteger(L, (lua_Integer)s.instructions);
     return 1;
 }

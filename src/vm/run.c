@@ -251,13 +251,14 @@ static void turn(struct vm *vm)
         return;
     }
     uint64_t limit = counts ? vm_instruction_limit(vm) : 0;
-    atomic_store_explicit(&vm->published_ns, clock_now(&m->virtual), memory_order_relaxed);
+    vm_publish(vm);
     vm_events_settle(vm);
     vm->executing = true;
     machine_lock_release(loop_lock(vm->loop));
     enum vcpu_stop stop = vm->backend->run(v, limit);
     machine_lock_take(loop_lock(vm->loop));
     vm->executing = false;
+    vm_publish(vm);
     if (stop != VCPU_STOP_HALT && stop != VCPU_STOP_WAIT_SIPI)
         vm->halted = false;
     after_stop(vm, v, stop);

@@ -21,12 +21,13 @@ static bool counts(const struct vm *vm)
     return vm->backend->counts_instructions;
 }
 
+/* The count may be read by the thread that makes it, or when nobody does; others get what has been
+ * published. */
 static int64_t virtual_now(void *opaque)
 {
     struct vm *vm = opaque;
     if (counts(vm)) {
-        /* The count may be read by the thread that makes it, or when nobody does. */
-        if (vm->parked || vm->held || vm_on_runner(vm))
+        if (vm_cpus_are_still(vm))
             return vm_counted_now(vm);
         return atomic_load_explicit(&vm->published_ns, memory_order_relaxed);
     }
@@ -60,16 +61,33 @@ static uint64_t virtual_limit(const struct vm *vm, uint64_t done)
     return left > INT64_MAX - done ? INT64_MAX : done + left;
 }
 
+/* Guest code is interrupted at the multiples of this, so that what is published is never old: a few
+ * hundredths of a second at full speed. At fixed counts, so that every run is cut alike. */
+#define PUBLISH_EVERY (4ULL << 20)
+
 uint64_t vm_instruction_limit(const struct vm *vm)
 {
     uint64_t done = retired(vm), limit = virtual_limit(vm, done);
     uint64_t counted = (uint64_t)clock_deadline(&vm->instructions); /* CLOCK_NEVER is large */
-    return counted < limit ? (counted < done ? done : counted) : limit;
+    uint64_t publish = (done / PUBLISH_EVERY + 1) * PUBLISH_EVERY;
+    if (counted < limit)
+        limit = counted < done ? done : counted;
+    return publish < limit ? publish : limit;
+}
+
+void vm_publish(struct vm *vm)
+{
+    int64_t now = clock_now(&vm->machine.virtual);
+    atomic_store_explicit(&vm->published_ns, now, memory_order_relaxed);
+    for (unsigned n = 0; n < vm->vcpu_count; n++)
+        vm->backend->get_stats(vm->vcpus[n], &vm->published_stats[n]);
 }
 
 static int64_t instructions_now(void *opaque)
 {
-    return (int64_t)retired(opaque);
+    const struct vm *vm = opaque;
+    return vm_cpus_are_still(vm) ? (int64_t)retired(vm)
+                                 : (int64_t)vm->published_stats[0].instructions;
 }
 
 struct clock *vm_instruction_clock(struct vm *vm)

@@ -305,12 +305,20 @@ int64_t vm_idle_skipped_ns(const struct vm *vm)
     return vm->skipped_ns;
 }
 
+void vm_get_cpu_stats(struct vm *vm, unsigned index, struct vcpu_stats *stats)
+{
+    if (vm->backend->counts_instructions && !vm_cpus_are_still(vm))
+        *stats = vm->published_stats[index];
+    else /* others count with the machine lock held */
+        vm->backend->get_stats(vm->vcpus[index], stats);
+}
+
 void vm_get_stats(struct vm *vm, struct vcpu_stats *total)
 {
     *total = (struct vcpu_stats){ .instructions = 0 };
     for (unsigned n = 0; n < vm->vcpu_count; n++) {
         struct vcpu_stats s;
-        vm->backend->get_stats(vm->vcpus[n], &s);
+        vm_get_cpu_stats(vm, n, &s);
         total->instructions += s.instructions;
         total->exits_pio += s.exits_pio;
         total->exits_mmio += s.exits_mmio;

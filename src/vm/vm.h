@@ -120,8 +120,10 @@ const char *vm_exit_reason(
 int vm_exit_status(const struct vm *vm);
 const char *vm_pause_reason(const struct vm *vm);
 
-/* Counters over all cpus. */
+/* Counters over all cpus, or of one. While guest code is executed, on another thread and by a
+ * backend that counts: as of the last safe point (docs/loop.md). */
 void vm_get_stats(struct vm *vm, struct vcpu_stats *stats);
+void vm_get_cpu_stats(struct vm *vm, unsigned index, struct vcpu_stats *stats);
 int64_t vm_idle_skipped_ns(const struct vm *vm);
 
 /* Real time spent running guest code or idling, ns. */

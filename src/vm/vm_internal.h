@@ -97,6 +97,7 @@ struct vm {
     int64_t run_start_ns;         /* real time of the last resume, while running */
     int64_t wall_ns;              /* real time spent running, up to the last pause */
     _Atomic int64_t published_ns; /* virtual time for threads other than the running one */
+    struct vcpu_stats published_stats[MACHINE_CPUS_MAX]; /* the same of counters; machine lock */
     struct paced_clock paced_virtual, paced_virtual_rt, paced_host;
     struct timer step_ends;    /* of that clock */
     struct clock instructions; /* counting backends: its time is the retired count */
@@ -176,9 +177,11 @@ void vm_time_init(struct vm *vm);
 void vm_time_fini(struct vm *vm);
 /* Virtual time by the count: on the thread that executes, or when it does not. */
 int64_t vm_counted_now(const struct vm *vm);
+/* Before and after guest code is executed: what others see of the time and of the counters. */
+void vm_publish(struct vm *vm);
 /* The machine starts or stops to run. */
 void vm_time_resume(struct vm *vm);
 void vm_time_pause(struct vm *vm);
 /* Counting backends: how many instructions may retire in all before the next timer, of virtual time
- * or of the count, is due, or the horizon is reached. */
+ * or of the count, is due, the horizon is reached, or something is to be published. */
 uint64_t vm_instruction_limit(const struct vm *vm);

@@ -84,6 +84,29 @@ check.case("a script stops a program that does not end", function()
     vm:close()
 end)
 
+check.case("whoever looks from outside sees figures of one moment, and not an old one", function()
+    local uv = require "luv"
+    local vm = program(SPIN)
+    local timer, seen, moments = uv.new_timer(), -1, 0
+    timer:start(1, 1, function()
+        local s <const> = vm:stats()
+        equal(s.instructions, s.virtual_ns, "one instruction takes 1 ns, and nothing idles")
+        equal(vm.instructions, s.instructions)
+        equal(vm.cpus[1].instructions, s.instructions)
+        if s.instructions > seen then
+            seen, moments = s.instructions, moments + 1
+        end
+        if moments == 4 then
+            timer:close()
+            vm:pause("enough")
+            equal(vm.instructions >= seen, true, "it is exact again: later")
+        end
+    end)
+    vm:run()
+    equal(vm.pause_reason, "enough")
+    vm:close()
+end)
+
 check.case("a hook that raises pauses the machine and is reported once", function()
     local vm = program(OUT_SERIAL .. say "H" .. say "i" .. SPIN)
     local calls = 0
