@@ -23,6 +23,7 @@ enum vcpu_stop {
     VCPU_STOP_KICK,      /* kicked */
     VCPU_STOP_HALT,      /* HLT: nothing to do until an interrupt */
     VCPU_STOP_WAIT_SIPI, /* an application processor that has not been started */
+    VCPU_STOP_YIELD,     /* PAUSE: it waits for another cpu (backends with several on one thread) */
     VCPU_STOP_SHUTDOWN,  /* triple fault */
     VCPU_STOP_DEBUG,     /* a breakpoint or a finished step */
     VCPU_STOP_ERROR,     /* the backend cannot go on; vcpu->failure says why */
@@ -182,8 +183,8 @@ struct vcpu_backend {
      */
     void (*set_limit)(struct vcpu *v, uint64_t limit);
 
-    /* Retired instructions at this point; exact when called on the vcpu's thread, even within an
-     * access. */
+    /* Instructions retired at this point by all vcpus of the accelerator; exact when called on the
+     * thread that executes them, even within an access. */
     uint64_t (*instructions)(struct vcpu *v);
 
     /* To the state after RESET (SDM vol. 3, table 9-1). The rest only while the vcpu does not run.

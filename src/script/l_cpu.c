@@ -116,7 +116,7 @@ static struct vcpu *check_still_cpu(lua_State *L)
 {
     struct vcpu *v = check_cpu(L);
     struct script_vm *svm = binding_vm(L, 1, META_CPU);
-    if (!vm_cpus_are_still(svm->vm))
+    if (!vm_cpu_is_still(svm->vm, v->port->index))
         luaL_error(L, "cpu %d is running: pause the machine first", (int)v->port->index);
     return v;
 }

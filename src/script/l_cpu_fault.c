@@ -12,7 +12,7 @@ static struct vcpu *check_cpu(lua_State *L)
 static struct vcpu *check_still_cpu(lua_State *L)
 {
     struct vcpu *v = check_cpu(L);
-    if (!vm_cpus_are_still(binding_vm(L, 1, META_CPU)->vm))
+    if (!vm_cpu_is_still(binding_vm(L, 1, META_CPU)->vm, v->port->index))
         luaL_error(L, "cpu %d is running: pause the machine first, or use a hook",
                    (int)v->port->index);
     return v;

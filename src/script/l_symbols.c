@@ -132,7 +132,7 @@ static struct vcpu *check_still(lua_State *L, struct script_vm *svm)
     struct vcpu *v = vm_vcpu(svm->vm, 0);
     if (!v)
         luaL_error(L, "machine \"%s\" has no cpu", vm_name(svm->vm));
-    if (!vm_cpus_are_still(svm->vm))
+    if (!vm_cpu_is_still(svm->vm, 0))
         luaL_error(L, "cpu %d is running: pause the machine first", (int)v->port->index);
     return v;
 }

@@ -110,7 +110,7 @@ void script_kernel_loaded(struct script_vm *svm, unsigned source)
     s->placed = s->by_hand = false;
     if (runs_as_linked(svm))
         set_place(svm, 0);
-    else if (!v || !vm_cpus_are_still(svm->vm) || !script_kernel_find(svm, v, NULL))
+    else if (!v || !vm_cpu_is_still(svm->vm, 0) || !script_kernel_find(svm, v, NULL))
         watch(svm);
 }
 

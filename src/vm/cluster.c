@@ -75,10 +75,10 @@ static bool may_join(struct cluster *c, const struct vm *vm, struct error *err)
                          "count instructions, so its time cannot be stopped at a point; use accel "
                          "\"soft\"",
                          c->name, name, vm->backend->name);
-    if (!vm->vcpu_count)
+    if (!vm->cpu_count)
         return error_set(err, "cluster \"%s\": machine \"%s\" has no cpu that could make time pass",
                          c->name, name);
-    if (vm->state == VM_RUNNING || !vm->parked)
+    if (vm->state == VM_RUNNING || !vm_is_parked(vm))
         return error_set(err, "cluster \"%s\": machine \"%s\" is running; pause it first", c->name,
                          name);
     if (!cluster_is_still(c))
@@ -167,7 +167,7 @@ uint64_t cluster_quanta(const struct cluster *c)
 bool cluster_is_still(const struct cluster *c)
 {
     for (const struct cluster_member *m = c->members; m; m = m->next)
-        if (m->vm->state == VM_RUNNING || !m->vm->parked)
+        if (m->vm->state == VM_RUNNING || !vm_is_parked(m->vm))
             return false;
     return true;
 }
@@ -215,7 +215,7 @@ static bool grant(struct cluster *c)
         all = false;
         if (vm->horizon_ns != c->horizon) {
             vm->horizon_ns = c->horizon;
-            waiter_wake(&vm->runner);
+            vm_wake_runners(vm);
         }
     }
     return all;
@@ -275,7 +275,7 @@ static void ask_all_to_pause(struct cluster *c)
         m->asked = true;
         vm->request.pause = true;
         snprintf(vm->request.reason, sizeof vm->request.reason, "cluster");
-        waiter_wake(&vm->runner);
+        vm_wake_runners(vm);
     }
 }
 
@@ -287,7 +287,7 @@ static int64_t next_event(const struct cluster *c)
         struct vm *vm = m->vm;
         if (vm->state != VM_RUNNING)
             continue;
-        bool waits = vm->halted && !door_pending(vm->machine.door);
+        bool waits = vm_all_wait(vm) && !door_pending(vm->machine.door);
         int64_t t = waits ? clock_deadline(&vm->machine.virtual) : c->now;
         next = t < next ? t : next;
     }

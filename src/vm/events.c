@@ -35,9 +35,9 @@ bool vm_event_supported(const struct vm *vm, enum vcpu_event event, struct error
 {
     if (!vm->backend->supports)
         return true;
-    if (!vm->vcpu_count)
+    if (!vm->cpu_count)
         return error_set(err, "the machine has no cpu");
-    return vm->backend->supports(vm->vcpus[0], event, err);
+    return vm->backend->supports(vm->cpus[0].vcpu, event, err);
 }
 
 /* ---- what the vcpus are asked for ---- */
@@ -151,11 +151,27 @@ void vm_events_settle(struct vm *vm)
     if (!t->changed)
         return;
     t->changed = false;
-    struct vcpu_watch w = arrange(t);
+    t->watch = arrange(t);
     for (unsigned k = 0; k < VM_EVENT_KINDS; k++)
         t->lists[k].untold = false;
-    for (unsigned n = 0; n < vm->vcpu_count; n++)
-        vm->backend->watch(vm->vcpus[n], &w);
+    for (unsigned n = 0; n < vm->cpu_count; n++) {
+        struct vm_cpu *c = &vm->cpus[n];
+        c->untold = c->runner->executes && c->runner != vm_runner_here(vm);
+        if (c->untold)
+            vm->backend->kick(c->vcpu);
+        else
+            vm->backend->watch(c->vcpu, &t->watch);
+    }
+}
+
+void vm_events_settle_cpu(struct vm_cpu *c)
+{
+    if (!c->untold)
+        return;
+    c->untold = false;
+    struct vcpu_watch w = c->vm->events.watch;
+    w.exec_changed = w.data_changed = true; /* maybe some time ago */
+    c->vm->backend->watch(c->vcpu, &w);
 }
 
 /* Nobody walks the lists but the vcpus' thread; in the middle of an event that is done at its end,
@@ -164,7 +180,8 @@ static void changed(struct vm *vm, enum vm_event_kind kind)
 {
     struct event_table *t = &vm->events;
     t->lists[kind].changed = t->lists[kind].untold = t->changed = true;
-    if (vm->executing && !t->firing && vm_on_runner(vm))
+    const struct runner *here = vm_runner_here(vm);
+    if (here && here->executes && !t->firing)
         vm_events_settle(vm);
 }
 
@@ -365,10 +382,10 @@ static bool supported(struct vm *vm, const struct vm_event *e, struct error *err
 
 static bool fits(struct vm *vm, struct error *err)
 {
-    if (!vm->backend->fits || !vm->vcpu_count)
+    if (!vm->backend->fits || !vm->cpu_count)
         return true;
     struct vcpu_watch w = arrange(&vm->events);
-    return vm->backend->fits(vm->vcpus[0], &w, err);
+    return vm->backend->fits(vm->cpus[0].vcpu, &w, err);
 }
 
 void vm_event_order(struct vm *vm, struct vm_event *e)

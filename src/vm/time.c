@@ -6,14 +6,14 @@
  * ask for it where. */
 #include "vm/vm_internal.h"
 
-static uint64_t retired(const struct vm *vm)
+uint64_t vm_retired(const struct vm *vm)
 {
-    return vm->vcpu_count ? vm->backend->instructions(vm->vcpus[0]) : 0;
+    return vm->cpu_count ? vm->backend->instructions(vm->cpus[0].vcpu) : 0;
 }
 
 int64_t vm_counted_now(const struct vm *vm)
 {
-    return (int64_t)(retired(vm) * vm->config.ns_per_instruction) + vm->skipped_ns;
+    return (int64_t)(vm_retired(vm) * vm->config.ns_per_instruction) + vm->skipped_ns;
 }
 
 static bool counts(const struct vm *vm)
@@ -67,7 +67,7 @@ static uint64_t virtual_limit(const struct vm *vm, uint64_t done)
 
 uint64_t vm_instruction_limit(const struct vm *vm)
 {
-    uint64_t done = retired(vm), limit = virtual_limit(vm, done);
+    uint64_t done = vm_retired(vm), limit = virtual_limit(vm, done);
     uint64_t counted = (uint64_t)clock_deadline(&vm->instructions); /* CLOCK_NEVER is large */
     uint64_t publish = (done / PUBLISH_EVERY + 1) * PUBLISH_EVERY;
     if (counted < limit)
@@ -75,19 +75,25 @@ uint64_t vm_instruction_limit(const struct vm *vm)
     return publish < limit ? publish : limit;
 }
 
+uint64_t vm_run_limit(const struct vm *vm)
+{
+    uint64_t limit = vm_instruction_limit(vm), end = vm->runners[0].run_end;
+    return limit < end ? limit : end;
+}
+
 void vm_publish(struct vm *vm)
 {
     int64_t now = clock_now(&vm->machine.virtual);
     atomic_store_explicit(&vm->published_ns, now, memory_order_relaxed);
-    for (unsigned n = 0; n < vm->vcpu_count; n++)
-        vm->backend->get_stats(vm->vcpus[n], &vm->published_stats[n]);
+    vm->published_count = vm_retired(vm);
+    for (unsigned n = 0; n < vm->cpu_count; n++)
+        vm->backend->get_stats(vm->cpus[n].vcpu, &vm->published_stats[n]);
 }
 
 static int64_t instructions_now(void *opaque)
 {
     const struct vm *vm = opaque;
-    return vm_cpus_are_still(vm) ? (int64_t)retired(vm)
-                                 : (int64_t)vm->published_stats[0].instructions;
+    return vm_cpus_are_still(vm) ? (int64_t)vm_retired(vm) : (int64_t)vm->published_count;
 }
 
 struct clock *vm_instruction_clock(struct vm *vm)
@@ -139,14 +145,15 @@ static void virtual_rearmed(void *opaque)
         paced_arm(&vm->paced_virtual);
         return;
     }
-    if (vm->state != VM_RUNNING || !vm->vcpu_count)
+    if (vm->state != VM_RUNNING || !vm->cpu_count)
         return;
+    struct vcpu *executed = vm->runners[0].executes;
     if (vm->held)
         cluster_poke(vm);
-    else if (vm_on_runner(vm))
-        vm->backend->set_limit(vm->vcpus[0], vm_instruction_limit(vm));
-    else
+    else if (!vm_on_runner(vm))
         vm_nudge(vm);
+    else if (executed)
+        vm->backend->set_limit(executed, vm_run_limit(vm));
 }
 
 static void virtual_rt_rearmed(void *opaque)
@@ -166,11 +173,16 @@ static void stall_ended(void *opaque)
     vm_nudge(opaque);
 }
 
+void vm_time_add_cpu(struct vm_cpu *c)
+{
+    timer_init(&c->stall_ends, &c->vm->machine.virtual, stall_ended, c->vm);
+}
+
 void vm_stall_cpu(struct vm *vm, unsigned index, int64_t ns)
 {
-    struct timer *t = &vm->stall_ends;
+    struct timer *t = &vm->cpus[index].stall_ends;
     int64_t end;
-    if (index >= vm->vcpu_count || ns <= 0)
+    if (index >= vm->cpu_count || ns <= 0)
         return;
     if (__builtin_add_overflow(clock_now(&vm->machine.virtual), ns, &end))
         end = CLOCK_NEVER;
@@ -182,7 +194,7 @@ void vm_stall_cpu(struct vm *vm, unsigned index, int64_t ns)
 
 bool vm_cpu_is_stalled(const struct vm *vm, unsigned index)
 {
-    return index < vm->vcpu_count && timer_is_set(&vm->stall_ends);
+    return index < vm->cpu_count && timer_is_set(&vm->cpus[index].stall_ends);
 }
 
 /* ---- life ---- */
@@ -204,7 +216,6 @@ void vm_time_init(struct vm *vm)
     paced_init(&vm->paced_host, &m->host, vm->loop);
     paced_go(&vm->paced_host, true);
     timer_init(&vm->step_ends, &vm->instructions, step_ended, vm);
-    timer_init(&vm->stall_ends, &m->virtual, stall_ended, vm);
     m->epoch_ns = vm->config.epoch_ns;
 }
 

@@ -48,9 +48,9 @@ static int64_t trace_now(void *opaque)
 static bool trace_instructions(void *opaque, uint64_t *count)
 {
     struct vm *vm = opaque;
-    if (!vm->backend->counts_instructions || !vm->vcpu_count || !vm_cpus_are_still(vm))
+    if (!vm->backend->counts_instructions || !vm->cpu_count || !vm_cpus_are_still(vm))
         return false;
-    *count = vm->backend->instructions(vm->vcpus[0]);
+    *count = vm_retired(vm);
     return true;
 }
 

@@ -83,7 +83,7 @@ static const struct machine_ops machine_ops = { .request = on_request };
 
 static void on_knock(void *opaque)
 {
-    vm_nudge(opaque);
+    vm_nudge_one(opaque);
 }
 
 /* ---- life ---- */
@@ -109,9 +109,7 @@ struct vm *vm_new(struct loop *loop, const struct vm_config *config, struct erro
     vm->config.accel = backend->name;
     if (!vm->config.ns_per_instruction)
         vm->config.ns_per_instruction = 1;
-    vm->parked = true;
     vm->horizon_ns = CLOCK_NEVER;
-    waiter_init(&vm->runner);
     waiter_init(&vm->parking);
     vm_trace_init(vm);
     vm->net = net_new(&vm->machine.virtual);
@@ -134,16 +132,17 @@ void vm_free(struct vm *vm)
         return;
     if (vm->state == VM_RUNNING)
         vm_end(vm, "quit", VM_EXIT_POWEROFF);
-    vm_stop_thread(vm);
+    vm_stop_runners(vm);
     cluster_forget(vm);
     struct type_registry *types = vm->machine.types;
     machine_free_devices(&vm->machine); /* they know cpus; cpus know memory, but no devices */
-    for (unsigned n = 0; n < vm->vcpu_count; n++) {
-        struct cpu_port *port = vm->vcpus[n]->port;
-        vm->backend->vcpu_free(vm->vcpus[n]);
+    for (unsigned n = 0; n < vm->cpu_count; n++) {
+        struct cpu_port *port = vm->cpus[n].vcpu->port;
+        vm->backend->vcpu_free(vm->cpus[n].vcpu);
         free(port);
     }
-    vm->vcpu_count = 0;
+    vm->cpu_count = 0;
+    vm_forget_runners(vm);
     if (vm->accel)
         vm->backend->close(vm->accel);
     if (vm->teardown)
@@ -159,28 +158,27 @@ void vm_free(struct vm *vm)
     door_free(vm->machine.door);
     type_registry_free(types);
     trace_fini(&vm->trace);
-    waiter_fini(&vm->runner);
     waiter_fini(&vm->parking);
     free((char *)vm->config.name);
     free(vm);
 }
 
-static void wake_runner(void *opaque)
+static void wake_cpu(void *opaque)
 {
-    struct vm *vm = opaque;
-    vm->halted = false;
-    waiter_wake(&vm->runner);
+    struct vm_cpu *c = opaque;
+    c->waits = false;
+    waiter_wake(&c->runner->waiter);
 }
 
 struct cpu_port *vm_add_cpu(struct vm *vm, const char *model, struct error *err)
 {
-    unsigned index = vm->vcpu_count;
+    unsigned index = vm->cpu_count;
     if (vm->state != VM_CREATED) {
         error_set(err, "cpu: cpus are added before the machine starts");
         return NULL;
     }
-    if (index >= 1) {
-        error_set(err, "cpus: this version runs one cpu per machine; ask for 1");
+    if (index >= MACHINE_CPUS_MAX) {
+        error_set(err, "cpus: a machine has at most %d", MACHINE_CPUS_MAX);
         return NULL;
     }
     if (!vm->accel && !(vm->accel = vm->backend->open(&vm->machine, err)))
@@ -193,14 +191,17 @@ struct cpu_port *vm_add_cpu(struct vm *vm, const char *model, struct error *err)
         free(port);
         return NULL;
     }
-    v->wake = wake_runner;
-    v->wake_opaque = vm;
+    struct vm_cpu *c = &vm->cpus[index];
+    *c = (struct vm_cpu){ .vm = vm, .vcpu = v };
+    vm_time_add_cpu(c);
+    vm_assign_runner(vm, c);
+    v->wake = wake_cpu;
+    v->wake_opaque = c;
     v->event_ops = &vm_vcpu_event_ops;
     v->event_opaque = vm;
-    vm->vcpus[index] = v;
-    vm->vcpu_count++;
+    vm->cpu_count++;
     vm->machine.cpus[index] = port;
-    vm->machine.cpu_count = vm->vcpu_count;
+    vm->machine.cpu_count = vm->cpu_count;
     return port;
 }
 
@@ -224,11 +225,10 @@ bool vm_reset_parts(struct vm *vm, struct error *err)
     vm->exit_status = 0;
     vm->request = (struct vm_request){ .reset = false };
     TRACE(vm_trace, VM_TRACE_RESET, vm_source(vm));
-    vm->halted = false;
-    timer_cancel(&vm->stall_ends);
+    vm_reset_runners(vm);
     machine_reset_devices(&vm->machine);
-    for (unsigned n = 0; n < vm->vcpu_count; n++)
-        vm->backend->reset(vm->vcpus[n]);
+    for (unsigned n = 0; n < vm->cpu_count; n++)
+        vm->backend->reset(vm->cpus[n].vcpu);
     vm_set_state(vm, VM_PAUSED);
     return !vm->boot || vm->boot(vm->boot_opaque, vm, err);
 }
@@ -277,7 +277,7 @@ const struct vcpu_backend *vm_backend(const struct vm *vm)
 
 struct vcpu *vm_vcpu(struct vm *vm, unsigned index)
 {
-    return index < vm->vcpu_count ? vm->vcpus[index] : NULL;
+    return index < vm->cpu_count ? vm->cpus[index].vcpu : NULL;
 }
 
 enum vm_state vm_state(const struct vm *vm)
@@ -310,13 +310,13 @@ void vm_get_cpu_stats(struct vm *vm, unsigned index, struct vcpu_stats *stats)
     if (vm->backend->counts_instructions && !vm_cpus_are_still(vm))
         *stats = vm->published_stats[index];
     else /* others count with the machine lock held */
-        vm->backend->get_stats(vm->vcpus[index], stats);
+        vm->backend->get_stats(vm->cpus[index].vcpu, stats);
 }
 
 void vm_get_stats(struct vm *vm, struct vcpu_stats *total)
 {
     *total = (struct vcpu_stats){ .instructions = 0 };
-    for (unsigned n = 0; n < vm->vcpu_count; n++) {
+    for (unsigned n = 0; n < vm->cpu_count; n++) {
         struct vcpu_stats s;
         vm_get_cpu_stats(vm, n, &s);
         total->instructions += s.instructions;

@@ -104,7 +104,7 @@ bool vm_step(struct vm *vm, uint64_t count, struct error *err);
  * first and firing timers in order, each at its own time. */
 void vm_advance(struct vm *vm, int64_t ns);
 
-/* Let the cpu execute nothing for `ns` of virtual time from now (or longer, if it is stalled for
+/* Let a cpu execute nothing for `ns` of virtual time from now (or longer, if it is stalled for
  * longer already), while timers and devices go on; interrupts wait. From the vcpu's own thread or
  * while it does not run: takes effect before the next instruction. A reset ends it. */
 void vm_stall_cpu(struct vm *vm, unsigned index, int64_t ns);
@@ -113,6 +113,8 @@ bool vm_cpu_is_stalled(const struct vm *vm, unsigned index);
 /* May the state of cpus be looked at: nothing executes, or the caller is what the executing thread
  * has called. */
 bool vm_cpus_are_still(const struct vm *vm);
+/* The same of one cpu: where each cpu has a thread, what one has called sees that one alone. */
+bool vm_cpu_is_still(const struct vm *vm, unsigned index);
 
 enum vm_state vm_state(const struct vm *vm);
 const char *vm_exit_reason(

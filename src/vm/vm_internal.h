@@ -1,5 +1,5 @@
-/* The inside of a VM, shared by vm.c (what it is), run.c (how it executes), time.c (how its clocks
- * go) and cluster.c (how far it may go). */
+/* The inside of a VM, shared by vm.c (what it is), run.c (what is asked of it), runner.c (how it
+ * executes), time.c (how its clocks go) and cluster.c (how far it may go). */
 #pragma once
 
 #include "vm/cluster.h"
@@ -52,7 +52,38 @@ struct event_table {
     struct vm_event **matches; /* of the event being told */
     size_t match_count, match_capacity;
     uint64_t next_order;
+    struct vcpu_watch watch; /* what the vcpus have been told last */
     bool firing, changed;
+};
+
+struct runner;
+
+/* A cpu as the VM sees it. */
+struct vm_cpu {
+    struct vm *vm;
+    struct vcpu *vcpu;
+    struct runner *runner;   /* the one that executes it */
+    atomic_bool waits;       /* it has nothing to execute, and nothing has woken it since */
+    struct timer stall_ends; /* set: it executes nothing until then */
+    bool untold;             /* what is watched has changed while it was executing */
+};
+
+/* A thread that executes guest code of one or more cpus; machine lock. On backends that count
+ * instructions one runner has all cpus, on others each cpu has one. */
+struct runner {
+    struct vm *vm;
+    struct vm_cpu *cpus; /* its own, of the VM's */
+    unsigned cpu_count;
+    pthread_t thread;
+    bool started;
+    bool parked;           /* executes nothing, nor will it before the state changes */
+    struct vcpu *executes; /* it is in the backend's run() */
+    struct waiter waiter;  /* wakes it */
+    /* Several cpus: see runner.c. */
+    unsigned last;      /* the cpu that has executed an instruction last */
+    bool slice_over;    /* its time slice is */
+    uint64_t slice_end; /* the count of instructions at which it is, at the latest */
+    uint64_t run_end;   /* the same of the run that goes on */
 };
 
 struct vm {
@@ -62,8 +93,8 @@ struct vm {
     struct net *net;
     const struct vcpu_backend *backend;
     struct accel *accel;
-    struct vcpu *vcpus[MACHINE_CPUS_MAX];
-    unsigned vcpu_count;
+    struct vm_cpu cpus[MACHINE_CPUS_MAX];
+    unsigned cpu_count;
 
     enum vm_state state;
     char exit_reason[64], pause_reason[64];
@@ -77,19 +108,15 @@ struct vm {
     void *notice_opaque;
     bool resetting; /* on its way from running to running: no pause, no resume */
 
-    /* The thread that executes guest code. */
-    pthread_t thread;
-    bool thread_started, quit;
-    bool parked;    /* it does not execute guest code, nor will it before the state changes; machine
-                       lock */
-    bool executing; /* it is in the backend's run() */
-    struct waiter runner, parking; /* wakes the thread; told when it parks */
+    struct runner runners[MACHINE_CPUS_MAX];
+    unsigned runner_count;
+    bool quit;             /* runners end */
+    struct waiter parking; /* told when one parks */
 
     /* Its place in a cluster; NULL: it is alone. */
     struct cluster_member *member;
     int64_t horizon_ns; /* virtual time at which it waits for leave; CLOCK_NEVER: it needs none */
     bool held;          /* waits for leave, or has not begun to use it; machine lock */
-    atomic_bool halted; /* it has gone as far as it may because every cpu waits */
 
     /* Time. */
     int64_t skipped_ns;           /* counting backends: virtual time that passed idling */
@@ -98,11 +125,10 @@ struct vm {
     int64_t wall_ns;              /* real time spent running, up to the last pause */
     _Atomic int64_t published_ns; /* virtual time for threads other than the running one */
     struct vcpu_stats published_stats[MACHINE_CPUS_MAX]; /* the same of counters; machine lock */
+    uint64_t published_count;                            /* and of instructions in all */
     struct paced_clock paced_virtual, paced_virtual_rt, paced_host;
     struct timer step_ends;    /* of that clock */
     struct clock instructions; /* counting backends: its time is the retired count */
-
-    struct timer stall_ends; /* set: the cpu executes nothing until then */
 
     struct event_table events;
     struct trace trace;
@@ -111,8 +137,11 @@ struct vm {
 /* ---- events.c ---- */
 
 extern const struct vcpu_event_ops vm_vcpu_event_ops;
-/* Before guest code is executed: have the vcpus watch for what is wanted by now. */
+/* Have the vcpus watch for what is wanted by now; those that execute at present do it when they
+ * come out, which is soon. */
 void vm_events_settle(struct vm *vm);
+/* The same, before guest code of this one is executed. */
+void vm_events_settle_cpu(struct vm_cpu *c);
 void vm_events_fini(struct vm *vm);
 
 /* ---- tracing.c ---- */
@@ -134,7 +163,7 @@ static inline struct trace_source vm_source(struct vm *vm)
     return (struct trace_source){ &vm->trace, "vm" };
 }
 
-/* ---- waiter: run.c ---- */
+/* ---- waiter.c ---- */
 
 void waiter_init(struct waiter *w);
 void waiter_fini(struct waiter *w);
@@ -142,18 +171,42 @@ void waiter_wake(struct waiter *w);
 /* Machine lock held: it is released while asleep. `timeout_ns` < 0: for ever. */
 void waiter_sleep(struct waiter *w, struct machine_lock *lock, int64_t timeout_ns);
 
+/* ---- runner.c ---- */
+
+/* `cpu` has been added: give it a runner. */
+void vm_assign_runner(struct vm *vm, struct vm_cpu *cpu);
+void vm_forget_runners(struct vm *vm);
+bool vm_start_runners(struct vm *vm, struct error *err);
+void vm_stop_runners(struct vm *vm);
+/* All cpus start anew: none waits, none is stalled, the first comes first. */
+void vm_reset_runners(struct vm *vm);
+/* They will not be parked any more. */
+void vm_unpark(struct vm *vm);
+/* Nothing is executed, nor will it be before the state changes. */
+bool vm_is_parked(const struct vm *vm);
+/* Has it gone as far as it may because every cpu waits? */
+bool vm_all_wait(const struct vm *vm);
+/* The runner on whose thread the caller is, or NULL. */
+struct runner *vm_runner_here(const struct vm *vm);
+bool vm_on_runner(const struct vm *vm);
+/* Have the runners look at what there is to do, without ending what they execute. */
+void vm_wake_runners(struct vm *vm);
+/* The same, soon: ends what they execute. From any thread, with or without the lock. */
+void vm_nudge(struct vm *vm);
+/* The same of the first: somebody is to look after the door. */
+void vm_nudge_one(struct vm *vm);
+
 /* ---- run.c ---- */
 
-bool vm_start_thread(struct vm *vm, struct error *err);
-void vm_stop_thread(struct vm *vm);
-bool vm_on_runner(const struct vm *vm);
 void vm_set_state(struct vm *vm, enum vm_state state);
+/* Has something been asked for that needs all runners to stop? */
+bool vm_requested(const struct vm *vm);
+/* Do what has been asked for; nobody executes. */
+void vm_do_requests(struct vm *vm);
 /* vm_reset() without telling anybody but of the change of state. */
 bool vm_reset_parts(struct vm *vm, struct error *err);
 /* Tell the observer. */
 void vm_notify(struct vm *vm, enum vm_notice what, const char *reason);
-/* Make the thread look at requests soon. */
-void vm_nudge(struct vm *vm);
 /* vm_resume() of this one alone. */
 bool vm_go(struct vm *vm, struct error *err);
 /* vm_end() that does not wait. */
@@ -177,11 +230,17 @@ void vm_time_init(struct vm *vm);
 void vm_time_fini(struct vm *vm);
 /* Virtual time by the count: on the thread that executes, or when it does not. */
 int64_t vm_counted_now(const struct vm *vm);
+/* Counting backends: instructions retired by all cpus; may be asked where vm_counted_now() may. */
+uint64_t vm_retired(const struct vm *vm);
 /* Before and after guest code is executed: what others see of the time and of the counters. */
 void vm_publish(struct vm *vm);
 /* The machine starts or stops to run. */
 void vm_time_resume(struct vm *vm);
 void vm_time_pause(struct vm *vm);
 /* Counting backends: how many instructions may retire in all before the next timer, of virtual time
- * or of the count, is due, the horizon is reached, or something is to be published. */
+ * or of the count, is due, the horizon is reached, or something is to be published. The end of a
+ * time slice is not among these. */
 uint64_t vm_instruction_limit(const struct vm *vm);
+/* The limit of the run that goes on: that, and the end of the time slice. */
+uint64_t vm_run_limit(const struct vm *vm);
+void vm_time_add_cpu(struct vm_cpu *c);
