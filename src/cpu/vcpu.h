@@ -7,6 +7,7 @@
 #pragma once
 
 #include "base/error.h"
+#include "cpu/model/features.h"
 #include "dev/cpu_port.h"
 #include "dev/machine.h"
 
@@ -166,7 +167,10 @@ struct vcpu_backend {
     struct accel *(*open)(struct machine *m, struct error *err);
     void (*close)(struct accel *a); /* vcpus are gone; NULL is allowed */
 
-    /* `model` is "base", "max" or "host" (what of these exists is the backend's to say). */
+    /* What `model` below can choose from, on this host. */
+    bool (*cpu_offer)(struct cpu_offer *out, struct error *err);
+
+    /* `model` as cpu_model_parse() knows it. */
     struct vcpu *(*vcpu_new)(struct accel *a, struct cpu_port *port, const char *model,
                              struct error *err);
     void (*vcpu_free)(struct vcpu *v);

@@ -584,43 +584,95 @@ static void test_state(void **state)
     guest_fini(&g);
 }
 
+enum { CPUID_LEAVES = 9 };
+
 /* On a host that supports everything. What a guest then sees is the kernel's affair: a software
  * /dev/kvm adds bits. */
-static void test_cpuid(void **state)
+static struct kvm_cpuid2 *everything(void)
 {
-    enum { ENTRIES = 5 };
-    static const uint32_t functions[ENTRIES] = { 0, 1, 7, 0xd, 0x40000001 };
-    struct kvm_cpuid2 *all = calloc(1, sizeof *all + ENTRIES * sizeof all->entries[0]);
-    struct kvm_cpuid2 *base, *host;
+    static const uint32_t leaves[CPUID_LEAVES][2] = {
+        { 0, 0 },   { 1, 0 },   { 7, 0 },          { 0xd, 0 },       { 0xd, 1 },
+        { 0xd, 2 }, { 0xd, 9 }, { 0x40000001, 0 }, { 0x80000001, 0 }
+    };
+    struct kvm_cpuid2 *all = calloc(1, sizeof *all + CPUID_LEAVES * sizeof all->entries[0]);
 
-    all->nent = ENTRIES;
-    for (unsigned i = 0; i < ENTRIES; i++)
-        all->entries[i] = (struct kvm_cpuid_entry2){ .function = functions[i],
+    all->nent = CPUID_LEAVES;
+    for (unsigned i = 0; i < CPUID_LEAVES; i++)
+        all->entries[i] = (struct kvm_cpuid_entry2){ .function = leaves[i][0],
+                                                     .index = leaves[i][1],
                                                      .eax = UINT32_MAX,
                                                      .ebx = UINT32_MAX,
                                                      .ecx = UINT32_MAX,
                                                      .edx = UINT32_MAX };
-    base = kvm_cpuid_make(all, "base", 0);
-    host = kvm_cpuid_make(all, "host", 5);
-    assert_int_equal(base->nent, ENTRIES);
-    assert_memory_equal(&base->entries[0], &all->entries[0], sizeof all->entries[0]);
-    /* x2APIC, TSC deadline; FMA, XSAVE, OSXSAVE, AVX, F16C */
-    assert_true(host->entries[1].ecx == (UINT32_MAX & ~(1u << 21 | 1u << 24)));
-    assert_true(base->entries[1].ecx == (host->entries[1].ecx & ~(1u << 12 | 0xfu << 26)));
+    all->entries[5].eax = 0x100; /* the size and place of AVX's state, and of PKRU's */
+    all->entries[5].ebx = 0x240;
+    all->entries[6].eax = 8;
+    all->entries[6].ebx = 0xa80;
+    return all;
+}
+
+static struct kvm_cpuid2 *shown(const char *model, uint32_t apic_id)
+{
+    struct kvm_cpuid2 *all = everything(), *c;
+    struct cpu_offer offer;
+    struct cpu_features set;
+    struct error err = { 0 };
+
+    kvm_cpuid_offer(all, false, &offer);
+    if (!cpu_model_parse(model, &offer, &set, &err))
+        fail_msg("%s", err.text);
+    c = kvm_cpuid_make(all, &set, apic_id);
+    assert_int_equal(c->nent, CPUID_LEAVES);
+    free(all);
+    return c;
+}
+
+static void test_cpuid(void **state)
+{
+    struct kvm_cpuid2 *base = shown("base", 0), *host = shown("host", 5);
+
+    assert_true(base->entries[0].eax == UINT32_MAX);
+    /* x2APIC, TSC deadline, OSXSAVE */
+    assert_true(host->entries[1].ecx == (UINT32_MAX & ~(1u << 21 | 1u << 24 | 1u << 27)));
+    assert_true(base->entries[1].ecx == 0x80982201);     /* SSE3 to SSE4.2, CX16, POPCNT */
     assert_int_equal(host->entries[1].ebx >> 16, 0x501); /* the APIC id, one cpu */
     assert_int_equal(base->entries[1].ebx >> 16, 0x001);
     assert_true(host->entries[2].ebx == UINT32_MAX);
-    assert_int_equal(base->entries[2].ebx & (1u << 5 | 1u << 16), 0); /* AVX2, AVX512F */
-    assert_int_equal(base->entries[2].ebx & 1, 1);                    /* FSGSBASE stays */
-    assert_int_equal(base->entries[3].eax, 0);
-    assert_true(host->entries[3].eax == UINT32_MAX);
-    assert_int_equal(host->entries[4].eax, 0); /* no kvmclock */
+    assert_int_equal(base->entries[2].ebx, 2);         /* TSC_ADJUST */
+    assert_int_equal(base->entries[2].eax, 0);         /* no further subleaves */
+    assert_int_equal(host->entries[7].eax, 0x100002b); /* kvmclock, no delays, stolen time */
+    assert_int_equal(base->entries[7].eax, 0x100002b);
+    assert_int_equal(host->entries[7].edx, 0);
+    assert_int_equal(base->entries[8].edx & 0x0183f3ff, 0x0183f3fd); /* copies: all but VME */
     free(host);
     free(base);
-    free(all);
 }
 
-/* A model that is unknown, and a second cpu. */
+/* Leaf 0xd tells of the states of what is offered, and how much they take. */
+static void test_cpuid_xsave(void **state)
+{
+    static const struct {
+        const char *model;
+        uint32_t states, size, avx_size;
+    } rows[] = {
+        { "host,-amx-tile,-mpx,-avx512f", 0x207, 0xa88, 0x100 },
+        { "host,-amx-tile,-mpx,-avx512f,-pku", 7, 0x340, 0x100 },
+        { "host,-amx-tile,-mpx,-avx,-pku", 3, 576, 0 },
+        { "host,-xsave", 0, 0, 0 },
+        { "base", 0, 0, 0 },
+    };
+
+    for (unsigned n = 0; n < ARRAY_LEN(rows); n++) {
+        struct kvm_cpuid2 *c = shown(rows[n].model, 0);
+
+        assert_int_equal(c->entries[3].eax, rows[n].states);
+        assert_int_equal(c->entries[3].ecx, rows[n].size);
+        assert_int_equal(c->entries[5].eax, rows[n].avx_size);
+        free(c);
+    }
+}
+
+/* A model that is unknown, what needs an in-kernel APIC, and a second cpu. */
 static void test_refusals(void **state)
 {
     struct guest g;
@@ -635,6 +687,8 @@ static void test_refusals(void **state)
     g.vcpu = NULL;
     assert_null(vcpu_kvm.vcpu_new(g.accel, &port, "486", &err));
     assert_non_null(strstr(err.text, "\"486\""));
+    assert_null(vcpu_kvm.vcpu_new(g.accel, &port, "host,+kvm-pv-eoi", &err));
+    assert_non_null(strstr(err.text, "kvm_pv_eoi"));
     guest_fini(&g);
 }
 
@@ -653,6 +707,7 @@ int main(void)
         cmocka_unit_test(test_moved_while_running),
         cmocka_unit_test(test_state),
         cmocka_unit_test(test_cpuid),
+        cmocka_unit_test(test_cpuid_xsave),
         cmocka_unit_test(test_refusals),
     };
 

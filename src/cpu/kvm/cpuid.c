@@ -1,9 +1,11 @@
 /* What the guest is told by CPUID under KVM (SDM vol. 2, CPUID; Linux
  * Documentation/virt/kvm/x86/cpuid.rst).
  *
- * Model "host" (and "max", the same here) is what the host's KVM supports, less what needs an
- * in-kernel interrupt controller: x2APIC, the TSC deadline timer, KVM's own paravirtual features.
- * "base" is without the state that XSAVE manages, as on the software CPU. */
+ * The host's KVM says what it supports. Of that is offered what works here: where interrupt
+ * controllers are the machine's own devices, neither x2APIC and the TSC deadline timer nor those
+ * paravirtual features that are served by an in-kernel APIC. kvmclock is. The model chooses from
+ * the offer; leaves that describe what was not chosen are zero, and leaf 0xd, the sizes of the
+ * state that XSAVE manages, agrees with it. */
 #include "cpu/kvm/kvm_internal.h"
 
 #include "base/alloc.h"
@@ -13,24 +15,24 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <unistd.h>
 
-enum { ENTRIES_FIRST = 64, ENTRIES_MAX = 1024 };
+enum {
+    ENTRIES_FIRST = 64,
+    ENTRIES_MAX = 1024,
+    XSAVE_LEGACY_SIZE = 576, /* with the header: SDM vol. 1 13.4 */
+};
 
 #define CPUID_KVM_FEATURES 0x40000001
 
-/* leaf 1 */
-#define ECX1_FMA          (1u << 12)
-#define ECX1_X2APIC       (1u << 21)
-#define ECX1_TSC_DEADLINE (1u << 24)
-#define ECX1_XSAVE_FAMILY (ECX1_FMA | 1u << 26 | 1u << 27 | 1u << 28 | 1u << 29) /* to F16C */
-#define ECX1_HYPERVISOR   (1u << 31)
-/* leaf 7: AVX2, the parts of AVX-512, protection keys, vector forms of AES and PCLMULQDQ, AMX */
-#define EBX7_XSAVE_FAMILY \
-    (1u << 5 | 1u << 14 | 1u << 16 | 1u << 17 | 1u << 21 | 0xfu << 26 | 1u << 30 | 1u << 31)
-#define ECX7_XSAVE_FAMILY  (1u << 1 | 1u << 3 | 1u << 4 | 1u << 6 | 0x7u << 9 | 1u << 12 | 1u << 14)
-#define EDX7_XSAVE_FAMILY  (1u << 2 | 1u << 3 | 1u << 8 | 1u << 22 | 7u << 23)
-/* leaf 0x80000001: XOP, FMA4, LWP */
-#define ECX81_XSAVE_FAMILY (1u << 11 | 1u << 15 | 1u << 16)
+/* What the operating system writes into CPUID by its control registers. */
+#define ECX1_OSXSAVE     (1u << 27)
+#define ECX7_OSPKE       (1u << 4)
+#define ECX1_HYPERVISOR  (1u << 31)
+/* Leaf 0x80000001 EDX has copies of leaf 1 EDX on AMD's. */
+#define EDX81_COPIES     0x0183f3ffu
+/* Served by the kernel without an APIC of its own: kvmclock, no delays at ports, stolen time. */
+#define KVM_WITHOUT_APIC (1u << 0 | 1u << 1 | 1u << 3 | 1u << 5 | 1u << 24)
 
 static struct kvm_cpuid2 *cpuid_alloc(unsigned entries)
 {
@@ -40,90 +42,197 @@ static struct kvm_cpuid2 *cpuid_alloc(unsigned entries)
     return c;
 }
 
-bool kvm_cpuid_load(struct accel *a, struct error *err)
+/* What the host supports; freed by the caller. NULL with the error. */
+static struct kvm_cpuid2 *load(int kvm_fd, struct error *err)
 {
     for (unsigned n = ENTRIES_FIRST; n <= ENTRIES_MAX; n *= 2) {
-        a->cpuid = cpuid_alloc(n);
-        if (kvm_ioctl(a->kvm_fd, KVM_GET_SUPPORTED_CPUID, a->cpuid) == 0)
-            return true;
-        free(a->cpuid);
-        a->cpuid = NULL;
+        struct kvm_cpuid2 *c = cpuid_alloc(n);
+
+        if (kvm_ioctl(kvm_fd, KVM_GET_SUPPORTED_CPUID, c) == 0)
+            return c;
+        free(c);
         if (errno != E2BIG)
             break;
     }
-    return error_set_host(err, errno, "kvm: cannot learn what CPUID the host supports");
+    error_set_host(err, errno, "kvm: cannot learn what CPUID the host supports");
+    return NULL;
 }
 
-static void drop_xsave_family(struct kvm_cpuid_entry2 *e)
+/* ---- the offer ---- */
+
+static uint32_t *reg_of(struct kvm_cpuid_entry2 *e, enum cpuid_reg reg)
 {
-    switch (e->function) {
-    case 1:
-        e->ecx &= ~ECX1_XSAVE_FAMILY;
-        break;
-    case 7:
-        e->ebx &= e->index ? 0 : ~EBX7_XSAVE_FAMILY;
-        e->ecx &= e->index ? 0 : ~ECX7_XSAVE_FAMILY;
-        e->edx &= e->index ? 0 : ~EDX7_XSAVE_FAMILY;
-        e->eax = 0; /* the further subleaves are AVX forms for the most part */
-        break;
-    case 0xd:
-    case 0x1d:
-    case 0x1e:
-        e->eax = e->ebx = e->ecx = e->edx = 0;
-        break;
-    case 0x80000001:
-        e->ecx &= ~ECX81_XSAVE_FAMILY;
-        break;
-    }
+    uint32_t *const regs[] = { &e->eax, &e->ebx, &e->ecx, &e->edx };
+
+    return regs[reg];
 }
 
-/* One cpu, with the APIC id of its port, and no in-kernel interrupt controller. */
+static bool is_place(const struct kvm_cpuid_entry2 *e, const struct cpuid_place *p)
+{
+    return e->function == p->leaf && e->index == p->subleaf;
+}
+
+static void withhold(struct cpu_offer *o, enum cpuid_word word, uint32_t bits)
+{
+    o->withheld.word[word] = o->max.word[word] & bits;
+    o->max.word[word] &= ~bits;
+}
+
+void kvm_cpuid_offer(const struct kvm_cpuid2 *host, bool kernel_apic, struct cpu_offer *out)
+{
+    const uint32_t apic_bits = 1u << 21 | 1u << 24; /* x2APIC, TSC deadline timer */
+
+    *out = (struct cpu_offer){
+        .backend = "kvm",
+        .why_withheld = "it needs the in-kernel interrupt controllers",
+    };
+    for (unsigned i = 0; i < host->nent; i++) {
+        struct kvm_cpuid_entry2 e = host->entries[i];
+
+        for (unsigned w = 0; w < CPUID_WORDS; w++)
+            if (is_place(&e, &cpuid_places[w]))
+                out->max.word[w] = *reg_of(&e, cpuid_places[w].reg);
+    }
+    out->max.word[WORD_1_ECX] &= ~ECX1_OSXSAVE;
+    out->max.word[WORD_1_ECX] |= ECX1_HYPERVISOR;
+    out->max.word[WORD_7_ECX] &= ~ECX7_OSPKE;
+    if (kernel_apic)
+        return;
+    withhold(out, WORD_1_ECX, apic_bits);
+    withhold(out, WORD_KVM, ~KVM_WITHOUT_APIC);
+}
+
+bool kvm_cpuid_load(struct accel *a, struct error *err)
+{
+    a->cpuid = load(a->kvm_fd, err);
+    if (a->cpuid)
+        kvm_cpuid_offer(a->cpuid, false, &a->offer);
+    return a->cpuid;
+}
+
+bool kvm_cpu_offer(struct cpu_offer *out, struct error *err)
+{
+    struct kvm_cpuid2 *host;
+    int fd = kvm_open_device(err);
+
+    if (fd < 0)
+        return false;
+    host = load(fd, err);
+    close(fd);
+    if (host)
+        kvm_cpuid_offer(host, false, out);
+    free(host);
+    return host;
+}
+
+/* ---- what a vcpu shows ---- */
+
+/* One cpu, with the APIC id of its port. */
 static void fix_entry(struct kvm_cpuid_entry2 *e, uint32_t apic_id)
 {
     switch (e->function) {
     case 1:
         e->ebx = (e->ebx & 0xffff) | 1 << 16 | apic_id << 24;
-        e->ecx &= ~(ECX1_X2APIC | ECX1_TSC_DEADLINE);
-        e->ecx |= ECX1_HYPERVISOR;
         break;
     case 0xb:
     case 0x1f:
         e->edx = apic_id;
         break;
     case CPUID_KVM_FEATURES:
-        e->eax = e->edx = 0; /* the guest's time and interrupts are the machine's */
+        e->edx = 0; /* no hints: nothing is known of how busy the host is */
         break;
     }
 }
 
-bool kvm_cpuid_check_model(const char *model, struct error *err)
+/* The further subleaves of 7 are forms of AVX for the most part. */
+static void fix_leaf_7(struct kvm_cpuid_entry2 *e, const struct cpu_features *set)
 {
-    if (!strcmp(model, "base") || !strcmp(model, "host") || !strcmp(model, "max"))
-        return true;
-    return error_set(err, "kvm: no cpu model \"%s\"; use \"host\", \"max\" or \"base\"", model);
+    if (cpu_has_named(set, "avx"))
+        return;
+    if (e->index == 0)
+        e->eax = 0;
+    else
+        e->eax = e->ebx = e->ecx = e->edx = 0;
 }
 
-struct kvm_cpuid2 *kvm_cpuid_make(const struct kvm_cpuid2 *host, const char *model,
+/* Where the last of the states in `mask` ends, in the format that is not compacted. */
+static uint32_t xsave_size(const struct kvm_cpuid2 *host, uint64_t mask)
+{
+    uint32_t size = XSAVE_LEGACY_SIZE;
+
+    for (unsigned i = 0; i < host->nent; i++) {
+        const struct kvm_cpuid_entry2 *e = &host->entries[i];
+
+        if (e->function == 0xd && e->index > 1 && e->index < 64 && mask >> e->index & 1 &&
+            e->ebx + e->eax > size)
+            size = e->ebx + e->eax;
+    }
+    return size;
+}
+
+/* EBX of the first two, which is of the states in use, the kernel keeps itself. */
+static void fix_leaf_d(struct kvm_cpuid_entry2 *e, const struct kvm_cpuid2 *host,
+                       const struct cpu_features *set)
+{
+    uint64_t user = cpu_xsave_components(set), supervisor = cpu_xsave_supervisor(set);
+
+    if (e->index == 0) {
+        e->eax &= (uint32_t)user;
+        e->edx &= (uint32_t)(user >> 32);
+        e->ebx = XSAVE_LEGACY_SIZE;
+        e->ecx = xsave_size(host, e->eax | (uint64_t)e->edx << 32);
+    } else if (e->index == 1) {
+        e->ecx &= (uint32_t)supervisor;
+        e->edx &= (uint32_t)(supervisor >> 32);
+    } else if (e->index >= 64 || !((user | supervisor) >> e->index & 1)) {
+        e->eax = e->ebx = e->ecx = e->edx = 0;
+    }
+}
+
+static void choose(struct kvm_cpuid_entry2 *e, const struct kvm_cpuid2 *host,
+                   const struct cpu_features *set)
+{
+    for (unsigned w = 0; w < CPUID_WORDS; w++)
+        if (is_place(e, &cpuid_places[w]))
+            *reg_of(e, cpuid_places[w].reg) = set->word[w];
+    if (!cpu_leaf_offered(set, e->function))
+        e->eax = e->ebx = e->ecx = e->edx = 0;
+    else if (e->function == 7)
+        fix_leaf_7(e, set);
+    else if (e->function == 0xd)
+        fix_leaf_d(e, host, set);
+}
+
+/* Copies follow what they are copies of; which there are is the host's. */
+static uint32_t with_copies(uint32_t edx, uint32_t host_edx, const struct cpu_features *set)
+{
+    return (edx & ~EDX81_COPIES) | (host_edx & EDX81_COPIES & set->word[WORD_1_EDX]);
+}
+
+struct kvm_cpuid2 *kvm_cpuid_make(const struct kvm_cpuid2 *host, const struct cpu_features *set,
                                   uint32_t apic_id)
 {
     struct kvm_cpuid2 *c = cpuid_alloc(host->nent);
 
     for (unsigned i = 0; i < host->nent; i++) {
-        c->entries[i] = host->entries[i];
-        fix_entry(&c->entries[i], apic_id);
-        if (!strcmp(model, "base"))
-            drop_xsave_family(&c->entries[i]);
+        struct kvm_cpuid_entry2 *e = &c->entries[i];
+
+        *e = host->entries[i];
+        choose(e, host, set);
+        fix_entry(e, apic_id);
+        if (e->function == 0x80000001)
+            e->edx = with_copies(e->edx, host->entries[i].edx, set);
     }
     return c;
 }
 
-bool kvm_cpuid_set(struct kvm_vcpu *v, const char *model, struct error *err)
+bool kvm_cpuid_set(struct kvm_vcpu *v, struct error *err)
 {
-    struct kvm_cpuid2 *c = kvm_cpuid_make(v->accel->cpuid, model, v->vcpu.port->apic_id);
+    struct kvm_cpuid2 *c = kvm_cpuid_make(v->accel->cpuid, &v->features, v->vcpu.port->apic_id);
     bool ok = kvm_ioctl(v->fd, KVM_SET_CPUID2, c) == 0;
 
     if (!ok)
-        error_set_host(err, errno, "kvm: the host refuses the CPUID of model \"%s\"", model);
+        error_set_host(err, errno, "kvm: the host refuses what CPUID is to show");
     for (unsigned i = 0; i < c->nent; i++)
         if (c->entries[i].function == 1)
             v->signature = c->entries[i].eax;

@@ -25,30 +25,44 @@ int kvm_ioctl(int fd, unsigned long request, void *argument)
     return r;
 }
 
+/* What errno says of opening it, and what can be done. */
+static const char *remedy_of(int error)
+{
+    if (error == ENOENT || error == ENODEV || error == ENXIO)
+        return "kvm: " KVM_PATH " is missing: load the module kvm_intel or kvm_amd (virtualisation "
+               "must be enabled in the firmware), or use --accel soft";
+    if (error == EACCES || error == EPERM)
+        return "kvm: no permission for " KVM_PATH
+               ": join its group (usermod -aG kvm USER, then log "
+               "in again), or use --accel soft";
+    if (error == EBUSY)
+        return "kvm: " KVM_PATH " is in use by another hypervisor: end that, or use --accel soft";
+    return "kvm: cannot open " KVM_PATH "; use --accel soft";
+}
+
+int kvm_open_device(struct error *err)
+{
+    int version, fd = open(KVM_PATH, O_RDWR | O_CLOEXEC);
+
+    if (fd < 0) {
+        error_set_host(err, errno, "%s", remedy_of(errno));
+        return -1;
+    }
+    version = kvm_ioctl(fd, KVM_GET_API_VERSION, NULL);
+    if (version == KVM_API_VERSION)
+        return fd;
+    error_set_host(err, 0,
+                   "kvm: " KVM_PATH " speaks version %d of its interface, not %d: use another "
+                   "kernel, or --accel soft",
+                   version, KVM_API_VERSION);
+    close(fd);
+    return -1;
+}
+
 static bool open_device(struct accel *a, struct error *err)
 {
-    int version;
-
-    a->kvm_fd = open(KVM_PATH, O_RDWR | O_CLOEXEC);
-    if (a->kvm_fd < 0) {
-        if (errno == ENOENT || errno == ENODEV || errno == ENXIO)
-            return error_set_host(err, errno,
-                                  "kvm: " KVM_PATH " is missing: load the module kvm_intel or "
-                                  "kvm_amd (virtualisation must be enabled in the firmware), or "
-                                  "use --accel soft");
-        if (errno == EACCES || errno == EPERM)
-            return error_set_host(err, errno,
-                                  "kvm: no permission for " KVM_PATH ": join its group "
-                                  "(usermod -aG kvm USER, then log in again), or use --accel soft");
-        return error_set_host(err, errno, "kvm: cannot open " KVM_PATH "; use --accel soft");
-    }
-    version = kvm_ioctl(a->kvm_fd, KVM_GET_API_VERSION, NULL);
-    if (version != KVM_API_VERSION)
-        return error_set_host(err, 0,
-                              "kvm: " KVM_PATH " speaks version %d of its interface, not %d: use "
-                              "another kernel, or --accel soft",
-                              version, KVM_API_VERSION);
-    return true;
+    a->kvm_fd = kvm_open_device(err);
+    return a->kvm_fd >= 0;
 }
 
 static bool check_capabilities(struct accel *a, struct error *err)
@@ -141,6 +155,7 @@ const struct vcpu_backend vcpu_kvm = {
     .name = "kvm",
     .open = accel_open,
     .close = accel_close,
+    .cpu_offer = kvm_cpu_offer,
     .vcpu_new = kvm_vcpu_new,
     .vcpu_free = kvm_vcpu_free,
     .run = kvm_vcpu_run,

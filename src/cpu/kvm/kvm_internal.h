@@ -6,6 +6,7 @@
  * machine's own devices: there is no in-kernel irqchip. */
 #pragma once
 
+#include "cpu/model/features.h"
 #include "cpu/vcpu.h"
 #include "mem/mem.h"
 
@@ -41,6 +42,7 @@ struct accel {
     int kvm_fd, vm_fd;
     size_t run_size;
     struct kvm_cpuid2 *cpuid; /* what the host supports */
+    struct cpu_offer offer;   /* of that, what works here */
     struct mem_listener listener;
     bool listening;
     struct kvm_slot *slots;
@@ -58,7 +60,8 @@ struct kvm_vcpu {
     int fd;
     struct kvm_run *run;
     struct vcpu_stats stats;
-    uint32_t signature; /* CPUID 1 EAX, which RESET leaves in EDX */
+    struct cpu_features features; /* what it shows of them */
+    uint32_t signature;           /* CPUID 1 EAX, which RESET leaves in EDX */
     /* Held while the thread is in KVM_RUN, so that who changes slots can wait for it to come out.
      */
     pthread_mutex_t in_guest;
@@ -94,6 +97,8 @@ static inline struct kvm_vcpu *kvm_vcpu_of(struct vcpu *v)
 
 /* kvm.c: ioctl that is tried again when a signal came between. */
 int kvm_ioctl(int fd, unsigned long request, void *argument);
+/* /dev/kvm, closed by the caller; negative with an error that names the remedy. */
+int kvm_open_device(struct error *err);
 
 /* memslots.c. Registering maps what the machine has already. */
 bool kvm_memslots_init(struct accel *a, struct error *err);
@@ -101,11 +106,15 @@ void kvm_memslots_fini(struct accel *a);
 
 /* cpuid.c */
 bool kvm_cpuid_load(struct accel *a, struct error *err);
-/* What a model shows on a host that supports `host`; freed by the caller. */
-struct kvm_cpuid2 *kvm_cpuid_make(const struct kvm_cpuid2 *host, const char *model,
+/* What can be offered on a host that supports `host`. */
+void kvm_cpuid_offer(const struct kvm_cpuid2 *host, bool kernel_apic, struct cpu_offer *out);
+/* The same of this host, which is asked. */
+bool kvm_cpu_offer(struct cpu_offer *out, struct error *err);
+/* What a set shows on a host that supports `host`; freed by the caller. */
+struct kvm_cpuid2 *kvm_cpuid_make(const struct kvm_cpuid2 *host, const struct cpu_features *set,
                                   uint32_t apic_id);
-bool kvm_cpuid_check_model(const char *model, struct error *err);
-bool kvm_cpuid_set(struct kvm_vcpu *v, const char *model, struct error *err);
+/* Have the vcpu show its features. */
+bool kvm_cpuid_set(struct kvm_vcpu *v, struct error *err);
 
 /* vcpu.c */
 struct vcpu *kvm_vcpu_new(struct accel *a, struct cpu_port *port, const char *model,

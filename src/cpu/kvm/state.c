@@ -14,6 +14,12 @@
 
 #define MSR_TSC 0x10
 
+/* Addresses that the guest has given to KVM to write to (Documentation/virt/kvm/x86/msr.rst), by
+ * feature: kvmclock's two, stolen time. */
+#define MSR_KVM_SYSTEM_TIME 0x4b564d01
+#define MSR_KVM_WALL_CLOCK  0x4b564d00
+#define MSR_KVM_STEAL_TIME  0x4b564d03
+
 /* SDM vol. 3 table 9-1: the page attribute table after RESET. */
 #define PAT_RESET 0x0007040600070406ULL
 
@@ -173,6 +179,25 @@ static void reset_events(struct kvm_vcpu *v)
         log_host(LOG_WARN, "kvm", "reset: events or debug registers stay: %s", strerror(errno));
 }
 
+/* Whatever comes after RESET has not asked KVM to write into its memory. */
+static void reset_paravirtual(struct kvm_vcpu *v)
+{
+    static const struct {
+        const char *feature;
+        uint32_t msr;
+    } rows[] = {
+        { "kvmclock", MSR_KVM_SYSTEM_TIME },
+        { "kvmclock", MSR_KVM_WALL_CLOCK },
+        { "kvm_steal_time", MSR_KVM_STEAL_TIME },
+    };
+    struct error err;
+
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        if (cpu_has_named(&v->features, rows[i].feature) &&
+            !kvm_vcpu_set_msr(&v->vcpu, rows[i].msr, 0, &err))
+            log_host(LOG_WARN, "kvm", "reset: %s", err.text);
+}
+
 void kvm_vcpu_reset(struct vcpu *vcpu)
 {
     static const struct vcpu_msr msrs[] = {
@@ -197,6 +222,7 @@ void kvm_vcpu_reset(struct vcpu *vcpu)
     for (size_t i = 0; i < ARRAY_LEN(msrs); i++)
         if (!kvm_vcpu_set_msr(vcpu, msrs[i].index, msrs[i].value, &err))
             log_host(LOG_WARN, "kvm", "reset: %s", err.text);
+    reset_paravirtual(v);
     v->halted = v->nmi = v->exception_waits =
         false; /* the INTR pin is the interrupt controller's to lower */
     v->cr8 = 0;

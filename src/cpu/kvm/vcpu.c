@@ -410,7 +410,7 @@ enum vcpu_stop kvm_vcpu_run(struct vcpu *vcpu, uint64_t limit)
 
 /* ---- life ---- */
 
-static bool create(struct kvm_vcpu *v, const char *model, struct error *err)
+static bool create(struct kvm_vcpu *v, struct error *err)
 {
     void *area;
 
@@ -421,28 +421,30 @@ static bool create(struct kvm_vcpu *v, const char *model, struct error *err)
     if (area == MAP_FAILED)
         return error_set_host(err, errno, "kvm: cannot map the vcpu's shared area");
     v->run = area;
-    return kvm_cpuid_set(v, model, err) && kvm_state_init(v, err);
+    return kvm_cpuid_set(v, err) && kvm_state_init(v, err);
 }
 
 struct vcpu *kvm_vcpu_new(struct accel *a, struct cpu_port *port, const char *model,
                           struct error *err)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
+    struct cpu_features features;
     struct kvm_vcpu *v;
 
     if (a->vcpu) {
         error_set(err, "kvm: one cpu only; use --accel soft for more");
         return NULL;
     }
-    if (!kvm_cpuid_check_model(model, err))
+    if (!cpu_model_parse(model, &a->offer, &features, err))
         return NULL;
     pthread_once(&once, install_kick_handler);
     v = ALLOC(struct kvm_vcpu);
     v->vcpu = (struct vcpu){ .backend = &vcpu_kvm, .machine = a->machine, .port = port };
     v->accel = a;
+    v->features = features;
     pthread_mutex_init(&v->in_guest, NULL);
     pthread_mutex_init(&v->kick_lock, NULL);
-    if (!create(v, model, err)) {
+    if (!create(v, err)) {
         kvm_vcpu_free(&v->vcpu);
         return NULL;
     }

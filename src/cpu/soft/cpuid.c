@@ -1,9 +1,9 @@
-/* What the guest is told it runs on: `--cpu base`.
+/* What the guest is told it runs on.
  *
  * GenuineIntel family 6 model 0x1c stepping 10 is a processor that kernels know to need no
  * speculation mitigations; the hypervisor leaf says KVM with no features, so that x2APIC is used
- * and kvmclock is not. Leaves 15h and 16h give the clock rates, which spares calibration. Nothing
- * of the host shows through. SDM vol. 2, CPUID. */
+ * and kvmclock is not. Which features there are, `--cpu` chooses. Leaves 15h and 16h give the clock
+ * rates, which spares calibration. Nothing of the host shows through. SDM vol. 2, CPUID. */
 #include "cpu/soft/soft_cpu.h"
 
 /* clang-format off */
@@ -19,16 +19,29 @@ enum {
     /* leaf 0x80000001 */
     XC_LAHF = 1 << 0, XD_SYSCALL = 1 << 11, XD_NX = 1 << 20, XD_1GB = 1 << 26, XD_RDTSCP = 1 << 27,
     XD_LM = 1 << 29,
+    /* leaves 6, 7, 0x80000007 */
+    A_ARAT = 1 << 2, B_TSC_ADJUST = 1 << 1, D87_INVARIANT_TSC = 1 << 8,
 };
 /* clang-format on */
 
 #define C_HYPERVISOR (1u << 31)
 
-static const uint32_t leaf1_edx = D_FPU | D_DE | D_PSE | D_TSC | D_MSR | D_PAE | D_MCE | D_CX8 |
-                                  D_SEP | D_MTRR | D_PGE | D_MCA | D_CMOV | D_PAT | D_PSE36 |
-                                  D_CLFSH | D_MMX | D_FXSR | D_SSE | D_SSE2;
-static const uint32_t leaf1_ecx =
-    C_SSE3 | C_SSSE3 | C_CX16 | C_SSE41 | C_SSE42 | C_POPCNT | C_HYPERVISOR;
+/* What is executed, whatever the model: "max". */
+const struct cpu_offer soft_cpu_offer = {
+    .backend = "soft",
+    .max.word = {
+        [WORD_1_EDX] = D_FPU | D_DE | D_PSE | D_TSC | D_MSR | D_PAE | D_MCE | D_CX8 | D_APIC |
+                       D_SEP | D_MTRR | D_PGE | D_MCA | D_CMOV | D_PAT | D_PSE36 | D_CLFSH | D_MMX |
+                       D_FXSR | D_SSE | D_SSE2,
+        [WORD_1_ECX] = C_SSE3 | C_SSSE3 | C_CX16 | C_SSE41 | C_SSE42 | C_X2APIC | C_POPCNT |
+                       C_TSC_DEADLINE | C_HYPERVISOR,
+        [WORD_6_EAX] = A_ARAT,
+        [WORD_7_EBX] = B_TSC_ADJUST,
+        [WORD_81_EDX] = XD_SYSCALL | XD_NX | XD_1GB | XD_RDTSCP | XD_LM,
+        [WORD_81_ECX] = XC_LAHF,
+        [WORD_87_EDX] = D87_INVARIANT_TSC,
+    },
+};
 
 static void text(uint32_t out[4], const char *s)
 {
@@ -47,23 +60,31 @@ static void leaf_1(struct soft_cpu *c, uint32_t out[4])
     out[0] = 0x000106ca; /* family 6, model 0x1c, stepping 10 */
     out[1] =
         c->vcpu.port->apic_id << 24 | 1 << 16 | 8 << 8; /* one logical cpu, CLFLUSH of 64 bytes */
-    out[2] = leaf1_ecx;
-    out[3] = leaf1_edx;
-    if (base & 1 << 11) {
-        out[2] |= C_X2APIC | C_TSC_DEADLINE;
-        out[3] |= D_APIC;
+    out[2] = c->features.word[WORD_1_ECX];
+    out[3] = c->features.word[WORD_1_EDX];
+    if (!(base & 1 << 11)) { /* none, or switched off */
+        out[2] &= ~(uint32_t)(C_X2APIC | C_TSC_DEADLINE);
+        out[3] &= ~(uint32_t)D_APIC;
     }
+}
+
+/* The words of features that this leaf holds. */
+static void put_features(const struct soft_cpu *c, uint32_t leaf, uint32_t subleaf, uint32_t out[4])
+{
+    for (unsigned w = 0; w < CPUID_WORDS; w++)
+        if (cpuid_places[w].leaf == leaf && cpuid_places[w].subleaf == subleaf)
+            out[cpuid_places[w].reg] = c->features.word[w];
 }
 
 void cpuid_query(struct soft_cpu *c, uint32_t leaf, uint32_t subleaf, uint32_t out[4])
 {
     enum { MAX_BASIC = 0x16, MAX_EXTENDED = 0x80000008u - 0x80000000u };
     memset(out, 0, 4 * sizeof out[0]);
-    (void)subleaf;
     /* Beyond the last leaf Intel's answers as for the highest basic one. */
     if ((leaf > MAX_BASIC && leaf < 0x40000000) || (leaf > 0x40000001 && leaf < 0x80000000) ||
         leaf > 0x80000000 + MAX_EXTENDED)
         leaf = MAX_BASIC;
+    put_features(c, leaf, subleaf, out);
     switch (leaf) {
     case 0:
         text(out, "\x16\0\0\0GenuntelineI");
@@ -73,12 +94,6 @@ void cpuid_query(struct soft_cpu *c, uint32_t leaf, uint32_t subleaf, uint32_t o
         break;
     case 2:
         out[0] = 1; /* no descriptors */
-        break;
-    case 6:
-        out[0] = 1 << 2; /* ARAT: the APIC timer never stops */
-        break;
-    case 7:
-        out[1] = 1 << 1; /* TSC_ADJUST */
         break;
     case 0x15:
         /* TSC = crystal * EBX / EAX: a crystal of 1 GHz, one tick a nanosecond */
@@ -96,18 +111,11 @@ void cpuid_query(struct soft_cpu *c, uint32_t leaf, uint32_t subleaf, uint32_t o
     case 0x80000000:
         out[0] = 0x80000000 + MAX_EXTENDED;
         break;
-    case 0x80000001:
-        out[2] = XC_LAHF;
-        out[3] = XD_SYSCALL | XD_NX | XD_1GB | XD_RDTSCP | XD_LM;
-        break;
     case 0x80000002:
         text(out, "Perilune softwar");
         break;
     case 0x80000003:
         text(out, "e CPU (base)\0\0\0\0");
-        break;
-    case 0x80000007:
-        out[3] = 1 << 8; /* invariant TSC */
         break;
     case 0x80000008:
         out[0] = 48 << 8 | 40; /* linear and physical address bits */

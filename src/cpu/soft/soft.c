@@ -207,13 +207,19 @@ static void soft_close(struct accel *a)
     free(a);
 }
 
+static bool soft_offer(struct cpu_offer *out, struct error *err)
+{
+    (void)err;
+    *out = soft_cpu_offer;
+    return true;
+}
+
 static struct vcpu *soft_vcpu_new(struct accel *a, struct cpu_port *port, const char *model,
                                   struct error *err)
 {
-    if (strcmp(model, "base") != 0) {
-        error_set(err, "cpu: the software CPU has no model \"%s\"; use \"base\"", model);
+    struct cpu_features features;
+    if (!cpu_model_parse(model, &soft_cpu_offer, &features, err))
         return NULL;
-    }
     struct code_cache *code = code_cache_new(a->machine->mem);
     if (!code) {
         error_set_host(err, 0, "cpu: no memory for the cache of decoded instructions");
@@ -225,6 +231,7 @@ static struct vcpu *soft_vcpu_new(struct accel *a, struct cpu_port *port, const 
     memset(c, 0, sizeof *c);
     c->vcpu = (struct vcpu){ .backend = &vcpu_soft, .machine = a->machine, .port = port };
     c->code = code;
+    c->features = features;
     port->pins = &pins;
     port->vcpu = c;
     c->told_at = UINT64_MAX;
@@ -471,6 +478,7 @@ const struct vcpu_backend vcpu_soft = {
     .counts_instructions = true,
     .open = soft_open,
     .close = soft_close,
+    .cpu_offer = soft_offer,
     .vcpu_new = soft_vcpu_new,
     .vcpu_free = soft_vcpu_free,
     .run = soft_run,

@@ -322,6 +322,7 @@ struct soft_cpu {
     uint32_t jump_generation;
     struct code_cache *code;
 
+    struct cpu_features features; /* what CPUID says that it can do */
     struct vcpu_stats stats;
 };
 
@@ -450,6 +451,7 @@ bool mc_msr_write(struct soft_cpu *c, uint32_t index, uint64_t value); /* false:
 
 bool msr_read(struct soft_cpu *c, uint32_t index, uint64_t *value); /* false: #GP */
 bool msr_write(struct soft_cpu *c, uint32_t index, uint64_t value); /* false: #GP */
+extern const struct cpu_offer soft_cpu_offer;
 void cpuid_query(struct soft_cpu *c, uint32_t leaf, uint32_t subleaf, uint32_t out[4]);
 /* Control registers, with all checks and consequences. X_JUMP-style: 0 or X_FAULT. */
 int write_cr0(struct soft_cpu *c, uint64_t v);
