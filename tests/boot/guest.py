@@ -39,6 +39,15 @@ def have_guest():
     return os.path.exists(KERNEL) and os.path.exists(os.path.join(CACHE, "busybox"))
 
 
+def need_kvm():
+    """Skip without a KVM that a Linux gets through: one with a processor's extension behind it."""
+    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
+        skip("/dev/kvm is missing or not accessible")
+    with open("/proc/cpuinfo", encoding="utf-8") as f:
+        if not re.search(r"^flags.* (vmx|svm)\b", f.read(), re.MULTILINE):
+            skip("behind /dev/kvm is no processor with vmx or svm; tests/nested/run has one")
+
+
 class Test:
     """The program under test and the folder of this test, which starts empty."""
 

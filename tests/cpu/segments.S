@@ -173,9 +173,10 @@ inquiries:
 /* Code that is no 64-bit code, no code at all, or both L and D. */
 far_jumps:
     FAULTS(13, SEL_DATA, ljmp *to_data)
+    leave_out_on_tcg "code that is both L and D", 1f /* it jumps there, and KVM does not enter such a guest again */
     descriptor SEL_A, 0x00ef9b000000ffff
     FAULTS(13, SEL_A, ljmp *to_far)
-    descriptor SEL_A, 0x00af1b000000ffff
+1:  descriptor SEL_A, 0x00af1b000000ffff
     FAULTS(11, SEL_A, ljmp *to_far)
     descriptor SEL_A, 0x00affb000000ffff
     FAULTS(13, SEL_A, ljmp *to_far)

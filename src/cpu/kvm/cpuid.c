@@ -11,6 +11,7 @@
 #include "base/alloc.h"
 #include "base/bits.h"
 
+#include <cpuid.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +25,8 @@ enum {
 };
 
 #define CPUID_KVM_FEATURES 0x40000001
+#define CPUID_NAME_FIRST   0x80000002
+#define CPUID_NAME_LAST    0x80000004
 
 /* What the operating system writes into CPUID by its control registers. */
 #define ECX1_OSXSAVE     (1u << 27)
@@ -42,14 +45,27 @@ static struct kvm_cpuid2 *cpuid_alloc(unsigned entries)
     return c;
 }
 
+/* KVM leaves the processor's name to its users. */
+static void fill_name(struct kvm_cpuid2 *c)
+{
+    for (unsigned i = 0; i < c->nent; i++) {
+        struct kvm_cpuid_entry2 *e = &c->entries[i];
+
+        if (e->function >= CPUID_NAME_FIRST && e->function <= CPUID_NAME_LAST)
+            __get_cpuid(e->function, &e->eax, &e->ebx, &e->ecx, &e->edx);
+    }
+}
+
 /* What the host supports; freed by the caller. NULL with the error. */
 static struct kvm_cpuid2 *load(int kvm_fd, struct error *err)
 {
     for (unsigned n = ENTRIES_FIRST; n <= ENTRIES_MAX; n *= 2) {
         struct kvm_cpuid2 *c = cpuid_alloc(n);
 
-        if (kvm_ioctl(kvm_fd, KVM_GET_SUPPORTED_CPUID, c) == 0)
+        if (kvm_ioctl(kvm_fd, KVM_GET_SUPPORTED_CPUID, c) == 0) {
+            fill_name(c);
             return c;
+        }
         free(c);
         if (errno != E2BIG)
             break;
