@@ -37,16 +37,31 @@ static int e820_compare(const void *a, const void *b)
     return x->addr < y->addr ? -1 : x->addr > y->addr;
 }
 
-/* The RAM that the address space shows, as a memory map. */
-static void map_from_view(struct layout *l)
+/* Entries come sorted: neighbours become one, or a tap in the midst of RAM would be seen. */
+static void map_add_ram(struct layout *l, uint64_t start, uint64_t last)
 {
-    const struct flatview *v = address_space_view(l->as);
-    l->map = alloc_zero(v->count ? v->count : 1, sizeof *l->map);
-    for (size_t i = 0; i < v->count; i++) {
+    struct boot_e820 *end = l->map_count ? &l->map[l->map_count - 1] : NULL;
+    if (end && end->addr + end->size == start) {
+        end->size += last - start + 1;
+        return;
+    }
+    ALLOC_GROW(l->map, l->map_count, l->map_capacity);
+    l->map[l->map_count++] = (struct boot_e820){ start, last - start + 1, BOOT_E820_RAM };
+}
+
+/* The RAM that a view shows within [start, last], under taps too, as a memory map. */
+static void map_from_view(struct layout *l, const struct flatview *v, uint64_t start, uint64_t last)
+{
+    for (size_t i = 0; v && i < v->count; i++) {
         const struct flat_range *r = &v->ranges[i];
-        if (r->host && !r->readonly && r->region->kind == REGION_RAM)
-            l->map[l->map_count++] =
-                (struct boot_e820){ r->start, r->last - r->start + 1, BOOT_E820_RAM };
+        uint64_t first = r->start > start ? r->start : start;
+        uint64_t end = r->last < last ? r->last : last;
+        if (first > end)
+            continue;
+        if (r->region->kind == REGION_TAP)
+            map_from_view(l, r->beneath, first, end);
+        else if (r->host && !r->readonly && r->region->kind == REGION_RAM)
+            map_add_ram(l, first, end);
     }
 }
 
@@ -73,7 +88,7 @@ bool layout_init(struct layout *l, const struct boot_config *config, struct erro
 {
     *l = (struct layout){ .as = config->as };
     if (config->e820_count == 0)
-        map_from_view(l);
+        map_from_view(l, address_space_view(l->as), 0, UINT64_MAX);
     else if (!map_from_config(l, config, err))
         return false;
     for (size_t i = 0; i < l->map_count; i++) {

@@ -15,7 +15,7 @@ struct layout_piece {
 struct layout {
     struct address_space *as;
     struct boot_e820 *map; /* the memory map, sorted by address */
-    size_t map_count;
+    size_t map_count, map_capacity;
     struct layout_piece *ram; /* usable RAM: sorted, neighbours joined */
     size_t ram_count, ram_capacity;
     struct layout_piece *pieces; /* taken; reserved ranges of the map included */

@@ -25,6 +25,7 @@ enum { ENTRY_SIZE = 6, ENTRIES_MAX = 4 << 20 };
 enum generation { GENERATION_4_14, GENERATION_6_3, GENERATION_6_4 };
 
 struct orc {
+    enum generation generation;
     size_t count;
     uint64_t *ips; /* ascending */
     struct orc_entry *entries;
@@ -73,8 +74,10 @@ static void decode(struct orc_entry *e, const uint8_t *bytes, enum generation ge
         e->type = ORC_UNKNOWN;
 }
 
-struct orc *orc_new(const uint8_t *ips, size_t ips_size, uint64_t ips_addr, const uint8_t *entries,
-                    size_t entries_size, struct error *err)
+/* `like`: tables of the same generation; NULL: it is told from the entries. */
+static struct orc *new_like(const struct orc *like, const uint8_t *ips, size_t ips_size,
+                            uint64_t ips_addr, const uint8_t *entries, size_t entries_size,
+                            struct error *err)
 {
     size_t count = ips_size / 4;
     if (count == 0 || count > ENTRIES_MAX || ips_size % 4 || entries_size != count * ENTRY_SIZE) {
@@ -86,10 +89,10 @@ struct orc *orc_new(const uint8_t *ips, size_t ips_size, uint64_t ips_addr, cons
     o->count = count;
     o->ips = alloc_zero(count, sizeof *o->ips);
     o->entries = alloc_zero(count, sizeof *o->entries);
-    enum generation generation = tell_generation(entries, count);
+    o->generation = like ? like->generation : tell_generation(entries, count);
     for (size_t i = 0; i < count; i++) {
         o->ips[i] = ips_addr + 4 * i + (int64_t)(int32_t)ld_le32(ips + 4 * i);
-        decode(&o->entries[i], entries + i * ENTRY_SIZE, generation);
+        decode(&o->entries[i], entries + i * ENTRY_SIZE, o->generation);
         if (i && o->ips[i] < o->ips[i - 1]) {
             error_set(err,
                       "ORC: entry %zu of %zu is out of order: the table is damaged or unsorted", i,
@@ -99,6 +102,12 @@ struct orc *orc_new(const uint8_t *ips, size_t ips_size, uint64_t ips_addr, cons
         }
     }
     return o;
+}
+
+struct orc *orc_new(const uint8_t *ips, size_t ips_size, uint64_t ips_addr, const uint8_t *entries,
+                    size_t entries_size, struct error *err)
+{
+    return new_like(NULL, ips, ips_size, ips_addr, entries, entries_size, err);
 }
 
 void orc_free(struct orc *o)
@@ -159,6 +168,20 @@ static uint8_t *read_table(const struct guest_memory *mem, uint64_t addr, size_t
     return bytes;
 }
 
+static struct orc *load_tables(const struct orc *like, const struct guest_memory *mem,
+                               uint64_t ips_addr, size_t ips_size, uint64_t entries_addr,
+                               size_t entries_size, struct error *err)
+{
+    struct orc *o = NULL;
+    uint8_t *ips = read_table(mem, ips_addr, ips_size, err);
+    uint8_t *entries = ips ? read_table(mem, entries_addr, entries_size, err) : NULL;
+    if (entries)
+        o = new_like(like, ips, ips_size, ips_addr, entries, entries_size, err);
+    free(ips);
+    free(entries);
+    return o;
+}
+
 struct orc *orc_load_memory(struct symbols *symbols, const struct guest_memory *mem,
                             struct error *err)
 {
@@ -169,14 +192,18 @@ struct orc *orc_load_memory(struct symbols *symbols, const struct guest_memory *
         !table_bounds(symbols, "__start_orc_unwind", "__stop_orc_unwind", &entries_addr,
                       &entries_size, err))
         return NULL;
-    struct orc *o = NULL;
-    uint8_t *ips = read_table(mem, ips_addr, ips_size, err);
-    uint8_t *entries = ips ? read_table(mem, entries_addr, entries_size, err) : NULL;
-    if (entries)
-        o = orc_new(ips, ips_size, ips_addr, entries, entries_size, err);
-    free(ips);
-    free(entries);
-    return o;
+    return load_tables(NULL, mem, ips_addr, ips_size, entries_addr, entries_size, err);
+}
+
+struct orc *orc_load_module(const struct symbols_orc *at, const struct orc *kernel,
+                            const struct guest_memory *mem, struct error *err)
+{
+    if (at->count == 0 || at->count > ENTRIES_MAX) {
+        error_set(err, "ORC: a module with %u entries", at->count);
+        return NULL;
+    }
+    return load_tables(kernel, mem, at->ips, 4 * (size_t)at->count, at->entries,
+                       ENTRY_SIZE * (size_t)at->count, err);
 }
 
 static bool read_image(void *opaque, uint64_t gva, void *buf, size_t len)

@@ -46,6 +46,11 @@ struct orc *orc_load_kernel(const struct kernel_image *k, struct error *err);
 struct orc *orc_load_memory(struct symbols *symbols, const struct guest_memory *mem,
                             struct error *err);
 
+/* Those of a module, which have no marks of their generation's beside the kernel's, `kernel`.
+ * Addresses are the real ones. */
+struct orc *orc_load_module(const struct symbols_orc *at, const struct orc *kernel,
+                            const struct guest_memory *mem, struct error *err);
+
 /* From bytes: `ips` are 32-bit distances from their own places, of which the first is at
  * `ips_addr`; `entries` has 6 bytes for each. NULL with `err` when they are no such tables. */
 struct orc *orc_new(const uint8_t *ips, size_t ips_size, uint64_t ips_addr, const uint8_t *entries,

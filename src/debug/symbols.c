@@ -105,11 +105,13 @@ unsigned symbols_begin(struct symbols *s, enum symbols_kind kind, const char *pa
     return s->source_count++;
 }
 
-void symbols_begin_module(struct symbols *s, const char *module, uint64_t identity)
+void symbols_begin_module(struct symbols *s, const char *module, uint64_t identity,
+                          const struct symbols_orc *orc)
 {
     unsigned source = symbols_begin(s, SYMBOLS_MODULE, NULL);
     s->sources[source]->info.module = alloc_string(module);
     s->sources[source]->info.identity = identity;
+    s->sources[source]->info.orc = *orc;
 }
 
 static const char *keep_name(struct source *source, const char *name, size_t len)

@@ -42,11 +42,18 @@ enum symbols_kind {
     SYMBOLS_MODULE,
 };
 
+/* Where in the guest a module has its tables for unwinding: orc_load_module() reads them. */
+struct symbols_orc {
+    uint64_t ips, entries;
+    uint32_t count; /* 0: it has none */
+};
+
 struct symbols_source {
     enum symbols_kind kind;
-    char *path;        /* of the file; NULL: guest memory */
-    char *module;      /* name of the kernel's module; NULL: it is none */
-    uint64_t identity; /* of a module: another one when it was loaded anew */
+    char *path;             /* of the file; NULL: guest memory */
+    char *module;           /* name of the kernel's module; NULL: it is none */
+    uint64_t identity;      /* of a module: another one when it was loaded anew */
+    struct symbols_orc orc; /* of a module */
     size_t count;
     uint64_t bias; /* added, modulo 2^64 */
     bool loaded;   /* false: was unloaded, the number is not used again */
@@ -103,6 +110,9 @@ size_t symbols_prefix(struct symbols *s, const char *prefix, size_t *count);
  * that tells the nearest known one; so is a name of several places none of which is the only global
  * one. */
 bool symbols_parse(struct symbols *s, const char *text, uint64_t *addr, struct error *err);
+
+/* Is it well written, and only that no symbol has the name? A module that comes later may. */
+bool symbols_unknown(struct symbols *s, const char *text);
 
 /* "name+0x12/0x80", "name" at offset 0, else the bare number; " [module]" behind the name of a
  * module's symbol. Returns `buf`. */

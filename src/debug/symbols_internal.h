@@ -5,8 +5,9 @@
 
 /* A new, empty source; `path` is copied. Until symbols_commit the table does not show it. */
 unsigned symbols_begin(struct symbols *s, enum symbols_kind kind, const char *path);
-/* The same of a module of a running kernel; `module` is copied. */
-void symbols_begin_module(struct symbols *s, const char *module, uint64_t identity);
+/* The same of a module of a running kernel; `module` and `orc` are copied. */
+void symbols_begin_module(struct symbols *s, const char *module, uint64_t identity,
+                          const struct symbols_orc *orc);
 
 /* `size` 0: not known. `section_end` 0: not known. `name` is copied, up to `len` bytes. */
 struct symbol_def {

@@ -36,6 +36,8 @@ struct layout {
     unsigned range_count;
     uint32_t symtab, num_symtab, strtab; /* in struct mod_kallsyms */
     uint32_t typetab;                    /* 0: it has none, the type is in st_info */
+    bool has_orc;                        /* CONFIG_UNWINDER_ORC */
+    uint32_t num_orcs, orc_ips, orc_entries;
 };
 
 struct module {
@@ -46,6 +48,7 @@ struct module {
     unsigned range_count;
     uint64_t symtab, strtab, typetab;
     uint32_t num_symtab;
+    struct symbols_orc orc;
 };
 
 struct module_list {
@@ -97,6 +100,9 @@ static bool find_layout(const struct btf *b, struct layout *l, struct error *err
     l->name_size = name.count < MODULE_NAME_MAX ? name.count : MODULE_NAME_MAX;
     if (!find(b, "mod_kallsyms", "typetab", &l->typetab, NULL))
         l->typetab = 0;
+    l->has_orc = find(b, "module", "arch.num_orcs", &l->num_orcs, NULL) &&
+                 find(b, "module", "arch.orc_unwind_ip", &l->orc_ips, NULL) &&
+                 find(b, "module", "arch.orc_unwind", &l->orc_entries, NULL);
     return find(b, "module", "list", &l->list, err) && find(b, "module", "state", &l->state, err) &&
            find(b, "module", "kallsyms", &l->kallsyms, err) && find_ranges(b, l, err) &&
            find(b, "mod_kallsyms", "symtab", &l->symtab, err) &&
@@ -162,6 +168,16 @@ static void read_tables(const struct guest_memory *mem, const struct layout *l, 
         m->num_symtab = 0;
 }
 
+/* One without tables for unwinding has none. */
+static void read_orc(const struct guest_memory *mem, const struct layout *l, uint64_t at,
+                     struct symbols_orc *orc)
+{
+    if (!l->has_orc || !guest_read_u64(mem, at + l->orc_ips, &orc->ips) ||
+        !guest_read_u64(mem, at + l->orc_entries, &orc->entries) || !is_kernel_address(orc->ips) ||
+        !is_kernel_address(orc->entries) || !read_u32(mem, at + l->num_orcs, &orc->count))
+        orc->count = 0;
+}
+
 /* struct module at `at`. False: it is none. *formed: it is more than begun. */
 static bool read_module(const struct guest_memory *mem, const struct layout *l, uint64_t at,
                         struct module *m, bool *formed)
@@ -183,6 +199,7 @@ static bool read_module(const struct guest_memory *mem, const struct layout *l, 
         m->ranges[m->range_count++].size = size;
     }
     read_tables(mem, l, at, m);
+    read_orc(mem, l, at, &m->orc);
     return true;
 }
 
@@ -306,7 +323,7 @@ static void take_list(struct symbols *s, const struct guest_memory *mem,
         const struct module *m = &list->modules[i];
         if (is_loaded(s, m))
             continue;
-        symbols_begin_module(s, m->name, identity(m));
+        symbols_begin_module(s, m->name, identity(m), &m->orc);
         for (uint32_t n = 1; n < m->num_symtab && budget; n++, budget--)
             add_symbol(s, mem, m, n);
         symbols_commit(s, true, NULL);

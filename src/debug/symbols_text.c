@@ -139,30 +139,49 @@ static bool parse_number(const char *text, uint64_t *value)
     return *end == 0 && errno == 0;
 }
 
-bool symbols_parse(struct symbols *s, const char *text, uint64_t *addr, struct error *err)
+/* "name+0x10" into its name and what is added to it. */
+static bool split(struct symbols *s, const char *text, char name[NAME_MAX_LEN], uint64_t *offset,
+                  struct error *err)
 {
-    if (parse_number(text, addr))
-        return true;
     /* The last sign: names of other languages than C may contain some. */
     const char *sign = NULL;
     for (const char *p = text; *p; p++)
         if (*p == '+' || *p == '-')
             sign = p;
-    uint64_t offset = 0;
-    if (sign && !parse_number(sign + 1, &offset))
+    *offset = 0;
+    if (sign && !parse_number(sign + 1, offset))
         sign = symbols_find(s, text, NULL) ? NULL : sign;
-    if (sign && !parse_number(sign + 1, &offset))
+    if (sign && !parse_number(sign + 1, offset))
         return error_set(err, "\"%s\": \"%s\" is not an offset: expected a number such as +0x10",
                          text, sign);
-    char name[NAME_MAX_LEN];
     size_t len = sign ? (size_t)(sign - text) : strlen(text);
-    if (len >= sizeof name)
+    if (len >= NAME_MAX_LEN)
         return error_set(err, "a symbol's name of %zu bytes is too long", len);
     memcpy(name, text, len);
     name[len] = 0;
-    uint64_t base = 0;
-    if (!resolve(s, name, &base, err))
-        return false;
-    *addr = sign && *sign == '-' ? base - offset : base + (sign ? offset : 0);
+    if (!sign)
+        *offset = 0;
+    else if (*sign == '-')
+        *offset = -*offset;
     return true;
+}
+
+bool symbols_parse(struct symbols *s, const char *text, uint64_t *addr, struct error *err)
+{
+    char name[NAME_MAX_LEN];
+    uint64_t offset;
+    if (parse_number(text, addr))
+        return true;
+    if (!split(s, text, name, &offset, err) || !resolve(s, name, addr, err))
+        return false;
+    *addr += offset;
+    return true;
+}
+
+bool symbols_unknown(struct symbols *s, const char *text)
+{
+    char name[NAME_MAX_LEN];
+    uint64_t value;
+    return !parse_number(text, &value) && split(s, text, name, &value, NULL) && *name &&
+           !symbols_find(s, name, NULL);
 }

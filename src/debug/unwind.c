@@ -34,15 +34,28 @@ static enum unwind_step step_frame_pointer(const struct unwind_config *c,
     return UNWIND_STEP_OK;
 }
 
+/* The kernel's rule for the code at `pc`, or a module's. */
+static const struct orc_entry *find_orc(const struct unwind_config *c, uint64_t pc)
+{
+    const struct orc_entry *e = c->orc ? orc_find(c->orc, pc - c->orc_slide) : NULL;
+    for (size_t i = 0; !e && i < c->module_count; i++)
+        e = orc_find(c->modules[i], pc);
+    return e;
+}
+
+bool unwind_has_orc(const struct unwind_config *config, uint64_t pc)
+{
+    return find_orc(config, pc) != NULL;
+}
+
 /* Is `addr` in the kernel's code, behind a CALL rel32 (SDM vol. 2, E8)? */
 static bool is_return_address(const struct unwind_config *c, uint64_t addr)
 {
     uint8_t opcode;
-    return orc_find(c->orc, addr - c->orc_slide) && guest_read(&c->mem, addr - 5, &opcode, 1) &&
-           opcode == 0xe8;
+    return find_orc(c, addr) && guest_read(&c->mem, addr - 5, &opcode, 1) && opcode == 0xe8;
 }
 
-/* Code beside the kernel's own, of a module: up to the next return address into the kernel. */
+/* Kernel code without tables: up to the next return address into the kernel. */
 static enum unwind_step step_scan(const struct unwind_config *c, const struct unwind_frame *f,
                                   struct unwind_frame *next)
 {
@@ -66,7 +79,7 @@ static enum unwind_step step(const struct unwind_config *c, const struct unwind_
                              struct unwind_frame *next)
 {
     *next = (struct unwind_frame){ .index = f->index + 1 };
-    const struct orc_entry *e = c->orc ? orc_find(c->orc, unwind_frame_pc(f) - c->orc_slide) : NULL;
+    const struct orc_entry *e = find_orc(c, unwind_frame_pc(f));
     if (e)
         return unwind_step_orc(c, f, e, next);
     for (size_t i = 0; i < c->program_count; i++)

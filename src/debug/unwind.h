@@ -68,8 +68,10 @@ struct unwind_program {
 
 struct unwind_config {
     struct guest_memory mem;
-    const struct orc *orc;                 /* NULL: none */
-    uint64_t orc_slide;                    /* as a program's */
+    const struct orc *orc;      /* NULL: none */
+    uint64_t orc_slide;         /* as a program's */
+    struct orc *const *modules; /* tables of its modules, with real addresses */
+    size_t module_count;
     const struct unwind_program *programs; /* the first that has a rule for a place is asked */
     size_t program_count;
     unsigned max_frames; /* 0: 64 */
@@ -81,6 +83,9 @@ typedef bool unwind_frame_fn(void *opaque, const struct unwind_frame *frame);
 /* Tell every frame from where the registers are, innermost first. RIP and RSP must be known. */
 enum unwind_end unwind(const struct unwind_config *config, const struct unwind_regs *start,
                        unwind_frame_fn *frame, void *opaque);
+
+/* Is there a rule for the kernel's code at `pc`: in its own tables or in a module's? */
+bool unwind_has_orc(const struct unwind_config *config, uint64_t pc);
 
 const char *unwind_end_text(enum unwind_end end);
 const char *unwind_method_name(enum unwind_method method);

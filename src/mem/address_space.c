@@ -285,9 +285,14 @@ void *address_space_ptr(struct address_space *as, uint64_t addr, uint64_t *len, 
                         uint64_t *ram_addr)
 {
     const struct flat_range *r = flatview_lookup(as->view, addr);
+    uint64_t last = UINT64_MAX;
+    while (r && r->region->kind == REGION_TAP) {
+        last = r->last < last ? r->last : last;
+        r = r->beneath ? flatview_lookup(r->beneath, addr) : NULL;
+    }
     if (!r || !r->host || (write && r->readonly) || as->taps)
         return NULL;
-    uint64_t into = addr - r->start, rest = r->last - addr;
+    uint64_t into = addr - r->start, rest = (r->last < last ? r->last : last) - addr;
     if (rest<UINT64_MAX && * len> rest + 1)
         *len = rest + 1;
     if (ram_addr)

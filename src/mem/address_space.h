@@ -50,8 +50,9 @@ enum mem_result address_space_write(struct address_space *as, uint64_t addr, con
 enum mem_result address_space_write_rom(struct address_space *as, uint64_t addr, const void *buf,
                                         size_t len);
 
-/* Host pointer to directly accessible memory at `addr` and how many bytes follow (at most *len), or
- * NULL. A writer calls mem_ram_written for what it changes. */
+/* Host pointer to memory at `addr`, under taps too, which are not told, and how many bytes follow
+ * (at most *len), or NULL: for loaders and debuggers. A writer calls mem_ram_written for what it
+ * changes. */
 void *address_space_ptr(struct address_space *as, uint64_t addr, uint64_t *len, bool write,
                         uint64_t *ram_addr);
 

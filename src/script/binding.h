@@ -63,7 +63,7 @@ struct script_vm {
     struct script_pcap *pcaps;      /* dumps, in order of creation: see l_dump.c */
     struct script_leaving *leaving; /* devices that a hook has removed: see l_topology.c */
     bool was_reset; /* what comes now comes to a machine that is there, and is reset at once */
-    struct script_hook *hooks, **hooks_tail, *state_hooks; /* see script_hook.h */
+    struct script_hook *hooks, **hooks_tail, *state_hooks, *symbol_hooks; /* see script_hook.h */
     const struct script_hook *stopped_by; /* the one that has paused it last; only to compare */
     struct script_trace *traces;          /* outputs; see l_trace.c */
     struct script_symbols *symbols;       /* NULL: none were asked for */

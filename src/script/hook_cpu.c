@@ -2,7 +2,6 @@
 #include "script/script_hook.h"
 #include "script/script_symbols.h"
 
-#include "base/alloc.h"
 #include "base/log.h"
 
 #include <stddef.h>
@@ -162,13 +161,14 @@ static void install(lua_State *L, struct script_hook *h, int filter, enum vm_eve
     lua_pop(L, 1);
     read_condition(L, e, filter);
     struct error err = { 0 };
-    if (h->pending) {
-        vm_event_order(h->svm->vm, e);
+    vm_event_order(h->svm->vm, e);
+    if (h->pending && !h->follows)
         return;
-    }
     script_hook_check_reach(L, h);
     bool held = script_hold(h->svm);
-    bool added = vm_event_add(h->svm->vm, e, &err);
+    bool added = h->pending || vm_event_add(h->svm->vm, e, &err);
+    if (added && h->follows)
+        script_modules_watch(h->svm, true);
     script_let_go(h->svm, held);
     if (!added)
         script_raise(L, &err);
@@ -199,6 +199,11 @@ void script_hook_check_reach(lua_State *L, const struct script_hook *h)
             "a register, compared (unsigned)"                                                  \
     }
 
+#define SYMBOL_KEYS                                                                       \
+    {                                                                                     \
+        "pending", NULL, "boolean", "wait for a symbol that is not known yet: a module's" \
+    }
+
 /* filter_range() into the hook's event; without the key all from 0 to `last`. */
 static void range_or_all(lua_State *L, struct script_hook *h, int filter, const char *key,
                          uint64_t last)
@@ -207,57 +212,6 @@ static void range_or_all(lua_State *L, struct script_hook *h, int filter, const 
         h->event.first = 0;
         h->event.last = last;
     }
-}
-
-/* ---- symbols ---- */
-
-/* filter_range() into the hook's event; text is a symbol, "do_sys_openat2" or "name+0x10", which
- * the hook then follows. */
-static bool filter_address(lua_State *L, struct script_hook *h, int filter, const char *key)
-{
-    struct vm_event *e = &h->event;
-    bool is_symbol = lua_getfield(L, filter, key) == LUA_TSTRING;
-    if (is_symbol) {
-        struct error err = { 0 };
-        const char *text = lua_tostring(L, -1);
-        if (!script_symbol_resolve(h->svm, text, &e->first, &h->pending, &err))
-            script_raise(L, &err);
-        e->last = e->first;
-        h->symbol = alloc_string(text);
-    }
-    lua_pop(L, 1);
-    return is_symbol || filter_range(L, filter, key, &e->first, &e->last);
-}
-
-/* Where its symbol is now. */
-static void resolve(struct script_hook *h)
-{
-    struct vm_event *e = &h->event;
-    uint64_t first, matched = e->matched, size = e->last - e->first;
-    bool pending, was_pending = h->pending;
-    struct error err = { 0 };
-    if (!script_symbol_resolve(h->svm, h->symbol, &first, &pending, NULL))
-        pending = true; /* of a module that is gone */
-    if (pending == was_pending && (pending || first == e->first))
-        return;
-    vm_event_remove(e);
-    h->pending = pending;
-    if (pending)
-        return;
-    e->first = first;
-    e->last = first + size;
-    h->pending = !vm_event_add(h->svm->vm, e, &err);
-    e->matched = matched;
-    if (h->pending)
-        log_host(LOG_ERROR, "hooks", "%s: it stays pending at %s: %s", h->hook.name, h->symbol,
-                 err.text);
-}
-
-void script_hooks_resolve(struct script_vm *svm)
-{
-    for (struct script_hook *h = svm->hooks; h; h = h->next)
-        if (h->symbol && h->installed)
-            resolve(h);
 }
 
 /* ---- exec ---- */
@@ -277,13 +231,14 @@ static enum vcpu_verdict fire_exec(void *opaque, const struct vm_event_info *inf
 
 static void install_exec(lua_State *L, struct script_hook *h, int filter)
 {
-    if (!filter_address(L, h, filter, "at"))
+    if (!script_filter_address(L, h, filter, "at"))
         luaL_error(L, "vm:on(\"exec\"): the filter needs \"at\": an address or { first, last }");
     install(L, h, filter, VM_EVENT_EXEC, fire_exec);
 }
 
 static const struct binding_member exec_keys[] = {
     { "at", NULL, "address or symbol or range", "linear address" },
+    SYMBOL_KEYS,
     CPU_KEYS,
     { NULL },
 };
@@ -312,7 +267,7 @@ static enum vcpu_verdict fire_access(void *opaque, const struct vm_event_info *i
 static void install_access(lua_State *L, struct script_hook *h, int filter)
 {
     static const lua_Integer one = 1;
-    if (!filter_address(L, h, filter, "gva"))
+    if (!script_filter_address(L, h, filter, "gva"))
         luaL_error(L, "vm:on: the filter needs \"gva\"");
     lua_Integer size = filter_integer(L, filter, "size", &one);
     if (h->event.first == h->event.last && size > 0)
@@ -325,6 +280,7 @@ static void install_access(lua_State *L, struct script_hook *h, int filter)
 static const struct binding_member access_keys[] = {
     { "gva", NULL, "address or symbol or range", "linear address" },
     { "size", NULL, "integer", "bytes from `gva` on" },
+    SYMBOL_KEYS,
     CPU_KEYS,
     { NULL },
 };

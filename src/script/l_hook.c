@@ -7,7 +7,7 @@
  * addresses when the filter says gva. */
 static const struct hook_kind *const kinds[] = {
     &hook_exec, &hook_insn,  &hook_read,   &hook_write, &hook_pio,    &hook_irq,   &hook_exception,
-    &hook_msr,  &hook_cpuid, &hook_packet, &hook_dma,   &hook_serial, &hook_state,
+    &hook_msr,  &hook_cpuid, &hook_packet, &hook_dma,   &hook_serial, &hook_state, &hook_symbols,
 };
 
 /* Keys of every filter. */
@@ -238,6 +238,7 @@ int l_vm_supports(lua_State *L)
         { "hook.serial", ALWAYS },
         { "hook.timer", ALWAYS },
         { "hook.state", ALWAYS },
+        { "hook.symbols", ALWAYS },
         { "inject", INJECTS },
         { "mce", MACHINE_CHECKS },
         { "nmi", ALWAYS },
@@ -337,6 +338,12 @@ static int get_pending(lua_State *L)
     return 1;
 }
 
+static int get_symbol(lua_State *L)
+{
+    lua_pushstring(L, check_hook(L)->symbol);
+    return 1;
+}
+
 static int hook_tostring(lua_State *L)
 {
     struct script_hook *h = check_hook(L);
@@ -360,7 +367,10 @@ static const struct binding_member properties[] = {
     { "errors", get_errors, "integer", "how often it raised" },
     { "cost_ns", get_cost, "integer", "time spent in it, ns" },
     { "installed", get_installed, "boolean", "false once it was removed" },
-    { "pending", get_pending, "boolean", "its symbol is nowhere yet: the kernel is not there" },
+    { "pending", get_pending, "boolean",
+      "its symbol is nowhere yet: the kernel or the module is not "
+      "there" },
+    { "symbol", get_symbol, "string or nil", "the symbol that it follows" },
     { "where", get_where, "string", "where its function was written, file:line" },
     { "stopped", get_stopped, "boolean", "it has paused the machine, which is paused since" },
     { NULL },

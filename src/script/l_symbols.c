@@ -18,6 +18,10 @@ void script_symbols_free(struct script_symbols *s)
     for (size_t i = 0; i < s->program_count; i++)
         cfi_free(s->programs[i].cfi);
     free(s->programs);
+    for (size_t i = 0; i < ARRAY_LEN(s->module_watch); i++)
+        if (s->module_watch[i].fire)
+            vm_event_remove(&s->module_watch[i]);
+    script_modules_forget_orc(s);
     symbols_free(s->table);
     orc_free(s->orc);
     free(s->refused);
@@ -159,11 +163,8 @@ int l_vm_load_modules(lua_State *L)
     if (!script_symbols_have(svm, &err))
         return script_raise(L, &err);
     struct script_symbols *s = svm->symbols;
-    struct guest_memory mem = guest_memory_of_vcpu(v);
-    if ((s->has_kernel && !s->placed && !script_kernel_find(svm, v, &err)) ||
-        !symbols_load_modules(s->table, &mem, &err))
+    if (!script_modules_load(svm, v, &err))
         return script_raise(L, &err);
-    script_hooks_resolve(svm);
     lua_newtable(L);
     for (unsigned i = 0, n = 0; i < symbols_source_count(s->table); i++) {
         const struct symbols_source *source = symbols_source(s->table, i);
@@ -185,6 +186,28 @@ int l_vm_symbol(lua_State *L)
     struct script_vm *svm = binding_vm(L, 1, META_VM);
     lua_pushinteger(L, (lua_Integer)script_symbol_address(L, svm, luaL_checkstring(L, 2)));
     return 1;
+}
+
+/* lookup(text) → address where it is now; or nil, what it waits for and why */
+int l_vm_symbol_lookup(lua_State *L)
+{
+    struct script_vm *svm = binding_vm(L, 1, META_VM);
+    const char *text = luaL_checkstring(L, 2);
+    struct error err = { 0 };
+    uint64_t addr;
+    bool pending = false;
+    bool known = script_symbol_resolve(svm, text, &addr, &pending, &err);
+    if (known && !pending) {
+        lua_pushinteger(L, (lua_Integer)addr);
+        return 1;
+    }
+    if (!known && symbols_count(symbols_of(svm)->table) &&
+        !symbols_unknown(svm->symbols->table, text))
+        return script_raise(L, &err);
+    lua_pushnil(L);
+    lua_pushstring(L, known ? "kernel" : "symbol");
+    lua_pushstring(L, known ? "it is not known yet where the kernel runs" : err.text);
+    return 3;
 }
 
 /* symbolize(address) → "name+0x12/0x80", or the number where no symbol is known */
@@ -317,6 +340,12 @@ static struct unwind_program *push_programs(lua_State *L, const struct script_sy
     return p;
 }
 
+/* Is the frame's code beside the kernel's tables? Then it may be a module's. */
+static bool has_rule(void *opaque, const struct unwind_frame *f)
+{
+    return unwind_frame_pc(f) < KERNEL_HALF || unwind_has_orc(opaque, unwind_frame_pc(f));
+}
+
 /* backtrace([most]) → { { rip, name, method }, ... }, why it ends; innermost first */
 int l_cpu_backtrace(lua_State *L)
 {
@@ -340,9 +369,16 @@ int l_cpu_backtrace(lua_State *L)
     struct unwind_config config = { .mem = guest_memory_of_vcpu(v),
                                     .orc = s->placed ? s->orc : NULL,
                                     .orc_slide = s->slide,
+                                    .modules = s->module_orc,
+                                    .module_count = s->module_orc_count,
                                     .programs = programs,
                                     .program_count = s->program_count,
                                     .max_frames = (unsigned)most };
+    if (config.orc && unwind(&config, &start, has_rule, &config) == UNWIND_END_STOPPED) {
+        script_modules_read_orc(svm, v);
+        config.modules = s->module_orc;
+        config.module_count = s->module_orc_count;
+    }
     lua_newtable(L);
     struct frames frames = { L, s->table, 0 };
     enum unwind_end end = unwind(&config, &start, add_frame, &frames);

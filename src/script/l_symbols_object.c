@@ -32,6 +32,11 @@ static int l_symbols_address(lua_State *L)
     return call_as_vm(L, l_vm_symbol);
 }
 
+static int l_symbols_lookup(lua_State *L)
+{
+    return call_as_vm(L, l_vm_symbol_lookup);
+}
+
 static int l_symbols_name(lua_State *L)
 {
     return call_as_vm(L, l_vm_symbolize);
@@ -70,6 +75,8 @@ static const struct binding_member methods[] = {
       "read those of the modules that the running Linux has loaded" },
     { "address", l_symbols_address, "(text) → address",
       "the address of a symbol, such as \"name+0x10\"" },
+    { "lookup", l_symbols_lookup, "(text) → address or nil, \"kernel\" or \"symbol\", text",
+      "where a symbol is at this moment; nil: which of the two is not known yet, and why" },
     { "name", l_symbols_name, "(address) → text",
       "the symbol that holds an address: \"name+0x12/0x80\"" },
     { "names", l_symbols_names, "(prefix [, most]) → { name, ... }",

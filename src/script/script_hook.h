@@ -2,8 +2,8 @@
  *
  * A hook is one Lua function on one event, with a filter decided in C. l_hook.c has the object,
  * hook_life.c its life; the other hook_*.c files install kinds: hook_cpu.c what cpus do,
- * hook_access.c memory, ports, lines and links, hook_serial.c text, hook_time.c counts and clocks.
- * The table of scripting semantics is in docs/hooks.md. */
+ * hook_symbols.c where symbols are, hook_access.c memory, ports, lines and links, hook_serial.c
+ * text, hook_time.c counts and clocks. The table of scripting semantics is in docs/hooks.md. */
 #pragma once
 
 #include "mem/tap.h"
@@ -40,6 +40,7 @@ struct script_hook {
     bool installed;
     char *symbol;     /* text that says where it is; NULL: it was not said by a symbol */
     bool pending;     /* it is not known yet where that is: not in the vm's table */
+    bool follows;     /* that is a module's, or unknown, so that it may become a module's */
     bool nested;      /* told of what other hooks do, too */
     unsigned calling; /* its function is running, so many levels deep */
     uint64_t hits, errors;
@@ -123,8 +124,12 @@ void script_push_vm(lua_State *L, struct script_vm *svm);
 bool script_hold(struct script_vm *svm);
 void script_let_go(struct script_vm *svm, bool held);
 
-/* Symbols are elsewhere: move the hooks on them. Cpus stand still. */
+/* Symbols are elsewhere: move the hooks on them, and tell who listens. Cpus stand still. */
 void script_hooks_resolve(struct script_vm *svm);
+
+/* filter_range() into the hook's event; text is a symbol, "do_sys_openat2" or "name+0x10", which
+ * the hook then follows. One that is unknown is an error, unless the filter says `pending`. */
+bool script_filter_address(lua_State *L, struct script_hook *h, int filter, const char *key);
 
 /* What the function returned, at index 1: "stop" pauses the machine, and is remembered. */
 bool hook_says_stop(lua_State *L, struct script_hook *h);
@@ -132,7 +137,7 @@ bool hook_says_stop(lua_State *L, struct script_hook *h);
 extern const struct hook_kind hook_exec, hook_exception, hook_msr, hook_cpuid, hook_gva_read,
     hook_gva_write;
 extern const struct hook_kind hook_read, hook_write, hook_pio, hook_irq, hook_packet, hook_serial;
-extern const struct hook_kind hook_insn, hook_state, hook_trace, hook_dma;
+extern const struct hook_kind hook_insn, hook_state, hook_trace, hook_dma, hook_symbols;
 
 /* vm:at(), vm:every() */
 int l_vm_at(lua_State *L);

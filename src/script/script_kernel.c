@@ -19,9 +19,6 @@ enum {
     LOOKS_MAX = 4096, /* a guest may write MSRs as often as it likes: one look costs 50 us */
 };
 
-/* The kernel's half of the addresses: a loader's code is not there. */
-#define KERNEL_HALF 0xffff800000000000ull
-
 static void stop_watching(struct script_symbols *s)
 {
     if (s->watching)
@@ -126,6 +123,8 @@ void script_kernel_reset(struct script_vm *svm)
     if (!s)
         return;
     symbols_unload_modules(s->table);
+    script_modules_forget_orc(s);
+    s->modules_refused = false;
     if (s->has_kernel && !s->by_hand) {
         s->placed = runs_as_linked(svm);
         s->slide = 0;

@@ -5,6 +5,9 @@
 #include "script/binding.h"
 #include "vm/events.h"
 
+/* The kernel's half of the addresses: neither programs nor a loader are there. */
+#define KERNEL_HALF 0xffff800000000000ull
+
 struct script_symbols {
     struct symbols *table;
     char *refused; /* path of a kernel of the machine's that had no symbols; NULL: none */
@@ -18,6 +21,12 @@ struct script_symbols {
     struct vm_event watch;
     bool watching;
     unsigned looks;
+    /* Modules: when they come and go, while somebody asks for that. */
+    struct vm_event module_watch[2];
+    bool modules_refused;    /* they cannot be read, which has been said */
+    struct orc **module_orc; /* read when first needed after a change */
+    size_t module_orc_count;
+    bool module_orc_read;
     /* Programs that can be unwound by DWARF: cfi, and the number of their source. */
     struct script_program {
         struct cfi *cfi;
@@ -48,12 +57,28 @@ bool script_kernel_find(struct script_vm *svm, struct vcpu *v, struct error *err
 /* The machine was reset: where it runs next is another matter, and modules are gone. */
 void script_kernel_reset(struct script_vm *svm);
 
+/* ---- script_modules.c ---- */
+
+/* Read which modules the running kernel has, as `v` sees them: their symbols are known from now on,
+ * and hooks on them armed. */
+bool script_modules_load(struct script_vm *svm, struct vcpu *v, struct error *err);
+/* Do so by itself whenever one comes or goes, as long as that is `wanted` and the kernel is placed.
+ */
+void script_modules_watch(struct script_vm *svm, bool wanted);
+/* Have their tables for unwinding at hand: s->module_orc. */
+void script_modules_read_orc(struct script_vm *svm, struct vcpu *v);
+/* They are gone, or others. */
+void script_modules_forget_orc(struct script_symbols *s);
+/* The module that `addr` is in; NULL: in none that is known. */
+const char *script_symbols_module(const struct script_vm *svm, uint64_t addr);
+
 void script_symbols_free(struct script_symbols *s); /* NULL is allowed */
 
 int l_vm_load_symbols(lua_State *L);
 int l_vm_find_slide(lua_State *L);
 int l_vm_load_modules(lua_State *L);
 int l_vm_symbol(lua_State *L);
+int l_vm_symbol_lookup(lua_State *L);
 int l_vm_symbolize(lua_State *L);
 int l_vm_symbol_names(lua_State *L);
 int l_cpu_disas(lua_State *L);

@@ -85,7 +85,8 @@ enum {
     T_MEMS,
     T_TYPEDEF,
     T_TABLES,
-    T_UNNAMED
+    T_UNNAMED,
+    T_ARCH
 };
 
 static void common_types(struct builder *b)
@@ -102,18 +103,21 @@ static void common_types(struct builder *b)
     type(b, "mod_kallsyms", 4, 3, 32), member(b, "symtab", T_PTR, 0);
     member(b, "num_symtab", T_UINT, 8), member(b, "strtab", T_PTR, 16);
     type(b, "", 4, 1, 8), member(b, "kallsyms", T_PTR, 0);
+    type(b, "mod_arch_specific", 4, 3, 24), member(b, "num_orcs", T_UINT, 0);
+    member(b, "orc_unwind_ip", T_PTR, 8), member(b, "orc_unwind", T_PTR, 16);
 }
 
 /* struct module of Linux 6.4 and later, or of before. */
 static void module_type(struct builder *b, bool new)
 {
-    type(b, "module", 4, new ? 5 : 6, 512);
+    type(b, "module", 4, new ? 6 : 7, 512);
     member(b, "state", T_TYPEDEF, 0), member(b, "list", T_LIST, 8), member(b, "name", T_NAME, 24);
     if (new)
         member(b, "mem", T_MEMS, 0x80);
     else
         member(b, "core_layout", T_MEMORY, 0x80), member(b, "init_layout", T_MEMORY, 0x98);
     member(b, "", T_UNNAMED, 0x100);
+    member(b, "arch", T_ARCH, 0x110);
 }
 
 static size_t finish(const struct builder *b, uint8_t *out)
@@ -205,6 +209,9 @@ static void make_guest(struct guest *g, bool new)
     put64(g, LIST, BASE + MODULE + 8);
     add_module(g, 0, 2, "e1000");
     add_module(g, 1, 2, "empty");
+    st_le32(g->bytes + MODULE + 0x110, 77);
+    put64(g, MODULE + 0x118, BASE + 0x7000);
+    put64(g, MODULE + 0x120, BASE + 0x7200);
     put64(g, TABLES, BASE + SYMTAB);
     st_le32(g->bytes + TABLES + 8, 6);
     put64(g, TABLES + 16, BASE + STRTAB);
@@ -258,6 +265,10 @@ static void test_modules(void **state)
         assert_string_equal(symbols_source(s, 1)->module, "e1000");
         assert_int_equal(symbols_source(s, 1)->count, 2);
         assert_int_equal(symbols_source(s, 2)->count, 0);
+        assert_int_equal(symbols_source(s, 1)->orc.count, 77);
+        assert_int_equal(symbols_source(s, 1)->orc.ips, BASE + 0x7000);
+        assert_int_equal(symbols_source(s, 1)->orc.entries, BASE + 0x7200);
+        assert_int_equal(symbols_source(s, 2)->orc.count, 0);
         check_text(s, BASE + CODE + 0x20, "e1000_open+0x10/0xf0 [e1000]");
         check_text(s, BASE + CODE + 0x100, "e1000_close [e1000]");
         check_text(s, BASE + CODE + 0x900, "0xffffffffa0006900"); /* past the module's memory */

@@ -258,7 +258,7 @@ static void test_orc_rules(void **state)
     orc_free(o);
 }
 
-/* From code that the tables do not know, a module's, back into code that they do. */
+/* From code that no tables know, back into code that they do. */
 static void test_orc_scan(void **state)
 {
     struct arena a = { 0 };
@@ -289,6 +289,60 @@ static void test_orc_scan(void **state)
     assert_int_equal(f.count, 2);
     assert_int_equal(rip_of(&f, 1), 0x401000);
     orc_free(o);
+}
+
+/* A module has tables of its own, in guest memory; their generation is the kernel's: the module
+ * alone has nothing to tell it by. */
+static void test_orc_module(void **state)
+{
+    enum { IPS = 0xe000, TABLE = 0xe100 };
+    static const struct orc_row module[] = {
+        { KERNEL + 0x6000, 16, -16, ORC_REG_SP, ORC_REG_PREV_SP, CALL },
+        { KERNEL + 0x6100, 0, 0, ORC_REG_SP, ORC_REG_UNDEFINED, REGS },
+        { KERNEL + 0x6200, 0, 0, ORC_REG_UNDEFINED, ORC_REG_UNDEFINED, CALL },
+    };
+    struct arena a = { 0 };
+    struct found f = { 0 };
+    struct error err = { 0 };
+    struct guest_memory mem = { arena_read, &a };
+    struct orc *kernel = build_orc(MIDDLE);
+    for (unsigned i = 0; i < ARRAY_LEN(module); i++) {
+        st_le32(a.bytes + IPS + 4 * i, module[i].ip - (KERNEL + IPS + 4 * i));
+        st_le16(a.bytes + TABLE + 6 * i, module[i].sp_offset);
+        st_le16(a.bytes + TABLE + 6 * i + 2, module[i].bp_offset);
+        st_le16(a.bytes + TABLE + 6 * i + 4, fields_of(&module[i], MIDDLE));
+    }
+    struct symbols_orc at = { KERNEL + IPS, KERNEL + TABLE, ARRAY_LEN(module) };
+    struct orc *o = orc_load_module(&at, kernel, &mem, &err);
+    if (!o)
+        fail_msg("%s", err.text);
+    put(&a, STACK, 0x5555);
+    put(&a, STACK + 8, KERNEL + 0x6110);
+    put(&a, STACK + 16 + 8 * 16, CODE + 0x110);
+    put(&a, STACK + 16 + 8 * 17, 0x10);
+    put(&a, STACK + 16 + 8 * 19, STACK + 0x180);
+    put(&a, STACK + 0x180, CODE + 0x810);
+    struct unwind_config c = { .mem = mem, .orc = kernel };
+    struct unwind_regs r = registers(KERNEL + 0x6010, STACK, 1);
+    assert_false(unwind_has_orc(&c, KERNEL + 0x6010));
+    c.modules = &o;
+    c.module_count = 1;
+    assert_true(unwind_has_orc(&c, KERNEL + 0x6010));
+    assert_false(unwind_has_orc(&c, KERNEL + 0x6200));
+    assert_int_equal(unwind(&c, &r, note, &f), UNWIND_END_BOTTOM);
+    assert_int_equal(f.count, 4);
+    assert_int_equal(rip_of(&f, 1), KERNEL + 0x6110);
+    assert_int_equal(rip_of(&f, 2), CODE + 0x110);
+    assert_int_equal(rip_of(&f, 3), CODE + 0x810);
+    for (unsigned i = 1; i < f.count; i++)
+        assert_int_equal(f.frames[i].method, UNWIND_BY_ORC);
+    orc_free(o);
+    at.entries = KERNEL + MEMORY - 4;
+    assert_null(orc_load_module(&at, kernel, &mem, &err));
+    assert_non_null(strstr(err.text, "cannot be read"));
+    at.count = UINT32_MAX;
+    assert_null(orc_load_module(&at, kernel, &mem, &err));
+    orc_free(kernel);
 }
 
 /* Any stack and any registers: an end is found. */
@@ -400,10 +454,15 @@ static void test_cfi(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_frame_pointers),  cmocka_unit_test(test_corrupt_frame_pointers),
-        cmocka_unit_test(test_orc_generations), cmocka_unit_test(test_orc_rules),
-        cmocka_unit_test(test_orc_scan),        cmocka_unit_test(test_orc_corrupt),
-        cmocka_unit_test(test_orc_bad_tables),  cmocka_unit_test(test_cfi),
+        cmocka_unit_test(test_frame_pointers),
+        cmocka_unit_test(test_corrupt_frame_pointers),
+        cmocka_unit_test(test_orc_generations),
+        cmocka_unit_test(test_orc_rules),
+        cmocka_unit_test(test_orc_scan),
+        cmocka_unit_test(test_orc_corrupt),
+        cmocka_unit_test(test_orc_bad_tables),
+        cmocka_unit_test(test_orc_module),
+        cmocka_unit_test(test_cfi),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -31,7 +31,7 @@ local M = {
 local of_vm = setmetatable({}, { __mode = "k" }) -- vm → { list of faults, seed }
 
 local common = { target = "string", effect = "string", trigger = "any", duration = "any",
-    name = "string", seed = "integer" }
+    name = "string", seed = "integer", pending = "boolean" }
 
 local function record_of(vm)
     if not of_vm[vm] then
@@ -159,6 +159,14 @@ function M.inject(vm, spec)
         fail = fail, index = index, name = spec.name, label = t.label, times = duration.times,
         time = duration.time, random = random.new(seed, spec.name or index) }
     t.random = f.random
+    --- What f(...) returns; nil when it raises, which is recorded.
+    function t.attempt(g, ...)
+        local done, result = pcall(g, ...)
+        if not done then
+            f:record("failed", { problem = check.plain(result) })
+        end
+        return done and result or nil
+    end
     own.faults[index] = f
     local ok, problem = pcall(life.start, f, when)
     if not ok then
@@ -246,7 +254,8 @@ function M.reference()
                 target = "what it happens to: fault.targets", effect = "what it does: fault.effects",
                 trigger = "when: fault.triggers, or its name; now unless given",
                 duration = '"once", "released" or { times =, time = }',
-                name = "what it is called", seed = "of its random numbers" }) },
+                name = "what it is called", seed = "of its random numbers",
+                pending = "its symbols may be unknown yet: a module's" }) },
         table_reference("fault.targets", "target", "targets, with their keys", target),
         table_reference("fault.effects", "effect", "effects, with their keys", effect),
         table_reference("fault.triggers", "trigger",

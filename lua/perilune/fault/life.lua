@@ -22,7 +22,8 @@ end
 
 function Fault.__tostring(f)
     return ("fault %d%s: %s %s%s, %s, %d hits"):format(f.index, f.name and " " .. f.name or "",
-        f.effect.name, f.row.name, f.label and " " .. f.label or "", f.state, f.hits)
+        f.effect.name, f.row.name, f.label and " " .. f.label or "",
+        f.pending and "pending" or f.state, f.hits)
 end
 
 --- How a firing is answered; see above.
@@ -65,6 +66,29 @@ function Fault:history()
     return self.entries
 end
 
+-- ---- symbols that are not known yet ----
+
+--- Call f() as soon as the target can be found.
+local function await(self, f)
+    if self.pending then
+        return
+    end
+    self.pending = self.vm:on("symbols", { name = "fault" }, function()
+        if self.row.ready(self.target) then
+            self:stop_waiting()
+            f()
+        end
+    end)
+    self:record("pending")
+end
+
+function Fault:stop_waiting()
+    if self.pending then
+        self.pending:remove()
+        self.pending = nil
+    end
+end
+
 -- ---- ending ----
 
 --- The virtual time `ns` from now: f.
@@ -101,6 +125,7 @@ local function finish(self, state)
         self.timer:remove()
         self.timer = nil
     end
+    self:stop_waiting()
     end_hold(self)
     self:stop_watching()
 end
@@ -189,9 +214,14 @@ local function begin(self)
 end
 
 --- The trigger has fired; `picks`: it means one event.
-local function fired(self, picks)
+local fired
+function fired(self, picks)
     if self.state == "over" or self.state == "released" then
         return
+    elseif self.row.ready and not self.row.ready(self.target) then
+        return await(self, function()
+            fired(self, picks)
+        end)
     end
     if self.state == "waiting" then
         self.state = "active"
@@ -247,7 +277,7 @@ function M.start(f, spec)
 end
 
 M.reference = { name = "fault", label = "fault", help = "a fault: fault.inject()", of = Fault,
-    internal = { "record", "hit", "at", "count", "stop_watching", "keep", "let_go", "watch",
+    internal = { "stop_waiting", "record", "hit", "at", "count", "stop_watching", "keep", "let_go", "watch",
         "on_event" },
     methods = {
         { "release", "()", "end it, whatever its duration; what it delays comes to pass" },
@@ -255,6 +285,7 @@ M.reference = { name = "fault", label = "fault", help = "a fault: fault.inject()
     },
     properties = {
         { "state", '"waiting" or "active" or "over" or "released"', "how it stands" },
+        { "pending", "hook or nil", "its trigger has fired, and it waits for its symbol" },
         { "hits", "integer", "how often it has happened" },
         { "index", "integer", "its number" },
         { "name", "string or nil", "the name that it was given; nil: none" },

@@ -3,6 +3,7 @@
 -- A row is { name, help, keys, required, open } and functions of which each gives the target what effects need.
 -- open(t) looks at t.spec, whose keys were checked, t.vm and t.effect, and notes in t what it has
 -- found; t.fail(text) refuses. Then
+--   ready(t) → boolean                 can it be done now, or is a symbol not known yet
 --   read(t) → bytes, write(t, bytes)   its value now; note(t) → further fields of the record
 --   hold(t, force) → function          keep it at what force(bytes) returns; the function ends that
 --   watch(t, offer) → function         offer(e) for each event that goes by; see stream.lua
@@ -17,7 +18,7 @@ local check = require "perilune.fault.check"
 local M = { rows = {}, names = {} }
 
 local row_keys = { name = "string", help = "string", keys = "table", required = "table",
-    open = "function", missing = "string",
+    open = "function", missing = "string", ready = "function",
     read = "function", write = "function", note = "function", hold = "function", watch = "function",
     send = "function", refuse = "boolean", frames = "boolean", ordered = "boolean" }
 
@@ -115,6 +116,40 @@ function M.merged(old, offset, value, size)
     return old:sub(1, offset) .. bits.pack(value, size) .. old:sub(offset + size + 1)
 end
 
+--- Keep what is there at what force(bytes) returns. Returns a function that ends it.
+local function hold_spans(t, list, force)
+    local hooks = {}
+    local current = force(read_spans(t, list))
+    write_spans(t, list, current)
+    local at = 0
+    for i, span in ipairs(list) do
+        local first = at
+        at = at + span[2]
+        hooks[i] = t.vm:on("write", { at = span[1], size = span[2], name = "fault" },
+            function(offset, value, size)
+                offset = first + offset
+                current = force(M.merged(read_spans(t, list), offset, value, size))
+                return bits.unpack(current:sub(offset + 1, offset + size))
+            end)
+    end
+    return function()
+        for _, hook in ipairs(hooks) do
+            hook:remove()
+        end
+    end
+end
+
+--- One that is nowhere may be a module's that comes, if the spec says so.
+local function check_symbol(t)
+    if not t.spec.symbol then
+        return
+    end
+    local address, missing, problem = t.vm.symbols:lookup(t.spec.symbol)
+    if not address and missing == "symbol" and not t.spec.pending then
+        t.fail("%s; pending = true waits until one of that name is there", problem)
+    end
+end
+
 M.add { name = "ram", help = "memory: `size` (1) bytes at gpa, gva or symbol, or in a `range` there",
     keys = { gpa = "integer", gva = "integer", symbol = "string", size = "size",
         range = "size", cpu = "count" },
@@ -131,9 +166,16 @@ M.add { name = "ram", help = "memory: `size` (1) bytes at gpa, gva or symbol, or
             t.gpa = t.spec.gpa
             check_ram(t, t.gpa, t.range or t.size)
         else
-            t.gva = t.spec.gva or t.vm:symbol(t.spec.symbol)
+            t.gva = t.spec.gva
             t.cpu = M.cpu(t)
+            check_symbol(t)
         end
+    end,
+    ready = function(t)
+        if t.spec.symbol then
+            t.gva = t.attempt(t.vm.symbols.lookup, t.vm.symbols, t.spec.symbol)
+        end
+        return (t.gpa or t.gva) ~= nil
     end,
     read = function(t)
         t.spans = spans(t)
@@ -145,24 +187,35 @@ M.add { name = "ram", help = "memory: `size` (1) bytes at gpa, gva or symbol, or
     note = function(t)
         return { address = t.spans[1][1] }
     end,
+    --- A reset fills memory anew, and may move what a symbol stands for.
     hold = function(t, force)
-        local list, hooks = spans(t), {}
-        local current = force(read_spans(t, list))
-        write_spans(t, list, current)
-        local at = 0
-        for i, span in ipairs(list) do
-            local first = at
-            at = at + span[2]
-            hooks[i] = t.vm:on("write", { at = span[1], size = span[2], name = "fault" },
-                function(offset, value, size)
-                    offset = first + offset
-                    current = force(M.merged(read_spans(t, list), offset, value, size))
-                    return bits.unpack(current:sub(offset + 1, offset + size))
-                end)
+        local list = spans(t)
+        local gva, stop = t.gva, hold_spans(t, list, force)
+        local hooks = { t.vm:on("state", { state = "reset", name = "fault" }, function()
+            if stop then
+                stop()
+                stop = hold_spans(t, list, force)
+            end
+        end) }
+        if t.spec.symbol then
+            hooks[2] = t.vm:on("symbols", { name = "fault" }, function()
+                if M.rows.ram.ready(t) and t.gva == gva and stop then
+                    return
+                elseif stop then
+                    stop()
+                    stop = nil
+                end
+                gva = t.gva
+                list = gva and t.attempt(spans, t)
+                stop = list and hold_spans(t, list, force)
+            end)
         end
         return function()
             for _, hook in ipairs(hooks) do
                 hook:remove()
+            end
+            if stop then
+                stop()
             end
         end
     end }

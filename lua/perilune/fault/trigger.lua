@@ -220,9 +220,15 @@ local function on(f, event, filter, fire)
     end))
 end
 
+--- Symbols of the fault may be unknown yet.
+local function may_wait(f, at)
+    return type(at) == "string" and f.spec.pending or nil
+end
+
 M.add { name = "exec", help = "an instruction at an address or symbol is about to be executed",
     type = "address", keys = { cpu = "count", cr3 = "integer" }, start = function(f, spec, fire)
-        return on(f, "exec", { at = spec.exec, cpu = spec.cpu, cr3 = spec.cr3 }, fire)
+        return on(f, "exec", { at = spec.exec, cpu = spec.cpu, cr3 = spec.cr3,
+            pending = may_wait(f, spec.exec) }, fire)
     end }
 
 local access_keys = { gpa = "address", gva = "address", port = "address", size = "positive",
@@ -242,7 +248,8 @@ M.add { name = "access", help = "memory or a port is accessed: { gpa, gva or por
         local stops = {}
         for _, dir in ipairs(a.dir and { a.dir } or { "read", "write" }) do
             stops[#stops + 1] = on(f, dir, { at = a.gpa, gva = a.gva, size = a.size,
-                cpu = a.gva and a.cpu }, fire)
+                cpu = a.gva and a.cpu,
+                pending = may_wait(f, a.gva) }, fire)
         end
         return function()
             for _, stop in ipairs(stops) do

@@ -491,6 +491,7 @@ do
 ---a fault: fault.inject()
 ---@class perilune.fault
 ---@field state "waiting"|"active"|"over"|"released" # how it stands
+---@field pending perilune.hook|nil # its trigger has fired, and it waits for its symbol
 ---@field hits integer # how often it has happened
 ---@field index integer # its number
 ---@field name string|nil # the name that it was given; nil: none
@@ -538,7 +539,8 @@ do
 ---@field errors integer # how often it raised
 ---@field cost_ns integer # time spent in it, ns
 ---@field installed boolean # false once it was removed
----@field pending boolean # its symbol is nowhere yet: the kernel is not there
+---@field pending boolean # its symbol is nowhere yet: the kernel or the module is not there
+---@field symbol string|nil # the symbol that it follows
 ---@field where string # where its function was written, file:line
 ---@field stopped boolean # it has paused the machine, which is paused since
 local it = {}
@@ -853,6 +855,13 @@ function it:load_modules() end
 ---@return integer
 function it:address(text) end
 
+---where a symbol is at this moment; nil: which of the two is not known yet, and why
+---@param text string
+---@return integer|nil
+---@return "kernel"|"symbol"
+---@return string
+function it:lookup(text) end
+
 ---the symbol that holds an address: "name+0x12/0x80"
 ---@param address integer
 ---@return string
@@ -1036,6 +1045,7 @@ function it:close() end
 ---@overload fun(self: perilune.vm, event: "read", filter: perilune.event.read.gva, f: fun(offset: integer, value: integer, size: integer, cpu: perilune.cpu): integer|false|"stop"|nil): perilune.hook
 ---@overload fun(self: perilune.vm, event: "serial", filter: perilune.event.serial, f: fun(text: string, complete: boolean): "stop"|nil): perilune.hook
 ---@overload fun(self: perilune.vm, event: "state", filter: perilune.event.state, f: fun(vm: perilune.vm, state: string, reason: string)): perilune.hook
+---@overload fun(self: perilune.vm, event: "symbols", filter: perilune.event.symbols, f: fun(vm: perilune.vm)): perilune.hook
 ---@overload fun(self: perilune.vm, event: "write", filter: perilune.event.write, f: fun(offset: integer, value: integer, size: integer): integer|false|"stop"|nil): perilune.hook
 ---@overload fun(self: perilune.vm, event: "write", filter: perilune.event.write.gva, f: fun(offset: integer, value: integer, size: integer, cpu: perilune.cpu): integer|false|"stop"|nil): perilune.hook
 function it:on(event, filter, f) end

@@ -222,6 +222,7 @@ do
 ---@field duration? any # "once", "released" or { times =, time = }
 ---@field effect? string # what it does: fault.effects
 ---@field name? string # what it is called
+---@field pending? boolean # its symbols may be unknown yet: a module's
 ---@field seed? integer # of its random numbers
 ---@field target? string # what it happens to: fault.targets
 ---@field trigger? any # when: fault.triggers, or its name; now unless given
@@ -378,6 +379,7 @@ do
 ---an instruction is about to execute
 ---@class perilune.event.exec: perilune.event
 ---@field at? integer|string|{ [1]: integer, [2]: integer } # linear address
+---@field pending? boolean # wait for a symbol that is not known yet: a module's
 ---@field cpu? integer # number of the cpu, from 0; all unless given
 ---@field skip? integer # let so many matching events pass first
 ---@field cr3? integer # only in the address space with this root of page tables
@@ -455,6 +457,7 @@ do
 ---@class perilune.event.read.gva: perilune.event
 ---@field gva? integer|string|{ [1]: integer, [2]: integer } # linear address
 ---@field size? integer # bytes from `gva` on
+---@field pending? boolean # wait for a symbol that is not known yet: a module's
 ---@field cpu? integer # number of the cpu, from 0; all unless given
 ---@field skip? integer # let so many matching events pass first
 ---@field cr3? integer # only in the address space with this root of page tables
@@ -483,6 +486,13 @@ end
 
 do
 
+---symbols have changed: the kernel has been found, a module has come or gone, a file was loaded, the machine was reset
+---@class perilune.event.symbols: perilune.event
+local it = {}
+end
+
+do
+
 ---a write to physical memory or to a device's register
 ---@class perilune.event.write: perilune.event
 ---@field at? integer|{ [1]: integer, [2]: integer } # physical address
@@ -500,6 +510,7 @@ do
 ---@class perilune.event.write.gva: perilune.event
 ---@field gva? integer|string|{ [1]: integer, [2]: integer } # linear address
 ---@field size? integer # bytes from `gva` on
+---@field pending? boolean # wait for a symbol that is not known yet: a module's
 ---@field cpu? integer # number of the cpu, from 0; all unless given
 ---@field skip? integer # let so many matching events pass first
 ---@field cr3? integer # only in the address space with this root of page tables
