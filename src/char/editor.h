@@ -28,7 +28,8 @@ struct editor_config {
     const char *history; /* file, or NULL: none is kept */
     bool shared;         /* a stdio backend has put the terminal into raw mode */
     bool focus;          /* begin with the focus */
-    /* Ctrl-C while a line is being executed. On the editor's thread, without the machine lock. */
+    /* Ctrl-C while a line is being executed: taken, and no next one asked for. On the editor's
+     * thread, without the machine lock; must only note it. */
     void (*interrupt)(void *opaque);
     /* The same, later, on the loop thread with the lock: `interrupted` if there was a Ctrl-C,
      * `released` if the focus was given up. */
@@ -48,6 +49,8 @@ bool editor_ready(struct editor *e);
 enum editor_event editor_take(struct editor *e, char **text);
 /* What the line up to the cursor could become: whole lines. */
 void editor_answer(struct editor *e, const char *const *lines, size_t n);
+/* Say something unasked: above the line that is being edited. */
+void editor_tell(struct editor *e, const char *text);
 /* Take or give up the focus. */
 void editor_focus(struct editor *e, bool focus);
 bool editor_has_focus(struct editor *e);

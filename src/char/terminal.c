@@ -2,7 +2,7 @@
  *
  * A terminal belongs to the process, and signal handlers have no argument: this state is
  * process-wide. It is written before the handlers are installed and only read by them, but for
- * `active`.
+ * what is atomic: the handler of a signal may run on any thread, even on two at once.
  *
  * Handlers: signals that would end or stop the process put the terminal back first, then happen
  * as they would have. A deadly signal that somebody else handles, or ignores, is left alone,
@@ -15,6 +15,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <termios.h>
 #include <unistd.h>
@@ -25,9 +26,9 @@ static const int crashes[] = { SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL };
 static struct {
     struct termios saved, raw;
     int fd;
-    volatile sig_atomic_t wanted; /* a chardev wants raw mode */
-    volatile sig_atomic_t active; /* the terminal is in raw mode */
-    bool claimed, prepared;       /* prepared: handlers and atexit are in place */
+    atomic_bool wanted;     /* a chardev wants raw mode */
+    atomic_bool active;     /* the terminal is in raw mode */
+    bool claimed, prepared; /* prepared: handlers and atexit are in place */
     struct sigaction old[NSIG];
 } term;
 
@@ -47,10 +48,8 @@ static int set_modes(const struct termios *t)
 void terminal_restore(void)
 {
     int keep_errno = errno;
-    if (term.active) {
-        term.active = 0;
+    if (atomic_exchange(&term.active, false))
         set_modes(&term.saved);
-    }
     errno = keep_errno;
 }
 
@@ -64,7 +63,7 @@ void terminal_resume(void)
 {
     int keep_errno = errno;
     if (term.wanted && !term.active && in_foreground() && set_modes(&term.raw) == 0)
-        term.active = 1;
+        term.active = true;
     errno = keep_errno;
 }
 
@@ -150,7 +149,7 @@ bool terminal_claim(void)
 
 void terminal_unclaim(void)
 {
-    term.wanted = 0;
+    term.wanted = false;
     terminal_restore();
     term.claimed = false;
 }
@@ -172,7 +171,7 @@ bool terminal_raw(int fd, bool keep_signals, struct error *err)
     term.raw.c_cc[VMIN] = 1;
     term.raw.c_cc[VTIME] = 0;
     prepare();
-    term.wanted = 1;
+    term.wanted = true;
     /* Started in the background, it becomes raw when the process is brought to the foreground. */
     terminal_resume();
     if (!term.active && in_foreground())

@@ -207,12 +207,10 @@ static int l_chardev_wait(lua_State *L)
 {
     struct script_vm *svm = binding_vm(L, 1, META_CHARDEV);
     struct waiting w = { svm, lua_pushstring(L, check_chardev(L)->c->id) };
-    struct lua_frame *saved = universe_block_begin(L, "chardev:wait()");
-    loop_run(svm->script->loop, came, &w);
-    universe_block_end(L, saved);
+    bool ok = universe_wait(L, "chardev:wait()", came, &w);
     if (svm->script->exit_requested)
         return luaL_error(L, "the script asked to exit");
-    return 0;
+    return ok ? 0 : luaL_error(L, "interrupted");
 }
 
 static bool chardev_alive(struct script_vm *svm, const void *p)

@@ -280,13 +280,14 @@ static int l_core_wait(lua_State *L)
 {
     luaL_checktype(L, 1, LUA_TFUNCTION);
     struct waiting w = { .script = universe_of(L)->owner };
-    struct lua_frame *saved = universe_block_begin(L, "perilune.wait()");
+    universe_check_wait(L, "perilune.wait()");
     hook_init(&w.done, L, 1, "perilune.wait", HOOK_DISABLE, &w.script->target);
-    loop_run(w.script->loop, is_over, &w);
+    bool ok = universe_wait(L, "perilune.wait()", is_over, &w);
     hook_fini(&w.done);
-    universe_block_end(L, saved);
     if (w.script->exit_requested)
         return luaL_error(L, "the script asked to exit");
+    if (!ok)
+        return luaL_error(L, "interrupted");
     return w.failed ? luaL_error(L, "perilune.wait(): its function has failed, as reported") : 0;
 }
 

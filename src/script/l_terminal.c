@@ -84,21 +84,26 @@ void script_terminal_forget(struct script_vm *svm)
 
 /* ---- Ctrl-C ---- */
 
-/* On the editor's thread: the Lua code that runs sees this soon. */
+/* On the editor's thread: the line that is executed, in terminal:call(), sees this soon. */
 static void interrupt(void *opaque)
 {
     struct script_terminal *t = opaque;
     atomic_store(&t->script->universe->interrupt, true);
 }
 
-/* The loop is being served, so no Lua code was running: whoever waits, waits for machines. */
+/* The loop is being served, so the line waits. If machines run it is for them, and their pause
+ * ends it; else the wait itself is interrupted (universe_wait). */
 static void notice(void *opaque, bool interrupted, bool released)
 {
     struct script_terminal *t = opaque;
-    if (interrupted && atomic_exchange(&t->script->universe->interrupt, false))
-        for (struct script_vm *svm = t->script->vms; svm; svm = svm->next)
-            if (vm_state(svm->vm) == VM_RUNNING)
-                vm_pause(svm->vm, "user");
+    atomic_bool *interrupt = &t->script->universe->interrupt;
+    interrupted = interrupted && atomic_load(interrupt);
+    for (struct script_vm *svm = t->script->vms; svm && interrupted; svm = svm->next) {
+        if (vm_state(svm->vm) == VM_RUNNING) {
+            vm_pause(svm->vm, "user");
+            atomic_store(interrupt, false);
+        }
+    }
     if (released && t->svm)
         chardev_mux_next(chardev_mux_backend(t->port));
 }
@@ -132,6 +137,28 @@ static bool has_news(void *opaque)
     struct reading *r = opaque;
     return !r->t->editor || r->t->script->exit_requested || editor_ready(r->t->editor) ||
            (r->vm && vm_state(r->vm) == VM_ENDED);
+}
+
+/* call(f, ...) → true, results; or false, the error. */
+static int l_terminal_call(lua_State *L)
+{
+    struct lua_frame *frame = universe_of(L)->frame;
+    check_terminal(L);
+    luaL_checktype(L, 2, LUA_TFUNCTION);
+    frame->interruptible = true;
+    int status = lua_pcall(L, lua_gettop(L) - 2, LUA_MULTRET, 0);
+    frame->interruptible = false;
+    lua_pushboolean(L, status == LUA_OK);
+    lua_insert(L, 2);
+    return lua_gettop(L) - 1;
+}
+
+/* tell(text): from hooks as well. */
+static int l_terminal_tell(lua_State *L)
+{
+    struct script_terminal *t = check_terminal(L);
+    editor_tell(t->editor, luaL_checkstring(L, 2));
+    return 0;
 }
 
 /* read(prompt, vm) → "line", text; "complete", text; "interrupt"; "end"; "quit"; "ended" when the
@@ -238,6 +265,9 @@ static const struct binding_member methods[] = {
     { "read", l_terminal_read, "(prompt [, vm]) → string, text",
       "wait for a line, a key or the end of the machine" },
     { "answer", l_terminal_answer, "{ line, ... }", "candidates, after the event \"complete\"" },
+    { "call", l_terminal_call, "(f, ...) → boolean, value, ...",
+      "pcall(f, ...), and Ctrl-C raises \"interrupted\" in it" },
+    { "tell", l_terminal_tell, "(text)", "a line unasked, above the one that is being edited" },
     { "interactive", l_terminal_interactive, "() → boolean",
       "does somebody type, or is it a pipe" },
     { "has_focus", l_terminal_has_focus, "() → boolean",

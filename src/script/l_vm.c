@@ -105,12 +105,10 @@ static bool has_ended(void *opaque)
 static int l_vm_wait(lua_State *L)
 {
     struct script_vm *svm = check_vm(L);
-    struct lua_frame *saved = universe_block_begin(L, "vm:wait()");
-    loop_run(svm->script->loop, has_ended, svm);
-    universe_block_end(L, saved);
+    bool ok = universe_wait(L, "vm:wait()", has_ended, svm);
     if (svm->script->exit_requested)
         return luaL_error(L, "the script asked to exit");
-    return 0;
+    return ok ? 0 : luaL_error(L, "interrupted");
 }
 
 static int l_vm_resume(lua_State *L)

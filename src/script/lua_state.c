@@ -102,7 +102,7 @@ static void count_instructions(lua_State *L, lua_Debug *ar)
     struct universe *u = universe_of(L);
     struct lua_frame *f = u->frame;
     int step = lua_gethookcount(L);
-    if (f && !f->hook && atomic_exchange(&u->interrupt, false))
+    if (f && f->interruptible && atomic_exchange(&u->interrupt, false))
         luaL_error(L, "interrupted");
     if (!f || spend(f, step)) {
         if (step != LUA_COUNT_QUANTUM)
@@ -177,11 +177,17 @@ void universe_pop_level(struct lua_os_thread *t)
     lua_settop(t->levels[t->depth], 0);
 }
 
+void universe_check_wait(lua_State *L, const char *what)
+{
+    const struct lua_frame *f = universe_of(L)->frame;
+    if (f && f->hook)
+        luaL_error(L, "%s waits, and a %s may not", what, f->batch ? "batch" : "hook");
+}
+
 struct lua_frame *universe_block_begin(lua_State *L, const char *what)
 {
     struct universe *u = universe_of(L);
-    if (u->frame && u->frame->hook)
-        luaL_error(L, "%s waits, and a %s may not", what, u->frame->batch ? "batch" : "hook");
+    universe_check_wait(L, what);
     struct lua_frame *saved = u->frame;
     u->frame = NULL;
     return saved;
@@ -190,6 +196,28 @@ struct lua_frame *universe_block_begin(lua_State *L, const char *what)
 void universe_block_end(lua_State *L, struct lua_frame *saved)
 {
     universe_of(L)->frame = saved;
+}
+
+struct waiting {
+    struct universe *u;
+    bool (*done)(void *opaque);
+    void *opaque;
+    bool interruptible;
+};
+
+static bool wait_is_over(void *opaque)
+{
+    struct waiting *w = opaque;
+    return w->done(w->opaque) || (w->interruptible && atomic_load(&w->u->interrupt));
+}
+
+bool universe_wait(lua_State *L, const char *what, bool (*done)(void *), void *opaque)
+{
+    struct lua_frame *saved = universe_block_begin(L, what);
+    struct waiting w = { universe_of(L), done, opaque, saved && saved->interruptible };
+    loop_run(w.u->loop, wait_is_over, &w);
+    universe_block_end(L, saved);
+    return !w.interruptible || !atomic_exchange(&w.u->interrupt, false);
 }
 
 static int close_handles(lua_State *L)

@@ -32,9 +32,10 @@ struct hook_target;
  */
 struct lua_frame {
     struct lua_frame *outer;
-    bool hook;      /* instructions are limited, and it may not wait */
-    bool batch;     /* no hook by itself: a transaction, in which nobody may wait either */
-    bool exhausted; /* the budget is used up: every further instruction raises */
+    bool hook;          /* instructions are limited, and it may not wait */
+    bool batch;         /* no hook by itself: a transaction, in which nobody may wait either */
+    bool interruptible; /* Ctrl-C raises "interrupted" */
+    bool exhausted;     /* the budget is used up: every further instruction raises */
     uint64_t budget, left;
     int64_t deadline; /* of main code, on loop_realtime_ns(); 0: none */
     const char *late; /* what to raise then; borrowed */
@@ -59,7 +60,7 @@ struct universe {
     uint64_t hook_budget;
     int64_t started_ns; /* when it was made, by both clocks */
     uint64_t started_ticks;
-    /* Set on any thread: the main code that runs raises "interrupted", which clears it. */
+    /* Set on any thread: a frame that is interruptible raises "interrupted", which clears it. */
     atomic_bool interrupt;
     struct {
         int64_t since;        /* when the second began */
@@ -89,6 +90,11 @@ lua_State *universe_push_level(struct universe *u, struct lua_os_thread *t);
 void universe_pop_level(struct lua_os_thread *t);
 
 /* Around a C function called from Lua that releases the machine lock to wait: others may enter Lua
- * meanwhile. Raises an error in a hook, which may not wait. */
+ * meanwhile. The first two raise an error in a hook, which may not wait. */
+void universe_check_wait(lua_State *L, const char *what);
 struct lua_frame *universe_block_begin(lua_State *L, const char *what);
 void universe_block_end(lua_State *L, struct lua_frame *saved);
+
+/* The same around serving the loop until done(opaque). False: interrupted before; the caller
+ * raises. */
+bool universe_wait(lua_State *L, const char *what, bool (*done)(void *opaque), void *opaque);

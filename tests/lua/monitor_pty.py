@@ -33,10 +33,16 @@ class Terminal:
             if left <= 0:
                 raise AssertionError(f"{what!r} did not come; there is {self.seen!r}")
             if select.select([self.master], [], [], min(left, 0.2))[0]:
-                self.seen += os.read(self.master, 65536)
+                self.seen += self.read()
         at = self.seen.index(what) + len(what)
         text, self.seen = self.seen[:at], self.seen[at:]
         return text
+
+    def read(self):
+        try:
+            return os.read(self.master, 65536)
+        except OSError as problem:
+            raise AssertionError(f"the program has gone; there is {self.seen!r}") from problem
 
     def type(self, keys):
         os.write(self.master, keys)
@@ -44,6 +50,14 @@ class Terminal:
     def line(self, text, answer):
         self.type(text + b"\r")
         self.expect(answer)
+        self.expect(PROMPT)
+
+    def interrupt(self, code):
+        """Ctrl-C while the code is executed, which does not end by itself."""
+        self.type(b"print('on ' .. 'it') " + code + b"\r")
+        self.expect(b"on it")
+        self.type(b"\x03")
+        self.expect(b"interrupted")
         self.expect(PROMPT)
 
     def end(self, status):
@@ -71,11 +85,8 @@ def prompt_without_machine(program, state):
     t.type(b"end\r")
     t.expect(b"n1\r\nn2")
     t.expect(PROMPT)
-    t.type(b"while true do end\r")
-    time.sleep(0.3)
-    t.type(b"\x03")
-    t.expect(b"interrupted")
-    t.expect(PROMPT)
+    t.interrupt(b"while true do end")
+    t.interrupt(b"perilune.wait(function() end)")
     t.type(b"half a line\x03")
     t.expect(b"^C")
     t.expect(PROMPT)
@@ -110,12 +121,7 @@ def stopping(program, state):
     t.expect(b"shell again")
     t.expect(b"20 + 2")
     t.line(b" + 1", b"0x17 (23)")
-    t.type(b"while true do end\r")
-    t.expect(b"end\r\n")
-    time.sleep(0.2)
-    t.type(b"\x03")
-    t.expect(b"interrupted")
-    t.expect(PROMPT)
+    t.interrupt(b"while true do end")
     t.type(b"quit 3\r")
     t.expect(b"ended 3")
     os.waitpid(pid, 0)
@@ -156,14 +162,40 @@ def switching(program, state):
     t.expect(b"paused; c lets it run")
     t.expect(PROMPT)
     t.line(b"info status", b"VM status: paused (user)")
-    t.type(b"vm:run()\r")
-    time.sleep(0.3)
+    for _ in range(5): # whenever it comes: before the line is executed, at once, or later
+        t.type(b"vm:run()\r\x03")
+        t.expect(PROMPT)
+    t.type(b"require('luv').new_timer():start(1, 0, function() print('it ' .. 'runs') end) vm:run()\r")
+    t.expect(b"it runs")
     t.type(b"\x03")
     t.expect(PROMPT)
     t.line(b"info status", b"VM status: paused (user)")
+    t.line(b"c", b"\n")
     t.type(b"\x01c")
     time.sleep(0.2)
     t.type(b"\x01x")
+    t.end(0)
+
+
+def news(program, state):
+    """What is told unasked comes above the line that is being edited, which is there again."""
+    t = Terminal(program, "--machine", "pc", "--serial", "null", "--monitor", "stdio", "-S",
+                 state=state)
+    t.expect(PROMPT)
+    t.line(SPIN, b"\n")
+    t.line(b"c", b"\n")
+    now = os.path.join(state, "now")
+    t.line(b"uv, s = require('luv'), nil", b"\n")
+    t.line(f"s = uv.new_timer(); s:start(9, 9, function() if uv.fs_stat('{now}') then s:close() "
+           "vm:pause('drill') end end)".encode(), b"\n")
+    t.type(b"20 + ")
+    t.expect(b"20 + ")
+    with open(now, "w", encoding="utf-8"):
+        t.expect(b"paused (drill); c lets it run\r\n" + PROMPT + b"20 + ")
+    t.type(b"3\r")
+    t.expect(b"0x17 (23)")
+    t.expect(PROMPT)
+    t.type(b"quit\r")
     t.end(0)
 
 
@@ -214,7 +246,7 @@ def main():
     program = sys.argv[1]
     state = tempfile.mkdtemp()
     try:
-        for test in (prompt_without_machine, stopping, history_is_kept, switching,
+        for test in (prompt_without_machine, stopping, history_is_kept, switching, news,
                      quit_from_the_monitor, lines_from_a_pipe, clients_of_a_socket):
             test(program, state)
             print("ok", test.__name__, flush=True)

@@ -910,6 +910,18 @@ function it:read(prompt, vm) end
 ---@param options string[]
 function it:answer(options) end
 
+---pcall(f, ...), and Ctrl-C raises "interrupted" in it
+---@param f function
+---@param ...? any
+---@return boolean
+---@return any
+---@return any ...
+function it:call(f, ...) end
+
+---a line unasked, above the one that is being edited
+---@param text string
+function it:tell(text) end
+
 ---does somebody type, or is it a pipe
 ---@return boolean
 function it:interactive() end

@@ -49,16 +49,16 @@ end
 M.why_paused = notice.why_paused
 
 --- Say so when it happens, unless it is what a line typed here has just asked for.
-local function tell_pauses(vm, session)
+local function tell_pauses(vm, session, terminal)
     return notice.watch(vm, function(text, reason)
         if reason == "hook" or not (session.executing or vm.state == "ended" or reason == "user") then
-            print_text(text)
+            terminal:tell(text)
         end
     end)
 end
 
 --- The machine of the variable vm tells, whichever that is by now. `told` is { vm =, hook = }.
-local function follow(told, session)
+local function follow(told, session, terminal)
     local vm = rawget(_G, "vm")
     if rawequal(vm, told.vm) then
         return
@@ -66,16 +66,19 @@ local function follow(told, session)
     if told.hook then
         pcall(told.hook.remove, told.hook) -- its machine may be gone
     end
-    local ok, hook = pcall(tell_pauses, vm, session)
+    local ok, hook = pcall(tell_pauses, vm, session, terminal)
     told.vm, told.hook = vm, ok and hook or nil
 end
 
-local function execute(session, line)
+local function execute(session, line, terminal)
     session.executing = true
-    local ok, text = pcall(session.feed, line)
+    local ok, text = terminal:call(session.feed, line)
     session.executing = false
-    if not ok then
+    if not ok and type(text) == "table" then
         error(text, 0) -- a request to exit
+    elseif not ok then -- interrupted in the monitor's own code
+        session.drop()
+        text = "error: " .. tostring(text)
     end
     print_text(text)
 end
@@ -114,10 +117,10 @@ function M.run(options)
     end
     while true do
         local prompt = not interactive and "" or session.waiting() and ">> " or "perilune> "
-        follow(told, session)
+        follow(told, session, terminal)
         local event, text = terminal:read(prompt, vm)
         if event == "line" then
-            execute(session, text)
+            execute(session, text, terminal)
         elseif event == "complete" then
             local ok, lines = pcall(monitor.complete, text)
             terminal:answer(ok and lines or {})
