@@ -297,8 +297,7 @@ local function help(what, subject)
     if what ~= "help" and what ~= "version" then
         set_globals()
     end
-    require("perilune.cli.help")[what](subject)
-    return 0
+    return require("perilune.cli.help")[what](subject) or 0
 end
 
 --- Returns the exit status. `args` is what the process got, with its name at 0.

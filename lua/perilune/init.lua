@@ -32,6 +32,11 @@ end
 -- rather than for a machine. See docs/loop.md.
 M.wait = core.wait
 
+--- perilune.doctor() → table: what this host can do: see docs/kvm.md.
+function M.doctor()
+    return require("perilune.doctor").examine()
+end
+
 --- Refuse to run under a Perilune that speaks another version of the scripting interface.
 function M.require_api(n)
     if n ~= M.api then
@@ -50,6 +55,7 @@ M.reference = { { name = "perilune", label = "module", help = "what scripts star
             "machine.define: declare a machine" },
         { "stats", "(vm) → table", "what a run has done: what --stats writes" },
         { "wait", "(done: f)", "serve the loop until done() is true: for luv's events" },
+        { "doctor", "() → table", "what this host can do: perilune.doctor's examine()" },
         { "require_api", "(version: integer)",
             "refuse to run under another version of the scripting interface" },
     },

@@ -5,6 +5,7 @@
 -- what firmware would do.
 local core = require "perilune.core"
 local uv = require "luv"
+local accel = require "perilune.accel"
 local chardevs = require "perilune.chardev"
 local net = require "perilune.net"
 local props = require "perilune.props"
@@ -23,9 +24,9 @@ local FIXED_EPOCH = 1767225600
 M.common_props = {
     memory = { "size", "512M", help = "guest RAM" },
     cpus = { "int", 1, min = 0, max = 1, help = "number of cpus: one for now, or none" },
-    cpu = { "string", "base", help = "cpu model" },
-    accel = { "enum", "auto", values = { "auto", "soft", "kvm" },
-        help = "what executes guest code; auto is the software cpu for now" },
+    cpu = { "string", "base", help = "cpu model and features: base, host or max, then ,+NAME ,-NAME" },
+    accel = { "enum", "soft", values = { "auto", "soft", "kvm" },
+        help = "what executes guest code; auto tries KVM out and says what it chose" },
     idle = { "enum", "sleep", values = { "sleep", "warp" },
         help = "an idle machine waits in real time, or skips to its next timer" },
     kernel = { "string", help = "kernel or program: bzImage, vmlinux, multiboot or plain ELF" },
@@ -376,6 +377,18 @@ end
 --- The values of a machine's properties, by vm.
 M.properties = setmetatable({}, { __mode = "k" })
 
+--- What is wrong with the model is the property's.
+local function add_cpu(def, m, p)
+    local ok, problem = pcall(m.cpu, m, p.cpu)
+    local text = not ok and tostring(problem):match("^cpu: (.*)")
+    if text then
+        util.fail(('machine "%s": property "cpu": %s'):format(def.name, text),
+            { property = "cpu", problem = text })
+    elseif not ok then
+        error(problem, 0)
+    end
+end
+
 local function build(def, m, p, vm)
     for _, spec in ipairs(p.trace) do
         require("perilune.trace").apply(vm, spec)
@@ -383,7 +396,7 @@ local function build(def, m, p, vm)
     local waits
     p.serials, waits = chardevs.build(m, p)
     for _ = 1, p.cpus do
-        m:cpu(p.cpu)
+        add_cpu(def, m, p)
     end
     step(def, "build", m, p)
     net.build(def, m, p, function(nic, index)
@@ -408,7 +421,7 @@ function M.create(name, options)
     check_memory(def, p)
     local vm, m = core.new_vm {
         name = def.name,
-        accel = p.accel == "auto" and "soft" or p.accel,
+        accel = accel.resolve(p),
         idle = p.idle,
         ns_per_instruction = p["cpu.ns_per_instruction"],
         epoch_ns = epoch_ns(def, p),

@@ -159,6 +159,16 @@ struct vcpu_machine_check {
 #define MCG_STATUS_RESTART     (1ULL << 0)  /* RIPV */
 #define MCG_STATUS_IN_PROGRESS (1ULL << 2)  /* MCIP */
 
+/* What a look at the host has shown, by name: numbers; 1 and 0 for yes and no. */
+struct vcpu_fact {
+    const char *name;
+    int64_t value;
+};
+struct vcpu_survey {
+    struct vcpu_fact facts[64];
+    unsigned count;
+};
+
 struct vcpu_backend {
     const char *name; /* "soft", "kvm" */
     /* Retired instructions are exact and drive the virtual clock; all vcpus share one thread. */
@@ -169,6 +179,11 @@ struct vcpu_backend {
 
     /* What `model` below can choose from, on this host. */
     bool (*cpu_offer)(struct cpu_offer *out, struct error *err);
+
+    /* Look at what the host can do for this backend, by trials in less than a second; unless
+     * `thorough`, only at how fast it is. False: it cannot be used,
+     * and why. NULL: there is nothing to look at. On any thread. */
+    bool (*survey)(bool thorough, struct vcpu_survey *out, struct error *err);
 
     /* `model` as cpu_model_parse() knows it. */
     struct vcpu *(*vcpu_new)(struct accel *a, struct cpu_port *port, const char *model,

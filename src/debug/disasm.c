@@ -84,3 +84,11 @@ unsigned disasm_one(const uint8_t *bytes, size_t len, uint64_t addr, unsigned bi
         snprintf(out, size, "%s ...", ZydisMnemonicGetString(insn.mnemonic));
     return insn.length;
 }
+
+const char *disasm_version(char *text, size_t size)
+{
+    ZyanU64 v = ZydisGetVersion();
+    snprintf(text, size, "%u.%u.%u", (unsigned)ZYDIS_VERSION_MAJOR(v),
+             (unsigned)ZYDIS_VERSION_MINOR(v), (unsigned)ZYDIS_VERSION_PATCH(v));
+    return text;
+}

@@ -12,3 +12,6 @@ enum { DISASM_TEXT_MAX = 256, DISASM_INSN_MAX = 15 };
  * as "(bad)" or "(cut)". */
 unsigned disasm_one(const uint8_t *bytes, size_t len, uint64_t addr, unsigned bits,
                     struct symbols *symbols, char *out, size_t size);
+
+/* Zydis' version, as text into `text`. Returns it. */
+const char *disasm_version(char *text, size_t size);

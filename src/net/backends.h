@@ -25,6 +25,9 @@ struct net_port *net_slirp_new(struct net *n, struct loop *loop, struct clock *v
 bool net_slirp_hostfwd_add(struct net_port *p, const char *rule, struct error *err);
 bool net_slirp_hostfwd_remove(struct net_port *p, const char *rule, struct error *err);
 
+/* Of libslirp. */
+const char *net_slirp_version(void);
+
 /* A hub: what one port sends, all others get. Ports are made one by one, named "<id>port<N>". */
 struct net_hub;
 struct net_hub *net_hub_new(struct net *n, const char *id, struct error *err);

@@ -520,3 +520,8 @@ struct net_port *net_slirp_new(struct net *n, struct loop *loop, struct clock *v
         }
     return &u->port;
 }
+
+const char *net_slirp_version(void)
+{
+    return slirp_version_string();
+}

@@ -11,6 +11,9 @@
 #include <string.h>
 
 int l_core_new_vm(lua_State *L);
+int l_core_survey(lua_State *L);
+int l_core_cpu_features(lua_State *L);
+int l_core_versions(lua_State *L);
 
 /* ---- device types ---- */
 
@@ -361,6 +364,13 @@ static const struct binding_member functions[] = {
     { "api", l_core_api, "() → { { name =, label =, help =, members = { table, ... }, ... }, ... }",
       "all types of objects with their members" },
     { "has_accel", l_core_has_accel, "(name) → boolean", "is there such a backend" },
+    { "survey", l_core_survey, "(accel: string [, thorough: boolean]) → table or nil, text",
+      "trials of what the host can do for a backend, as numbers; nil and why it cannot be used" },
+    { "cpu_features", l_core_cpu_features,
+      "(accel: string [, cpu: string]) → { { name =, leaf = integer, reg = string, bit = integer, "
+      "offered = boolean, chosen = boolean, ... }, ... } or nil, text",
+      "features of cpus: which the backend offers here, which a --cpu has" },
+    { "versions", l_core_versions, "() → { [name] = text }", "of libraries" },
     { NULL },
 };
 

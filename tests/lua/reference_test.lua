@@ -24,7 +24,7 @@ local internal_modules = {
     props = "of machine.define", topology = "of vm:batch()", ["fault.bits"] = "of faults",
     monitor = "its parts", ["test.command"] = "perilune test --help", ["test.report"] = "of the runner",
     ["test.runner"] = "of perilune test", reference = "what this is about", meta = "made from it",
-    fault = "its parts are perilune.fault",
+    fault = "its parts are perilune.fault", selftest = "of perilune --doctor",
 }
 
 local function luals_type(kind, text)

@@ -88,6 +88,57 @@ function M.machine_props_help(name)
     print(columns(rows))
 end
 
+local function cpu_cell(f)
+    return f and (f.chosen and "base" or f.offered and "yes" or f.withheld and "(no)" or "-") or "?"
+end
+
+--- Names in lines of text.
+local function print_wrapped(names)
+    local line = " "
+    for _, name in ipairs(names) do
+        if #line + #name > 98 then
+            print(line)
+            line = " "
+        end
+        line = line .. " " .. name
+    end
+    print(line)
+end
+
+function M.cpu_help()
+    local soft = core.cpu_features("soft")
+    local kvm, problem = core.cpu_features("kvm")
+    print("models:")
+    print(columns {
+        { "base", "what the software CPU has: the same on every host and backend; the default" },
+        { "host", "everything that the accelerator can give on this host" },
+        { "max", "the same as host" },
+    })
+    print("\nChanges follow: --cpu host,-avx512f,+x2apic or host,avx512f=off. What needs a feature goes")
+    print("with it; what a feature needs comes with it. Names are those of /proc/cpuinfo or QEMU's.")
+    print("\nfeatures that this host has, by accelerator (base: in model base, yes: in host and max):")
+    local rows, elsewhere = { { "NAME", "OR", "SOFT", "KVM", "NEEDS" } }, {}
+    for i, f in ipairs(soft) do
+        local k = kvm and kvm[i]
+        if f.offered or k and (k.offered or k.withheld) then
+            rows[#rows + 1] = { f.name, f.other or "", cpu_cell(f), cpu_cell(k), f.needs or "" }
+        else
+            elsewhere[#elsewhere + 1] = f.name
+        end
+    end
+    print(columns(rows))
+    if not kvm then
+        print("\n" .. problem)
+    end
+    print("\n(no): the host has it, but not with interrupt controllers outside of the kernel.")
+    print("features that no accelerator gives here:")
+    print_wrapped(elsewhere)
+end
+
+function M.doctor(report)
+    return require("perilune.cli.doctor").run(report)
+end
+
 function M.chardev_help()
     local chardev = require "perilune.chardev"
     print("character backends:")

@@ -219,9 +219,17 @@ M.rows = {
     { name = "memory", short = { "m" }, arg = "SIZE", set = memory,
         help = "guest RAM; a bare number is MiB" },
     { name = "smp", arg = "N", set = smp, help = "number of cpus" },
-    { name = "cpu", arg = "MODEL", set = sets "cpu", help = "cpu model" },
+    { name = "cpu", arg = "MODEL[,+FEATURE][,-FEATURE...]",
+        set = function(state, value)
+            if value == "help" then
+                state.action = { "cpu_help" }
+            else
+                property(state, "cpu", value)
+            end
+        end,
+        help = "base, host or max, and features by name; \"help\" lists them with what this host offers" },
     { name = "accel", arg = "soft|kvm|auto", set = accel,
-        help = "what executes guest code; auto is soft for now" },
+        help = "what executes guest code, soft unless given; auto tries KVM out and says what it chose" },
     { name = "kernel", arg = "FILE", set = sets "kernel",
         help = "kernel or program: bzImage, vmlinux, multiboot or plain ELF" },
     { name = "initrd", arg = "FILE", set = sets "initrd", help = "initial RAM disk" },
@@ -291,6 +299,12 @@ M.rows = {
     { name = "e", short = { "e" }, arg = "CODE", set = function(state, value)
         state.code = value
     end, help = "run Lua code and exit" },
+    { name = "doctor", set = function(state)
+        state.action = { "doctor" }
+    end, help = "look at what this host can do, say what is missing and how to get it, and exit" },
+    { name = "report", arg = "FILE", optional = true, set = function(state, value)
+        state.action = { "doctor", value or "perilune-report.json" }
+    end, help = "the same, and write it into a file that can be sent: perilune-report.json unless named" },
     { name = "version", set = function(state)
         state.action = { "version" }
     end, help = "print the version and exit" },
@@ -375,9 +389,10 @@ function M.parse(args)
         end
         local row = map[name] or unknown(name, names)
         local value = inline
-        if row.arg and not value then
+        local follows = args[i + 1]
+        if row.arg and not value and not (row.optional and (follows or "-"):sub(1, 1) == "-") then
             i = i + 1
-            value = args[i]
+            value = follows
             if not value then
                 util.fail(("--%s: %s must follow it"):format(row.name, row.arg))
             end

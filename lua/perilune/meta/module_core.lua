@@ -108,4 +108,22 @@ function M.api() end
 ---@return boolean
 function M.has_accel(name) end
 
+---trials of what the host can do for a backend, as numbers; nil and why it cannot be used
+---@param accel string
+---@param thorough? boolean
+---@return table|nil
+---@return string
+function M.survey(accel, thorough) end
+
+---features of cpus: which the backend offers here, which a --cpu has
+---@param accel string
+---@param cpu? string
+---@return { name?: string, leaf?: integer, reg?: string, bit?: integer, offered?: boolean, chosen?: boolean, [any]: any }[]|nil
+---@return string
+function M.cpu_features(accel, cpu) end
+
+---of libraries
+---@return table<string, string>
+function M.versions() end
+
 return M

@@ -34,6 +34,10 @@ function M.stats(vm) end
 ---@param done function
 function M.wait(done) end
 
+---what this host can do: perilune.doctor's examine()
+---@return table
+function M.doctor() end
+
 ---refuse to run under another version of the scripting interface
 ---@param version integer
 function M.require_api(version) end

@@ -287,11 +287,11 @@ do
 
 ---properties that every machine has
 ---@class perilune.machine.properties
----@field accel? "auto"|"soft"|"kvm" # what executes guest code; auto is the software cpu for now; auto unless given
+---@field accel? "auto"|"soft"|"kvm" # what executes guest code; auto tries KVM out and says what it chose; soft unless given
 ---@field append? string # kernel command line
 ---@field ["boot.decompress"] "auto"|"host"|"guest" # who unpacks a compressed kernel; auto unless given
 ---@field chardev? string|any[] # character backends: KIND,id=ID, for serial ports and devices
----@field cpu? string # cpu model; base unless given
+---@field cpu? string # cpu model and features: base, host or max, then ,+NAME ,-NAME; base unless given
 ---@field ["cpu.ns_per_instruction"] integer # virtual time that an instruction of the software cpu takes; 1 unless given
 ---@field cpus? integer # number of cpus: one for now, or none; 1 unless given
 ---@field device? string|any[] # further devices

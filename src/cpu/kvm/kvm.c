@@ -25,7 +25,7 @@ int kvm_ioctl(int fd, unsigned long request, void *argument)
     return r;
 }
 
-/* What errno says of opening it, and what can be done. */
+/* What errno says of opening it, and what can be done; NULL: nothing that would be known. */
 static const char *remedy_of(int error)
 {
     if (error == ENOENT || error == ENODEV || error == ENXIO)
@@ -37,7 +37,7 @@ static const char *remedy_of(int error)
                "in again), or use --accel soft";
     if (error == EBUSY)
         return "kvm: " KVM_PATH " is in use by another hypervisor: end that, or use --accel soft";
-    return "kvm: cannot open " KVM_PATH "; use --accel soft";
+    return NULL;
 }
 
 int kvm_open_device(struct error *err)
@@ -45,7 +45,11 @@ int kvm_open_device(struct error *err)
     int version, fd = open(KVM_PATH, O_RDWR | O_CLOEXEC);
 
     if (fd < 0) {
-        error_set_host(err, errno, "%s", remedy_of(errno));
+        const char *remedy = remedy_of(errno);
+        if (remedy)
+            error_set_host(err, 0, "%s", remedy);
+        else
+            error_set_host(err, errno, "kvm: use --accel soft: cannot open " KVM_PATH);
         return -1;
     }
     version = kvm_ioctl(fd, KVM_GET_API_VERSION, NULL);
@@ -65,7 +69,7 @@ static bool open_device(struct accel *a, struct error *err)
     return a->kvm_fd >= 0;
 }
 
-static bool check_capabilities(struct accel *a, struct error *err)
+bool kvm_check_capabilities(int kvm_fd, struct error *err)
 {
     static const struct {
         long number;
@@ -79,7 +83,7 @@ static bool check_capabilities(struct accel *a, struct error *err)
     };
 
     for (size_t i = 0; i < ARRAY_LEN(needed); i++)
-        if (ioctl(a->kvm_fd, KVM_CHECK_EXTENSION, needed[i].number) <= 0)
+        if (ioctl(kvm_fd, KVM_CHECK_EXTENSION, needed[i].number) <= 0)
             return error_set_host(err, 0,
                                   "kvm: this kernel's " KVM_PATH " lacks %s: use a newer kernel, "
                                   "or --accel soft",
@@ -89,7 +93,7 @@ static bool check_capabilities(struct accel *a, struct error *err)
 
 /* Intel hosts without unrestricted guests need three pages for real mode, and one for its page
  * table, out of the guest's sight: below the firmware's 4 GiB end, where no PC has memory. */
-static bool create_vm(struct accel *a, struct error *err)
+bool kvm_create_vm(struct accel *a, struct error *err)
 {
     const unsigned long tss_address = 0xfeffd000;
     uint64_t identity_map = 0xfeffc000;
@@ -129,7 +133,7 @@ static struct accel *accel_open(struct machine *m, struct error *err)
 
     a->machine = m;
     a->kvm_fd = a->vm_fd = -1;
-    if (open_device(a, err) && check_capabilities(a, err) && create_vm(a, err) &&
+    if (open_device(a, err) && kvm_check_capabilities(a->kvm_fd, err) && kvm_create_vm(a, err) &&
         kvm_cpuid_load(a, err) && kvm_memslots_init(a, err))
         return a;
     accel_close(a);
@@ -156,6 +160,7 @@ const struct vcpu_backend vcpu_kvm = {
     .open = accel_open,
     .close = accel_close,
     .cpu_offer = kvm_cpu_offer,
+    .survey = kvm_survey,
     .vcpu_new = kvm_vcpu_new,
     .vcpu_free = kvm_vcpu_free,
     .run = kvm_vcpu_run,

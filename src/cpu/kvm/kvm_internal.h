@@ -99,6 +99,10 @@ static inline struct kvm_vcpu *kvm_vcpu_of(struct vcpu *v)
 int kvm_ioctl(int fd, unsigned long request, void *argument);
 /* /dev/kvm, closed by the caller; negative with an error that names the remedy. */
 int kvm_open_device(struct error *err);
+/* Those without which nothing works. */
+bool kvm_check_capabilities(int kvm_fd, struct error *err);
+/* vm_fd and run_size, with kvm_fd there. */
+bool kvm_create_vm(struct accel *a, struct error *err);
 
 /* memslots.c. Registering maps what the machine has already. */
 bool kvm_memslots_init(struct accel *a, struct error *err);
@@ -122,8 +126,10 @@ struct vcpu *kvm_vcpu_new(struct accel *a, struct cpu_port *port, const char *mo
 void kvm_vcpu_free(struct vcpu *vcpu);
 enum vcpu_stop kvm_vcpu_run(struct vcpu *vcpu, uint64_t limit);
 void kvm_vcpu_kick(struct vcpu *vcpu);
-/* The signal whose arrival makes KVM_RUN return, with a handler. */
+/* The signal whose arrival makes KVM_RUN return, */
 int kvm_kick_signal(void);
+/* once it has its handler. */
+void kvm_prepare_kicks(void);
 /* Get it out of KVM_RUN without ending `run`. */
 void kvm_vcpu_interrupt(struct kvm_vcpu *v);
 
@@ -169,5 +175,12 @@ bool kvm_debug_exit(struct kvm_vcpu *v);
 /* KVM_EXIT_X86_RDMSR, KVM_EXIT_X86_WRMSR */
 void kvm_debug_exit_msr(struct kvm_vcpu *v, bool write);
 
+/* survey.c */
+bool kvm_survey(bool thorough, struct vcpu_survey *out, struct error *err);
+
 /* probe.c */
+/* Do breakpoints, steps, writes, MSRs work? Runs trials. */
+bool kvm_probe_exec(struct accel *a);
+bool kvm_probe_write(struct accel *a);
+bool kvm_probe_msr(struct accel *a);
 bool kvm_debug_supports(struct vcpu *vcpu, enum vcpu_event event, struct error *err);

@@ -2,95 +2,21 @@
  * an interface and yet not honour it, as nested and emulated ones do.
  *
  * A guest of a few instructions, in a machine of its own, runs into a breakpoint, goes on from it,
- * and halts. A timer gets it out where it hangs. Done once for each machine, when somebody first
- * asks. */
-#define _GNU_SOURCE /* SIGEV_THREAD_ID */
-#include "cpu/kvm/kvm_internal.h"
+ * and halts. Done once for each machine, when somebody first asks. */
+#include "cpu/kvm/trial.h"
 
-#include "base/log.h"
-
-#include <errno.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/mman.h>
-#include <time.h>
-#include <unistd.h>
 
-enum { PAGE = 4096, CODE = 0x100, POINT = CODE + 1, DATA = 0x200, PATIENCE_MS = 200 };
+enum { CODE = TRIAL_CODE, POINT = CODE + 1, DATA = 0x200 };
 enum { DR6_B0 = 1, DR6_BS = 1 << 14 };
 
-struct trial {
-    const struct accel *accel;
-    int vm_fd, fd;
-    uint8_t *memory;
-    struct kvm_run *run;
-    size_t run_size;
-};
-
-static void trial_end(struct trial *t)
-{
-    if (t->run)
-        munmap(t->run, t->run_size);
-    if (t->fd >= 0)
-        close(t->fd);
-    if (t->vm_fd >= 0)
-        close(t->vm_fd);
-    if (t->memory)
-        munmap(t->memory, PAGE);
-}
-
-static void *map(int fd, size_t size)
-{
-    int flags = fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED;
-    void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, flags, fd, 0);
-
-    return p == MAP_FAILED ? NULL : p;
-}
-
 /* nop; nop; mov %ax, DATA; nop; hlt, in real mode. */
-static bool trial_begin(struct trial *t, const struct accel *a)
+static bool begin(struct trial *t, const struct accel *a)
 {
     static const uint8_t code[] = { 0x90, 0x90, 0xa3, DATA & 0xff, DATA >> 8, 0x90, 0xf4 };
-    struct kvm_userspace_memory_region memory = { .memory_size = PAGE };
-    struct kvm_regs regs = { .rip = CODE, .rflags = 2 };
-    struct kvm_sregs s;
 
-    *t = (struct trial){ .accel = a, .fd = -1, .run_size = a->run_size };
-    t->vm_fd = kvm_ioctl(a->kvm_fd, KVM_CREATE_VM, NULL);
-    t->memory = map(-1, PAGE);
-    if (t->vm_fd < 0 || !t->memory)
-        return false;
-    ioctl(t->vm_fd, KVM_SET_TSS_ADDR, 0xfeffd000ul);
-    memory.userspace_addr = (uintptr_t)t->memory;
-    memcpy(t->memory + CODE, code, sizeof code);
-    if (kvm_ioctl(t->vm_fd, KVM_SET_USER_MEMORY_REGION, &memory) < 0 ||
-        (t->fd = ioctl(t->vm_fd, KVM_CREATE_VCPU, 0)) < 0 || !(t->run = map(t->fd, t->run_size)) ||
-        kvm_ioctl(t->fd, KVM_GET_SREGS, &s) < 0)
-        return false;
-    s.cs.base = s.cs.selector = 0;
-    return kvm_ioctl(t->fd, KVM_SET_SREGS, &s) == 0 && kvm_ioctl(t->fd, KVM_SET_REGS, &regs) == 0;
-}
-
-/* Run until it exits or patience ends: false. */
-static bool trial_run(const struct trial *t, uint32_t exit_reason)
-{
-    struct sigevent event = { .sigev_notify = SIGEV_THREAD_ID, .sigev_signo = kvm_kick_signal() };
-    struct itimerspec patience = { .it_value.tv_nsec = PATIENCE_MS * 1000000L };
-    sigset_t kick, old;
-    timer_t timer;
-
-    event._sigev_un._tid = gettid();
-    if (timer_create(CLOCK_MONOTONIC, &event, &timer) != 0)
-        return false;
-    sigemptyset(&kick);
-    sigaddset(&kick, kvm_kick_signal());
-    pthread_sigmask(SIG_UNBLOCK, &kick, &old);
-    timer_settime(timer, 0, &patience, NULL);
-    bool came = ioctl(t->fd, KVM_RUN, 0) == 0 && t->run->exit_reason == exit_reason;
-    timer_delete(timer);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    return came;
+    return trial_begin(t, a, code, sizeof code);
 }
 
 static bool arm(const struct trial *t, struct kvm_stop_point point, bool over)
@@ -106,11 +32,11 @@ static bool stops(const struct trial *t, uint64_t pc, uint64_t dr6)
 }
 
 /* Stops before the instruction, is stepped over, and gets to the end. */
-static bool try_exec(struct accel *a)
+bool kvm_probe_exec(struct accel *a)
 {
     const struct kvm_stop_point point = { POINT, 1, false };
     struct trial t;
-    bool works = trial_begin(&t, a) && arm(&t, point, false) && stops(&t, POINT, DR6_B0) &&
+    bool works = begin(&t, a) && arm(&t, point, false) && stops(&t, POINT, DR6_B0) &&
                  arm(&t, point, true) && stops(&t, POINT + 1, DR6_BS) && arm(&t, point, false) &&
                  trial_run(&t, KVM_EXIT_HLT);
 
@@ -119,11 +45,11 @@ static bool try_exec(struct accel *a)
 }
 
 /* Stops after the instruction, and gets to the end. */
-static bool try_write(struct accel *a)
+bool kvm_probe_write(struct accel *a)
 {
     const struct kvm_stop_point point = { DATA, 2, true };
     struct trial t;
-    bool works = trial_begin(&t, a) && arm(&t, point, false) && stops(&t, CODE + 5, DR6_B0) &&
+    bool works = begin(&t, a) && arm(&t, point, false) && stops(&t, CODE + 5, DR6_B0) &&
                  trial_run(&t, KVM_EXIT_HLT);
 
     trial_end(&t);
@@ -131,7 +57,7 @@ static bool try_write(struct accel *a)
 }
 
 /* rdmsr of a filtered index exits; its exit is completed by the next entry. */
-static bool try_msr(struct accel *a)
+bool kvm_probe_msr(struct accel *a)
 {
     static const uint8_t rdmsr[] = { 0x66, 0xb9, 0x74, 1, 0, 0, 0x0f, 0x32, 0xf4 };
     const struct vcpu_range sysenter_cs = { 0x174, 0x174 };
@@ -141,7 +67,7 @@ static bool try_msr(struct accel *a)
     if (ioctl(a->kvm_fd, KVM_CHECK_EXTENSION, KVM_CAP_X86_USER_SPACE_MSR) <= 0 ||
         ioctl(a->kvm_fd, KVM_CHECK_EXTENSION, KVM_CAP_X86_MSR_FILTER) <= 0)
         return false;
-    bool works = trial_begin(&t, a);
+    bool works = begin(&t, a);
     if (works)
         memcpy(t.memory + CODE, rdmsr, sizeof rdmsr);
     works = works && kvm_set_msr_filter(t.vm_fd, &(struct vcpu_ranges){ &sysenter_cs, 1 }) &&
@@ -163,11 +89,11 @@ bool kvm_debug_supports(struct vcpu *vcpu, enum vcpu_event event, struct error *
         bool (*attempt)(struct accel *a);
         const char *why;
     } rows[] = {
-        { VCPU_EVENT_EXEC, try_exec,
+        { VCPU_EVENT_EXEC, kvm_probe_exec,
           "its hardware breakpoints on execution do not work (a trial has shown)" },
-        { VCPU_EVENT_WRITE, try_write,
+        { VCPU_EVENT_WRITE, kvm_probe_write,
           "its hardware breakpoints on writes do not work (a trial has shown)" },
-        { VCPU_EVENT_MSR, try_msr, "it lets no MSR accesses out (a trial has shown)" },
+        { VCPU_EVENT_MSR, kvm_probe_msr, "it lets no MSR accesses out (a trial has shown)" },
         { VCPU_EVENT_READ, NULL, "processors have no breakpoint on reads alone" },
         { VCPU_EVENT_EXCEPTION, NULL, "it delivers exceptions without an exit" },
         { VCPU_EVENT_CPUID, NULL, "it answers CPUID without an exit" },

@@ -42,6 +42,13 @@ static void install_kick_handler(void)
     sigaction(kvm_kick_signal(), &action, NULL);
 }
 
+void kvm_prepare_kicks(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+    pthread_once(&once, install_kick_handler);
+}
+
 void kvm_vcpu_interrupt(struct kvm_vcpu *v)
 {
     pthread_mutex_lock(&v->kick_lock);
@@ -427,7 +434,6 @@ static bool create(struct kvm_vcpu *v, struct error *err)
 struct vcpu *kvm_vcpu_new(struct accel *a, struct cpu_port *port, const char *model,
                           struct error *err)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
     struct cpu_features features;
     struct kvm_vcpu *v;
 
@@ -437,7 +443,7 @@ struct vcpu *kvm_vcpu_new(struct accel *a, struct cpu_port *port, const char *mo
     }
     if (!cpu_model_parse(model, &a->offer, &features, err))
         return NULL;
-    pthread_once(&once, install_kick_handler);
+    kvm_prepare_kicks();
     v = ALLOC(struct kvm_vcpu);
     v->vcpu = (struct vcpu){ .backend = &vcpu_kvm, .machine = a->machine, .port = port };
     v->accel = a;
