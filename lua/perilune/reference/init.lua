@@ -13,7 +13,8 @@ local M = {}
 --- Modules with a reference.
 M.modules = { "perilune", "perilune.machine", "perilune.device", "perilune.task", "perilune.cluster",
     "perilune.trace", "perilune.stats", "perilune.accel", "perilune.doctor", "perilune.fault",
-    "perilune.fault.campaign", "perilune.monitor", "perilune.monitor.remote", "perilune.test.suite", "perilune.test.assert", "perilune.util" }
+    "perilune.fault.campaign", "perilune.monitor", "perilune.monitor.remote", "perilune.test.suite",
+    "perilune.test.assert", "perilune.util" }
 
 local kinds = { { "properties", "property" }, { "functions", "function" }, { "methods", "method" },
     { "keys", "key" } }
