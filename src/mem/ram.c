@@ -52,7 +52,9 @@ bool ram_attach(struct region *r, struct error *err)
     errno = ENOMEM;
     r->host = size ? map_guest(size) : NULL;
     if (!r->host)
-        return error_set_host(err, errno, "memory '%s': the host cannot map %llu bytes (%llu MiB)",
+        return error_set_host(err, errno,
+                              "memory '%s': the host cannot map %llu bytes (%llu MiB); give the "
+                              "machine less, or raise the limit (ulimit -v)",
                               r->name, (unsigned long long)region_size(r),
                               (unsigned long long)(r->last >> 20) + 1);
     r->host_size = size;

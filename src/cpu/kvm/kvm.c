@@ -29,8 +29,8 @@ int kvm_ioctl(int fd, unsigned long request, void *argument)
 static const char *remedy_of(int error)
 {
     if (error == ENOENT || error == ENODEV || error == ENXIO)
-        return "kvm: " KVM_PATH " is missing: load the module kvm_intel or kvm_amd (virtualisation "
-               "must be enabled in the firmware), or use --accel soft";
+        return "kvm: " KVM_PATH " is missing: load the module (modprobe kvm_intel or kvm_amd; "
+               "virtualisation must be enabled in the firmware), or use --accel soft";
     if (error == EACCES || error == EPERM)
         return "kvm: no permission for " KVM_PATH
                ": join its group (usermod -aG kvm USER, then log "
