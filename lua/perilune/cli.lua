@@ -67,7 +67,7 @@ local function create(state)
         return result
     end
     if type(result) == "table" and result.property then
-        result.text = options.option_of(result.property) .. ": " .. (result.problem or result.text)
+        result.text = options.option_of(state, result.property) .. ": " .. (result.problem or result.text)
     end
     error(result, 0)
 end

@@ -123,6 +123,25 @@ bool parse_size(const char *text, uint64_t *bytes)
     return true;
 }
 
+bool parse_time(const char *text, int64_t *ns)
+{
+    static const struct {
+        const char *name;
+        double ns;
+    } units[] = { { "ns", 1 }, { "us", 1e3 }, { "ms", 1e6 }, { "s", 1e9 }, { "min", 60e9 } };
+    size_t digits = strspn(text, "0123456789.");
+    char *end;
+    double n = strtod(text, &end);
+    if (digits == 0 || end != text + digits)
+        return false;
+    for (size_t u = 0; u < ARRAY_LEN(units); u++)
+        if (!strcmp(end, units[u].name) && n * units[u].ns < 9.2e18) {
+            *ns = (int64_t)(n * units[u].ns);
+            return true;
+        }
+    return false;
+}
+
 /* In the largest unit of which there is about one at least, to three digits. */
 static char *print_size(uint64_t bytes)
 {

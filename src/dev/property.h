@@ -125,3 +125,5 @@ struct suggestion suggest_name(const char *name, const char *const *candidates);
 
 /* "512M", "1G", "0x1000", "4096" → bytes. False for anything else or for overflow. */
 bool parse_size(const char *text, uint64_t *bytes);
+/* "30s", "1.5ms" → nanoseconds; units are ns, us, ms, s, min. False for anything else. */
+bool parse_time(const char *text, int64_t *ns);

@@ -96,24 +96,15 @@ static const struct hook_kind hook_timer = { .event = "timer", .uninstall = canc
 
 int64_t check_duration(lua_State *L, int index)
 {
-    static const struct {
-        const char *unit;
-        double ns;
-    } units[] = { { "ns", 1 }, { "us", 1e3 }, { "ms", 1e6 }, { "s", 1e9 }, { "min", 60e9 } };
     if (lua_type(L, index) != LUA_TSTRING) {
         lua_Integer ns = luaL_checkinteger(L, index);
         luaL_argcheck(L, ns >= 0, index, "time does not go back");
         return ns;
     }
     const char *text = lua_tostring(L, index);
-    size_t digits = strspn(text, "0123456789.");
-    lua_pushlstring(L, text, digits);
-    int isnum;
-    double n = lua_tonumberx(L, -1, &isnum);
-    lua_pop(L, 1);
-    for (size_t u = 0; isnum && u < ARRAY_LEN(units); u++)
-        if (!strcmp(text + digits, units[u].unit) && n * units[u].ns < 9.2e18)
-            return (int64_t)(n * units[u].ns);
+    int64_t parsed;
+    if (parse_time(text, &parsed))
+        return parsed;
     luaL_error(L, "\"%s\" is not a time; write nanoseconds, or a number with ns, us, ms, s or min",
                text);
     return 0;

@@ -145,6 +145,17 @@ static int l_core_parse_size(lua_State *L)
     return 1;
 }
 
+/* parse_time(text) → ns, or nil */
+static int l_core_parse_time(lua_State *L)
+{
+    int64_t ns;
+    if (parse_time(luaL_checkstring(L, 1), &ns))
+        lua_pushinteger(L, ns);
+    else
+        lua_pushnil(L);
+    return 1;
+}
+
 /* nearest(name, { candidates }) → the nearest one, or nil */
 static int l_core_nearest(lua_State *L)
 {
@@ -340,6 +351,8 @@ static const struct binding_member functions[] = {
       "one device type with its properties" },
     { "parse_size", l_core_parse_size, "(text) → integer or nil",
       "\"512M\" in bytes; nil for what is no size" },
+    { "parse_time", l_core_parse_time, "(text) → integer or nil",
+      "\"1.5ms\" in nanoseconds; nil for what is no time" },
     { "trace_events", l_core_trace_events,
       "() → { { name =, help =, args = { table, ... } }, ... }", "every event that can be traced" },
     { "nearest", l_core_nearest, "(name, candidates: { string, ... }) → name or nil",

@@ -117,11 +117,37 @@ int l_vm_links(lua_State *L)
     return 1;
 }
 
+/* Of the table that vm.net is: an id that no port has. The machine's name is an upvalue. */
+static int no_such_port(lua_State *L)
+{
+    const char *id = luaL_tolstring(L, 2, NULL), *machine = lua_tostring(L, lua_upvalueindex(1));
+    struct error err = { 0 };
+    const char *names[64];
+    size_t n = 0;
+    for (lua_pushnil(L); n < ARRAY_LEN(names) - 1 && lua_next(L, 1); lua_pop(L, 1))
+        names[n++] = lua_tostring(L, -2);
+    names[n] = NULL;
+    if (n)
+        error_set(&err, "vm.net: machine \"%s\" has no network port \"%s\"%s", machine, id,
+                  suggest_name(id, names).text);
+    else
+        error_set(&err,
+                  "vm.net: machine \"%s\" has no network, and so no port \"%s\"; one is "
+                  "made by nic = \"user\", or by netdev",
+                  machine, id);
+    return script_raise(L, &err);
+}
+
 /* { [id] = port } */
 int l_vm_net(lua_State *L)
 {
     struct script_vm *svm = binding_vm(L, 1, META_VM);
     lua_newtable(L);
+    lua_createtable(L, 0, 1);
+    lua_pushstring(L, vm_name(svm->vm));
+    lua_pushcclosure(L, no_such_port, 1);
+    lua_setfield(L, -2, "__index");
+    lua_setmetatable(L, -2);
     for (struct net_port *p = NULL; (p = net_port_next(vm_net(svm->vm), p));) {
         binding_push(L, svm, META_PORT, p);
         lua_setfield(L, -2, p->id);

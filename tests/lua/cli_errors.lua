@@ -103,6 +103,10 @@ check.case("properties", function()
     refused("--smp: 99 is out of range", minimal_with("--smp", "99", "--dump", "mtree"))
     refused("--set idle: \"wrap\" is not one of sleep, warp; did you mean \"warp\"?",
         minimal_with("--set", "idle=wrap", "--dump", "mtree"))
+    refused("--machine foo: machine \"minimal\" has no property \"foo\"", "--machine", "minimal,foo=1")
+    refused("--machine cpus: 99 is out of range", "--machine", "minimal,cpus=99")
+    refused("--set memory: \"x\" is not a size", minimal_with("--memory", "1G", "--set", "memory=x"))
+    refused("--smp: 0: a machine needs a cpu", minimal_with("--smp", "0"))
     refused("--accel: \"hvf\" is not one of", minimal_with("--accel", "hvf", "--dump", "mtree"))
     refused("--rtc: ", minimal_with("--rtc", "base=2026-13-01", "--dump", "mtree"))
 end)
@@ -112,7 +116,7 @@ check.case("memory", function()
     refused("--memory: \"lots\" is not a size", minimal_with("--memory", "lots", "--dump", "mtree"))
     refused("--memory: ", minimal_with("--memory", "1.5G", "--dump", "mtree"))
     refused("--memory: ", "--machine", "pc", "--memory", "4000T", "--dump", "mtree")
-    refused("--memory: 6001 bytes is not a multiple of 4K", minimal_with("--set", "memory=6001",
+    refused("--set memory: 6001 bytes is not a multiple of 4K", minimal_with("--set", "memory=6001",
         "--dump", "mtree"))
 end)
 

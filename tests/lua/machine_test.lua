@@ -254,4 +254,19 @@ check.case("the machine of docs/machine.md", function()
     vm:close()
 end)
 
+check.case("vm.net says what there is", function()
+    local vm = perilune.machine("pc", { memory = "16M", nic = "none" })
+    check.raises('machine "pc" has no network, and so no port "net0"', function()
+        return vm.net.net0
+    end)
+    equal(next(vm.net), nil)
+    vm:close()
+    vm = perilune.machine("pc", { memory = "16M", nic = "user" })
+    equal(vm.net.net0.id, "net0")
+    check.raises('no network port "nett0"; did you mean "net0"?', function()
+        return vm.net.nett0
+    end)
+    vm:close()
+end)
+
 check.finish()

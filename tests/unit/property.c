@@ -350,6 +350,20 @@ static void test_required_and_overridden(void **state)
     test_realize(&s->gadget.dev, NULL);
 }
 
+static void test_parse_time(void **state)
+{
+    static const char *const wrong[] = { "",     "5",    "ms",   "5 ms",   "5h",
+                                         "1e3s", "0x1s", "-1ms", "1.2.3s", "999999999999s" };
+    int64_t ns;
+    assert_true(parse_time("7ns", &ns) && ns == 7);
+    assert_true(parse_time("1.5us", &ns) && ns == 1500);
+    assert_true(parse_time(".5ms", &ns) && ns == 500000);
+    assert_true(parse_time("30s", &ns) && ns == 30000000000);
+    assert_true(parse_time("2min", &ns) && ns == 120000000000);
+    for (size_t i = 0; i < ARRAY_LEN(wrong); i++)
+        assert_false(parse_time(wrong[i], &ns));
+}
+
 static void test_parse_size(void **state)
 {
     uint64_t n = 7;
@@ -401,6 +415,7 @@ int main(void)
         TEST(test_backends_and_regions_by_object),
         TEST(test_required_and_overridden),
         TEST(test_parse_size),
+        TEST(test_parse_time),
         TEST(test_nearest_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

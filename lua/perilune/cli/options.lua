@@ -11,12 +11,14 @@ local M = {}
 
 local function property(state, name, value)
     state.machine[name] = value
+    state.given[name] = state.option
     state.uses_machine = true
 end
 
 local function append(state, name, value)
     state.machine[name] = state.machine[name] or {}
     table.insert(state.machine[name], value)
+    state.given[name] = state.option
     state.uses_machine = true
 end
 
@@ -46,6 +48,10 @@ local function smp(state, value)
         if key ~= "cpus" then
             util.fail(('"%s" is not available; only a number of cpus is'):format(key))
         end
+    end
+    if math.tointeger(tonumber(n)) == 0 then
+        util.fail("0: a machine needs a cpu to boot; one without is made by a script, "
+            .. "perilune.machine(NAME, { cpus = 0 })")
     end
     property(state, "cpus", n)
 end
@@ -373,7 +379,7 @@ end
 -- script_args, ...
 function M.parse(args)
     local map, names = by_spelling()
-    local state = { machine = {}, script_args = {} }
+    local state = { machine = {}, given = {}, script_args = {} }
     local i = 1
     while i <= #args do
         local arg = args[i]
@@ -403,6 +409,7 @@ function M.parse(args)
             state.action = { "option_help", row }
             return state
         end
+        state.option = row.name
         local ok, problem = pcall(row.set, state, value)
         if not ok then
             util.fail(("--%s: %s"):format(row.name, tostring(problem)))
@@ -412,13 +419,16 @@ function M.parse(args)
     return state
 end
 
---- The option by which people set a property, for messages.
-function M.option_of(property_name)
+--- The option by which a property was given, or by which people would, for messages.
+function M.option_of(state, property_name)
     local other = { cpus = "smp", epoch = "rtc", dump = "object", reboot = "no-reboot",
         shutdown = "no-shutdown" }
-    local name = other[property_name] or property_name
+    local name = state.given[property_name] or other[property_name] or property_name
     local map = by_spelling()
-    return map[name] and "--" .. name or "--set " .. property_name
+    if map[name] and name ~= "set" and name ~= "machine" then
+        return "--" .. name
+    end
+    return ("--%s %s"):format(map[name] and name or "set", property_name)
 end
 
 return M

@@ -1,28 +1,22 @@
 --- What a fault's tables may hold: keys by name and type, the nearest name for one that is wrong,
 -- and where in the user's script the table was given.
+local core = require "perilune.core"
 local util = require "perilune.util"
 
 local M = {}
 
-local units = { ns = 1, us = 1e3, ms = 1e6, s = 1e9, min = 60e9 }
-
 --- Nanoseconds from an integer or from text such as "5ms"; nil for anything else.
 function M.time(v)
     if type(v) == "string" then
-        local n, unit = v:match("^([%d.]+)(%a+)$")
-        local ns = tonumber(n) and units[unit] and tonumber(n) * units[unit]
-        return ns and math.tointeger(math.floor(ns))
+        return core.parse_time(v)
     end
-    local n = math.type(v) == "integer" and v or nil
-    return n and n >= 0 and n or nil
+    return math.type(v) == "integer" and v >= 0 and v or nil
 end
 
 --- Bytes from an integer or from text such as "64M"; nil for anything else.
 function M.size(v)
-    local n, unit = tostring(v):match("^(%d+)([KMG]?)$")
-    local shift = { [""] = 0, K = 10, M = 20, G = 30 }
-    n = n and math.tointeger(tonumber(n))
-    return n and n > 0 and n << shift[unit] or nil
+    local n = math.type(v) == "integer" and v or type(v) == "string" and core.parse_size(v)
+    return n and n > 0 and n or nil
 end
 
 local function is_count(v)
