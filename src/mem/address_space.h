@@ -67,9 +67,16 @@ enum mem_result flat_range_store(const struct flat_range *r, uint64_t addr, unsi
 
 /* Is shown the transfers that are made with address_space_read() and _write(): a device's DMA
  * through its own space. (Cpus load and store.) Without one the two test one pointer. */
+enum space_verdict {
+    SPACE_GO,      /* to the next tap, and then it happens */
+    SPACE_NOTHING, /* as if nothing were at `addr` */
+    SPACE_TAKEN,   /* a write: nothing happens here, and for the device it went well */
+};
+
 struct space_tap {
-    /* Reads: after. Writes: before. `data` may be changed. False: as if nothing were at `addr`. */
-    bool (*transfer)(void *opaque, uint64_t addr, uint8_t *data, size_t len, bool write);
+    /* Reads: after. Writes: before. `data` may be changed. */
+    enum space_verdict (*transfer)(void *opaque, uint64_t addr, uint8_t *data, size_t len,
+                                   bool write);
     void (*gone)(void *opaque); /* the address space goes, and the tap is off it */
     void *opaque;
     struct space_tap *next;

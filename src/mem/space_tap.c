@@ -50,30 +50,30 @@ void space_taps_gone(struct address_space *as)
     }
 }
 
-/* False: the transfer meets nothing. */
-static bool show(struct address_space *as, uint64_t addr, void *data, size_t len, bool write)
+static enum space_verdict show(struct address_space *as, uint64_t addr, void *data, size_t len,
+                               bool write)
 {
     struct tap_walk *w = ALLOC(struct tap_walk);
-    bool pass = true;
+    enum space_verdict verdict = SPACE_GO;
     *w = (struct tap_walk){ as->taps, false, as->walks };
     as->walks = w;
-    while (pass && w->next) {
+    while (verdict == SPACE_GO && w->next) {
         struct space_tap *t = w->next;
         w->next = t->next;
-        pass = t->transfer(t->opaque, addr, data, len, write);
+        verdict = t->transfer(t->opaque, addr, data, len, write);
     }
     if (w->gone)
-        pass = false;
+        verdict = SPACE_NOTHING;
     else
         as->walks = w->outer;
     free(w);
-    return pass;
+    return verdict;
 }
 
 enum mem_result space_tapped_read(struct address_space *as, uint64_t addr, void *buf, size_t len)
 {
     enum mem_result result = space_read(as, addr, buf, len);
-    if (!len || show(as, addr, buf, len, false))
+    if (!len || show(as, addr, buf, len, false) == SPACE_GO)
         return result;
     memset(buf, 0xff, len);
     return MEM_UNASSIGNED;
@@ -86,8 +86,10 @@ enum mem_result space_tapped_write(struct address_space *as, uint64_t addr, cons
         return MEM_OK;
     void *data = alloc_zero(1, len);
     memcpy(data, buf, len);
-    enum mem_result result =
-        show(as, addr, data, len, true) ? space_write(as, addr, data, len) : MEM_UNASSIGNED;
+    enum space_verdict verdict = show(as, addr, data, len, true);
+    enum mem_result result = verdict == SPACE_GO      ? space_write(as, addr, data, len)
+                             : verdict == SPACE_TAKEN ? MEM_OK
+                                                      : MEM_UNASSIGNED;
     free(data);
     return result;
 }

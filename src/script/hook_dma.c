@@ -9,7 +9,8 @@ struct dma_call {
     uint64_t addr;
     uint8_t *data;
     size_t len;
-    bool write, pass;
+    bool write;
+    enum space_verdict verdict;
 };
 
 /* f(device, address, bytes, direction) */
@@ -29,24 +30,29 @@ static void take_dma(lua_State *L, void *opaque)
     if (hook_says_stop(L, call->h)) {
         vm_pause(call->h->svm->vm, "hook");
     } else if (lua_isboolean(L, 1) && !lua_toboolean(L, 1)) {
-        call->pass = false;
+        call->verdict = SPACE_NOTHING;
     } else if (lua_type(L, 1) == LUA_TSTRING) {
         size_t len;
         const char *bytes = lua_tolstring(L, 1, &len);
+        if (len == 0 && call->write) {
+            call->verdict = SPACE_TAKEN;
+            return;
+        }
         if (len != call->len)
             luaL_error(L, "%d bytes cannot take the place of %d", (int)len, (int)call->len);
         memcpy(call->data, bytes, len);
     }
 }
 
-static bool on_transfer(void *opaque, uint64_t addr, uint8_t *data, size_t len, bool write)
+static enum space_verdict on_transfer(void *opaque, uint64_t addr, uint8_t *data, size_t len,
+                                      bool write)
 {
     struct script_hook *h = opaque;
     if (!(write ? h->dma.writes : h->dma.reads))
-        return true;
-    struct dma_call call = { h, addr, data, len, write, true };
+        return SPACE_GO;
+    struct dma_call call = { h, addr, data, len, write, SPACE_GO };
     script_hook_call(h, push_dma, take_dma, &call);
-    return call.pass;
+    return call.verdict;
 }
 
 static void space_gone(void *opaque)
@@ -90,5 +96,6 @@ static const struct binding_member dma_keys[] = {
 const struct hook_kind hook_dma = {
     "dma", install_dma, remove_dma,
     HOOK_DOC("dma", dma_keys, "(device, address, bytes, dir: string) → string or false or \"stop\"",
-             "a transfer of a device; a string of that length replaces the bytes")
+             "a transfer of a device; a string of that length replaces the bytes, \"\" swallows a "
+             "write")
 };

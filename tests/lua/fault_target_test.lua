@@ -689,6 +689,61 @@ case("DMA", function()
     vm:close()
 end)
 
+case("DMA writes that come late, twice, in another order", function()
+    local vm = pci_machine()
+    local function run(src, dst, command)
+        vm.memory:write(0xfe000090, 4, 8)
+        vm.memory:write(0xfe000080, 4, src)
+        vm.memory:write(0xfe000088, 4, dst)
+        vm.memory:write(0xfe000098, 4, command)
+        vm:advance(10)
+    end
+    --- The device writes this to 0x2000.
+    local function put(text)
+        vm.memory:write_bytes(0x1000, text)
+        run(0x1000, 0x40000, 1)
+        run(0x40000, 0x2000, 3)
+    end
+    local function at_2000()
+        return vm.memory:read_bytes(0x2000, 8)
+    end
+    put "--------"
+    local f = inject(vm, { target = "dma", device = "edu", effect = "delay", time = "1ms" })
+    put "delayed."
+    equal(at_2000(), "--------")
+    vm:advance(999980)
+    equal(at_2000(), "--------")
+    vm:advance(30)
+    equal(at_2000(), "delayed.")
+    local e = f:history()[1]
+    equal(("%x %d %s %d %s"):format(e.address, e.size, e.dir, e.delay, e.dropped), "2000 8 write 1000000 true")
+
+    inject(vm, { target = "dma", device = "edu", effect = "duplicate", time = "1us", count = 2 })
+    put "doubled."
+    equal(at_2000(), "doubled.")
+    put "newer..."
+    equal(at_2000(), "newer...")
+    vm:advance(1000)
+    equal(at_2000(), "doubled.")
+    put "newest.."
+    vm:advance(1000)
+    equal(at_2000(), "doubled.", "the second copy")
+
+    inject(vm, { target = "dma", device = "edu", effect = "reorder" })
+    put "first..."
+    equal(at_2000(), "doubled.")
+    put "second.."
+    equal(at_2000(), "first...", "the second one went first")
+    inject(vm, { target = "dma", device = "edu", effect = "reorder", within = "1us" })
+    put "waits..."
+    equal(at_2000(), "first...")
+    vm:advance(1000)
+    equal(at_2000(), "waits...", "no longer than that")
+    check.raises("a read cannot wait", fault.inject, vm, { target = "dma", device = "edu", dir = "read",
+        effect = "delay", time = 1 })
+    vm:close()
+end)
+
 -- ---- registers of devices by name ----
 
 case("registers of devices: what they hold", function()

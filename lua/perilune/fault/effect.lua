@@ -171,23 +171,30 @@ M.add { name = "error", help = "as if nobody answered: reads give all ones, writ
         e.dropped = true
     end }
 
-M.add { name = "duplicate", help = "it happens `count` (1) times more", needs = { "again" },
-    keys = { count = "positive" }, flow = true, event = function(f, e)
-        for _ = 1, f.spec.count or 1 do
-            f.row.again(f.target, e, 0)
+M.add { name = "duplicate", help = "it happens `count` (1) times more, each `time` (0) later",
+    needs = { "again" }, keys = { count = "positive", time = "time" }, flow = true,
+    event = function(f, e)
+        local ns = check.time(f.spec.time or 0)
+        local copy = {}
+        for key, value in pairs(e) do
+            copy[key] = value
         end
+        for i = 1, f.spec.count or 1 do
+            f.row.again(f.target, copy, i * ns)
+        end
+        return { delay = ns > 0 and ns or nil }
     end }
 
 M.add { name = "delay", help = "it happens `time` later", needs = { "send" },
     keys = { time = "time" }, required = { "time" }, flow = true, event = function(f, e)
-        e.dropped = true
+        e.dropped, e.taken = true, true
         f.row.send(f.target, e, check.time(f.spec.time))
         return { delay = check.time(f.spec.time) }
     end }
 
 M.add { name = "reorder", help = "it happens after the next one, at the latest `within` (10ms)",
     needs = { "ordered" }, keys = { within = "time" }, flow = true, event = function(f, e)
-        e.dropped = true
+        e.dropped, e.taken = true, true
         f:keep(e, check.time(f.spec.within or "10ms"))
     end }
 

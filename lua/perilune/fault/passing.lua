@@ -63,7 +63,7 @@ local function offer(self, e)
     end
     e.dropped = self.stop_hold ~= held or nil -- it has just come into force: this one too
     if self.kept then -- this one first, then the one that waits
-        e.dropped = true
+        e.dropped, e.taken = true, true
         self.row.send(self.target, e, 0)
         self:let_go()
     elseif self.mode == "stream" and (self.open or self.credit > 0) then

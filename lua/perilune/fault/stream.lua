@@ -1,8 +1,8 @@
 --- Targets that go by: what devices read and are written, ports, DMA, MSRs, IRQ lines.
 --
 -- watch(t, offer) calls offer(e) for each event and does what it finds in e afterwards. e.bytes is
--- the value or the frame and may be replaced, e.dropped = true keeps it from happening; the fields
--- that t.show(e) returns are recorded.
+-- the value or the frame and may be replaced, e.dropped = true keeps it from happening, e.taken says
+-- that it comes later; the fields that t.show(e) returns are recorded.
 local bits = require "perilune.fault.bits"
 local check = require "perilune.fault.check"
 local target = require "perilune.fault.target"
@@ -258,27 +258,38 @@ target.add { name = "pio", help = "what ports answer and are written",
     send = sender "io", again = sender "io",
     spurious = spurious_write("io", "port") }
 
+--- Of transfers, writes can come late, twice and in another order: nobody waits for them.
+local function send_bytes(t, e, ns)
+    later(t, ns, function()
+        t.vm.memory:write_bytes(e.address, e.bytes)
+    end)
+end
+
 target.add { name = "dma", help = "what PCI function `device` reads from memory and writes to it",
     keys = { device = "object", dir = "direction" }, required = { "device" }, refuse = true,
+    ordered = true,
     open = function(t)
         t.device = find_device(t)
         t.label = tostring(t.spec.device)
         if not t.device:info().pci then
             t.fail("%s is not a PCI function", t.label)
         end
+        local reads, writes = directions(t)
+        t.dir = not (reads and writes) and (reads and "read" or "write") or nil
     end,
     show = show_access,
     watch = function(t, offer)
-        return remove_all { t.vm:on("dma", { device = t.device, dir = t.spec.dir, name = "fault" },
+        return remove_all { t.vm:on("dma", { device = t.device, dir = t.dir, name = "fault" },
             function(_, address, bytes, dir)
                 local e = { bytes = bytes, address = address, size = #bytes, dir = dir }
                 offer(e)
                 if e.dropped then
-                    return false
+                    return e.taken and "" or false
                 end
                 return e.bytes ~= bytes and e.bytes or nil
             end) }
-    end }
+    end,
+    send = send_bytes, again = send_bytes }
 
 target.add { name = "msr", help = "what RDMSR gives and WRMSR writes",
     keys = { index = "count", cpu = "count", dir = "direction" }, required = { "index" },
@@ -349,10 +360,13 @@ target.add { name = "irq", help = "a line: `line`, or input `gpio`, `n` (0) of `
             t.line:set(e.level)
         end)
     end,
-    --- There and back, before the change itself.
-    again = function(t, e)
-        t.line:set(e.level)
-        t.line:set(not e.level)
+    --- There and back, before the change itself, or later.
+    again = function(t, e, ns)
+        later(t, ns, function()
+            local level = t.line.level
+            t.line:set(not level)
+            t.line:set(level)
+        end)
     end,
     --- A pulse, `time` long if that is given.
     spurious = function(t, spec)

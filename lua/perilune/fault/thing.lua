@@ -69,8 +69,8 @@ target.add { name = "packet", help = "frames on `link`, in one direction with `f
     send = function(t, e, ns)
         t.link:send(e.from, e.bytes, math.max(ns, 1))
     end,
-    again = function(t, e)
-        t.link:send(e.from, e.bytes)
+    again = function(t, e, ns)
+        t.link:send(e.from, e.bytes, ns)
     end,
     spurious = function(t, spec)
         t.link:send(spec.from, spec.value, 1)

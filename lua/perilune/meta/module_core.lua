@@ -37,6 +37,11 @@ function M.type_info(type) end
 ---@return integer|nil
 function M.parse_size(text) end
 
+---"1.5ms" in nanoseconds; nil for what is no time
+---@param text string
+---@return integer|nil
+function M.parse_time(text) end
+
 ---every event that can be traced
 ---@return { name?: string, help?: string, args?: table[] }[]
 function M.trace_events() end

@@ -202,7 +202,7 @@ do
 ---@field truncate { length?: integer } # only the first `length` bytes; without length: random
 ---@field drop { [any]: any } # it does not happen; a read gives all ones
 ---@field error { [any]: any } # as if nobody answered: reads give all ones, writes are lost
----@field duplicate { count?: integer } # it happens `count` (1) times more
+---@field duplicate { count?: integer, time?: integer|string } # it happens `count` (1) times more, each `time` (0) later
 ---@field delay { time?: integer|string } # it happens `time` later
 ---@field reorder { within?: integer|string } # it happens after the next one, at the latest `within` (10ms)
 ---@field spurious { time?: integer|string, value?: integer|string } # one that nobody asked for
@@ -355,7 +355,7 @@ end
 
 do
 
----a transfer of a device; a string of that length replaces the bytes
+---a transfer of a device; a string of that length replaces the bytes, "" swallows a write
 ---@class perilune.event.dma: perilune.event
 ---@field device? perilune.device # a PCI function
 ---@field dir? "read"|"write" # which way; both unless given
