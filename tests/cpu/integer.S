@@ -35,6 +35,22 @@ test_main:
     call multiply_divide
     call decimal_and_bits
     call moves
+    call identification
+    ret
+
+/* What ECX holds matters to the leaves that have subleaves alone. */
+identification:
+    mov $1, %eax
+    mov $0x12345678, %ecx
+    cpuid
+    and $0x07000001, %edx /* fpu, fxsr, sse, sse2 */
+    EXPECT(%rdx, $0x07000001)
+    mov $0x80000001, %eax
+    mov $-1, %ecx
+    cpuid
+    shr $29, %edx /* lm */
+    and $1, %edx
+    EXPECT(%rdx, $1)
     ret
 
 add_subtract:

@@ -68,9 +68,12 @@ static void leaf_1(struct soft_cpu *c, uint32_t out[4])
     }
 }
 
-/* The words of features that this leaf holds. */
+/* The words of features that this leaf holds. Leaf 7 alone has subleaves: others do not look at
+ * ECX.
+ */
 static void put_features(const struct soft_cpu *c, uint32_t leaf, uint32_t subleaf, uint32_t out[4])
 {
+    subleaf = leaf == 7 ? subleaf : 0;
     for (unsigned w = 0; w < CPUID_WORDS; w++)
         if (cpuid_places[w].leaf == leaf && cpuid_places[w].subleaf == subleaf)
             out[cpuid_places[w].reg] = c->features.word[w];
