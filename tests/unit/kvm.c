@@ -584,6 +584,33 @@ static void test_state(void **state)
     guest_fini(&g);
 }
 
+/* What the list of MSRs names can be read and set back; kvmclock's is there because it is offered.
+ */
+static void test_msrs(void **state)
+{
+    struct guest g;
+    struct error err = { 0 };
+    uint32_t list[512];
+    size_t count;
+    bool has_lstar = false, has_clock = false;
+
+    skip_without_kvm();
+    guest_init(&g, "base");
+    count = vcpu_kvm.msrs(g.vcpu, list, ARRAY_LEN(list));
+    assert_in_range(count, 10, ARRAY_LEN(list));
+    for (size_t n = 0; n < count; n++) {
+        uint64_t value;
+
+        assert_true(vcpu_kvm.get_msr(g.vcpu, list[n], &value, &err));
+        if (!vcpu_kvm.set_msr(g.vcpu, list[n], value, &err))
+            fail_msg("%s", err.text);
+        has_lstar = has_lstar || list[n] == 0xc0000082;
+        has_clock = has_clock || list[n] == 0x4b564d01;
+    }
+    assert_true(has_lstar && has_clock);
+    guest_fini(&g);
+}
+
 enum { CPUID_LEAVES = 9 };
 
 /* On a host that supports everything. What a guest then sees is the kernel's affair: a software
@@ -706,6 +733,7 @@ int main(void)
         cmocka_unit_test(test_moved_slot),
         cmocka_unit_test(test_moved_while_running),
         cmocka_unit_test(test_state),
+        cmocka_unit_test(test_msrs),
         cmocka_unit_test(test_cpuid),
         cmocka_unit_test(test_cpuid_xsave),
         cmocka_unit_test(test_refusals),

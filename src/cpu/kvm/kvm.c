@@ -177,6 +177,7 @@ const struct vcpu_backend vcpu_kvm = {
     .set_fpu = kvm_vcpu_set_fpu,
     .get_msr = kvm_vcpu_get_msr,
     .set_msr = kvm_vcpu_set_msr,
+    .msrs = kvm_vcpu_msrs,
     .translate = kvm_vcpu_translate,
     .get_stats = get_stats,
     .inject = kvm_vcpu_inject,

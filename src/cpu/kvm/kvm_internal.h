@@ -175,6 +175,9 @@ bool kvm_debug_exit(struct kvm_vcpu *v);
 /* KVM_EXIT_X86_RDMSR, KVM_EXIT_X86_WRMSR */
 void kvm_debug_exit_msr(struct kvm_vcpu *v, bool write);
 
+/* msrs.c */
+size_t kvm_vcpu_msrs(struct vcpu *vcpu, uint32_t *out, size_t max);
+
 /* survey.c */
 bool kvm_survey(bool thorough, struct vcpu_survey *out, struct error *err);
 
