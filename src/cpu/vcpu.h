@@ -37,6 +37,7 @@ struct vcpu_stats {
     uint64_t interrupts; /* external interrupts delivered, NMI included */
     uint64_t exceptions;
     uint64_t blocks_decoded;
+    uint64_t host_calls; /* of the host's kernel, but for entering the guest */
 };
 
 /* One row of a table of MSRs. */

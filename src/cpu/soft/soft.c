@@ -217,6 +217,10 @@ static bool soft_offer(struct cpu_offer *out, struct error *err)
 static struct vcpu *soft_vcpu_new(struct accel *a, struct cpu_port *port, const char *model,
                                   struct error *err)
 {
+    if (port->index) {
+        error_set(err, "cpu: the software CPU runs one cpu for now; use --accel kvm for more");
+        return NULL;
+    }
     struct cpu_features features;
     if (!cpu_model_parse(model, &soft_cpu_offer, &features, err))
         return NULL;
