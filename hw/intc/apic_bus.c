@@ -186,7 +186,7 @@ struct apic_bus *apic_bus_join(struct apic *s)
     } else {
         b = ALLOC(struct apic_bus);
         b->machine = m;
-        b->sink = (struct msi_sink){ apic_bus_deliver_msi, b };
+        b->sink = (struct msi_sink){ .deliver = apic_bus_deliver_msi, .opaque = b };
         region_init_io(&b->msi, m->mem, "apic-msi", APIC_MSI_SIZE, &apic_bus_ops, b);
         region_add(&m->system, APIC_DEFAULT_BASE, &b->msi, APIC_MSI_PRIORITY);
         m->msi = &b->sink;

@@ -66,17 +66,21 @@ static const struct trace_event ioapic_events[] = {
 };
 struct trace_table ioapic_trace = TRACE_TABLE(ioapic_events);
 
-/* Send the message of `pin` (SDM vol. 3 10.11: the format of MSI, which is what the APIC bus
- * carries here). */
+/* The message of an entry (SDM vol. 3 10.11: the format of MSI, which is what the APIC bus carries
+ * here). */
+static uint64_t ioapic_message(uint64_t entry, uint32_t *data)
+{
+    *data = entry & (REDIR_VECTOR | 7u << REDIR_MODE_SHIFT | REDIR_LEVEL);
+    if (entry & REDIR_LEVEL)
+        *data |= 1 << 14; /* assert */
+    return 0xfee00000 | entry >> REDIR_DEST_SHIFT << 12 | (entry & REDIR_LOGICAL ? 1 << 2 : 0);
+}
+
 static void ioapic_send(struct ioapic *s, unsigned pin)
 {
     uint64_t entry = s->redir[pin];
-    uint64_t addr = 0xfee00000 | entry >> REDIR_DEST_SHIFT << 12;
-    uint32_t data = entry & (REDIR_VECTOR | 7u << REDIR_MODE_SHIFT | REDIR_LEVEL);
-    if (entry & REDIR_LOGICAL)
-        addr |= 1 << 2;
-    if (entry & REDIR_LEVEL)
-        data |= 1 << 14; /* assert */
+    uint32_t data;
+    uint64_t addr = ioapic_message(entry, &data);
     TRACE(ioapic_trace, IOAPIC_SEND, device_source(&s->sysbus.dev), pin, entry & REDIR_VECTOR,
           entry >> REDIR_MODE_SHIFT & 7, entry >> REDIR_DEST_SHIFT, !!(entry & REDIR_LEVEL));
     machine_deliver_msi(s->sysbus.dev.machine, addr, data);
@@ -135,15 +139,29 @@ static uint32_t ioapic_read_indirect(struct ioapic *s)
     return s->select & 1 ? s->redir[pin] >> 32 : s->redir[pin];
 }
 
+/* Whoever delivers may have to know which interrupts' ends are to be told. */
+static void ioapic_route(struct ioapic *s, unsigned pin, uint64_t before)
+{
+    uint32_t data, data_before;
+    uint64_t entry = s->redir[pin];
+    uint64_t addr = ioapic_message(entry, &data),
+             addr_before = ioapic_message(before, &data_before);
+    if (!((entry | before) & REDIR_LEVEL) || (addr == addr_before && data == data_before))
+        return;
+    bool level = entry & REDIR_LEVEL;
+    machine_route_msi(s->sysbus.dev.machine, s->gsi_base + pin, level ? addr : 0, level ? data : 0);
+}
+
 static void ioapic_write_redir(struct ioapic *s, unsigned pin, bool high, uint32_t value)
 {
-    uint64_t *entry = &s->redir[pin];
+    uint64_t *entry = &s->redir[pin], before = *entry;
     uint64_t wanted = bits_put(*entry, high ? 32 : 0, 32, value);
     *entry = (wanted & REDIR_WRITABLE) | (*entry & REDIR_REMOTE_IRR);
     /* Software that ends an interrupt without a broadcast switches to edge and back. */
     if (!(*entry & REDIR_LEVEL))
         *entry &= ~REDIR_REMOTE_IRR;
     TRACE(ioapic_trace, IOAPIC_REDIR, device_source(&s->sysbus.dev), pin, *entry);
+    ioapic_route(s, pin, before);
     ioapic_service_level(s, pin);
 }
 
@@ -218,8 +236,11 @@ static void ioapic_reset(struct device *d)
 {
     struct ioapic *s = (struct ioapic *)d;
     s->select = s->id = 0;
-    for (unsigned pin = 0; pin < IOAPIC_PINS; pin++)
+    for (unsigned pin = 0; pin < IOAPIC_PINS; pin++) {
+        uint64_t before = s->redir[pin];
         s->redir[pin] = REDIR_MASK;
+        ioapic_route(s, pin, before);
+    }
 }
 
 static void ioapic_finalize(struct device *d)

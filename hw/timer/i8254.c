@@ -492,6 +492,17 @@ static const struct state_field i8254_state[] = {
     STATE_END,
 };
 
+static const struct interval_timer_ops i8254_timer_ops = {
+    .set_gate = i8254_set_gate,
+    .out = i8254_out,
+    .ticks = i8254_ticks,
+};
+
+static const struct interface i8254_interfaces[] = {
+    { INTERFACE_INTERVAL_TIMER, &i8254_timer_ops },
+    { NULL, NULL },
+};
+
 const struct device_type i8254_type = {
     .name = "isa-pit",
     .parent = "isa-device",
@@ -499,6 +510,7 @@ const struct device_type i8254_type = {
     .instance_size = sizeof(struct i8254),
     .props = i8254_props,
     .state = i8254_state,
+    .interfaces = i8254_interfaces,
     .init = i8254_init,
     .realize = i8254_realize,
     .unrealize = i8254_unrealize,

@@ -1,9 +1,10 @@
-/* What the speaker port needs of the interval timer. */
+/* The interval timer as tests of it see it; other chips use its interface "interval-timer". */
 #pragma once
 
 #include "dev/device.h"
+#include "dev/interval_timer.h"
 
-enum { I8254_CHANNELS = 3, I8254_HZ = 1193182 };
+enum { I8254_CHANNELS = 3, I8254_HZ = INTERVAL_TIMER_HZ };
 
 /* `pit` is an "isa-pit". */
 void i8254_set_gate(struct device *pit, unsigned channel, bool level);

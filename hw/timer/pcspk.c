@@ -2,9 +2,9 @@
  *
  * IBM PC/AT Technical Reference, port 0x61. Nothing makes a sound; but software measures the speed
  * of the cpu with channel 2 through this port. */
+#include "dev/interval_timer.h"
 #include "dev/isa.h"
 #include "dev/machine.h"
-#include "hw/timer/i8254.h"
 
 enum {
     PCSPK_GATE2 = 1 << 0,
@@ -21,6 +21,7 @@ struct pcspk {
     struct region io;
     uint32_t iobase;
     struct device *pit;
+    const struct interval_timer_ops *pit_ops;
     uint8_t value;
 };
 
@@ -28,9 +29,9 @@ static uint64_t pcspk_read(void *opaque, uint64_t offset, unsigned size)
 {
     struct pcspk *s = opaque;
     uint8_t value = s->value;
-    if (i8254_ticks(s->pit) / REFRESH_TICKS & 1)
+    if (s->pit_ops->ticks(s->pit) / REFRESH_TICKS & 1)
         value |= PCSPK_REFRESH;
-    if (i8254_out(s->pit, PCSPK_CHANNEL))
+    if (s->pit_ops->out(s->pit, PCSPK_CHANNEL))
         value |= PCSPK_OUT2;
     return value;
 }
@@ -39,7 +40,7 @@ static void pcspk_write(void *opaque, uint64_t offset, uint64_t value, unsigned 
 {
     struct pcspk *s = opaque;
     s->value = value & PCSPK_WRITABLE;
-    i8254_set_gate(s->pit, PCSPK_CHANNEL, value & PCSPK_GATE2);
+    s->pit_ops->set_gate(s->pit, PCSPK_CHANNEL, value & PCSPK_GATE2);
 }
 
 static const struct region_ops pcspk_ops = {
@@ -60,6 +61,7 @@ static bool pcspk_init(struct device *d, struct error *err)
 static bool pcspk_realize(struct device *d, struct error *err)
 {
     struct pcspk *s = (struct pcspk *)d;
+    s->pit_ops = device_interface(s->pit, INTERFACE_INTERVAL_TIMER);
     isa_map_ports(&s->isa, &s->io, s->iobase);
     return true;
 }
@@ -75,7 +77,7 @@ static void pcspk_finalize(struct device *d)
     region_fini(&((struct pcspk *)d)->io);
 }
 
-static const char *const pcspk_pit_types[] = { "isa-pit", NULL };
+static const char *const pcspk_pit_types[] = { "isa-pit", "kvm-pit", NULL };
 
 static const struct prop pcspk_props[] = {
     PROP(PROP_U32, struct pcspk, iobase, "iobase", "0x61", "its port", .max = 0xffff),

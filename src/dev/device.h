@@ -50,6 +50,8 @@ struct device_type {
     void (*unrealize)(struct device *d);
     void (*reset)(struct device *d);
     void (*finalize)(struct device *d); /* the counterpart of init */
+    /* Part of its state lives elsewhere: bring the state fields up to date. */
+    void (*fetch)(struct device *d);
     void *class_data; /* for the parent type's use: struct pci_class, a Lua table, ... */
 };
 

@@ -18,6 +18,7 @@ struct irq {
     bool driven;                 /* what its source drives, whatever the tap has swallowed */
     uint64_t rises;              /* how often it went high */
     const struct device *device; /* whose input it is; NULL: of no device */
+    const char *unseen; /* why not all that drives it can be seen, and the remedy; NULL: it can */
     /* false: swallow the change. NULL: no tap */
     bool (*tap)(void *tap_opaque, struct irq *irq, bool level);
     void *tap_opaque;

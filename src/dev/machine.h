@@ -28,6 +28,10 @@ struct machine_ops {
     void (*request)(struct machine *m, enum machine_request what, int code, const char *who);
 };
 
+/* Who has a PC's interrupt controllers and its timer: the machine's own devices; the host's kernel
+ * the local APICs; or the kernel all of them. */
+enum irqchip { IRQCHIP_USER, IRQCHIP_SPLIT, IRQCHIP_KERNEL, IRQCHIP_AUTO };
+
 /* Told when an interrupt of `vector` has been ended (EOI) by a local APIC: I/O APICs listen. */
 struct eoi_listener {
     void (*eoi)(void *opaque, unsigned vector);
@@ -39,6 +43,9 @@ struct eoi_listener {
  * SDM vol. 3 10.11. */
 struct msi_sink {
     void (*deliver)(void *opaque, uint64_t addr, uint32_t data);
+    /* Level-triggered input `gsi` of an I/O APIC sends this message from now on; `addr` 0: none.
+     * NULL: whoever delivers sees by itself what has to be ended. */
+    void (*route)(void *opaque, unsigned gsi, uint64_t addr, uint32_t data);
     void *opaque;
 };
 
@@ -62,6 +69,7 @@ struct machine {
     struct cpu_port *current_cpu;
     struct eoi_listener *eoi_listeners;
     const struct msi_sink *msi; /* NULL: messages are lost */
+    enum irqchip irqchip;       /* what is wanted; once there is a cpu, never IRQCHIP_AUTO */
     int64_t epoch_ns; /* time of day at virtual time 0, ns since 1970: the RTC counts from it */
     const struct machine_ops *ops;
     void *owner;
@@ -97,4 +105,10 @@ static inline void machine_deliver_msi(struct machine *m, uint64_t addr, uint32_
 {
     if (m->msi)
         m->msi->deliver(m->msi->opaque, addr, data);
+}
+
+static inline void machine_route_msi(struct machine *m, unsigned gsi, uint64_t addr, uint32_t data)
+{
+    if (m->msi && m->msi->route)
+        m->msi->route(m->msi->opaque, gsi, addr, data);
 }

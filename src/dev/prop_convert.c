@@ -278,6 +278,13 @@ static bool convert_pci_addr(const struct device *d, const struct prop *p, struc
     return true;
 }
 
+static bool is_any_of(const struct device *d, const char *const *types)
+{
+    while (*types && !device_is_a(d, *types))
+        types++;
+    return *types;
+}
+
 static bool convert_link(const struct device *d, const struct prop *p, struct prop_value v,
                          union prop_content *c, struct error *err)
 {
@@ -293,10 +300,9 @@ static bool convert_link(const struct device *d, const struct prop *p, struct pr
     } else if (v.type != VALUE_NONE && v.type != VALUE_STRING) {
         return wrong(d, p, v, err, "it is a device, by object, path or id");
     }
-    const char *type = p->names ? p->names[0] : NULL;
-    if (to && type && !device_is_a(to, type))
+    if (to && p->names && !is_any_of(to, p->names))
         return wrong(d, p, v, err, "%s is of type %s, not a %s", device_name(to), to->type->name,
-                     type);
+                     p->names[0]);
     if (to && to->machine != d->machine)
         return wrong(d, p, v, err, "%s is a device of another machine", device_name(to));
     c->object = to;

@@ -28,7 +28,7 @@ enum prop_kind {       /* C type at `offset`          text form */
     PROP_ON_OFF_AUTO,  /* uint8_t, enum on_off_auto   on, off, auto */
     PROP_MAC,          /* uint8_t[6]                  52:54:00:12:34:56 */
     PROP_PCI_ADDR,     /* int32_t devfn, -1 any       "03.0" or "3" (device.function, hex) */
-    PROP_LINK,         /* struct device *             path or id; `names[0]` is the required type */
+    PROP_LINK,         /* struct device *             path or id; `names`: types it may be of */
     PROP_CHARDEV,      /* struct chardev *            a character backend's id */
     PROP_NETDEV,       /* struct net_port *           a network backend's id */
     PROP_REGION,       /* struct region *             a memory region; listings show its name */

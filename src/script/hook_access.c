@@ -265,6 +265,8 @@ static void install_irq(lua_State *L, struct script_hook *h, int filter)
     struct irq *irq = filter_object(L, filter, "line", META_IRQ);
     if (irq->tap && irq->tap != on_irq)
         luaL_error(L, "vm:on(\"irq\"): something else watches this line");
+    if (irq->unseen)
+        luaL_error(L, "vm:on(\"irq\"): %s", irq->unseen);
     h->irq = irq;
     h->nested = table_bool(L, filter, "nested");
     struct script_hook *head = irq->tap_opaque;

@@ -148,6 +148,8 @@ int l_device_state(lua_State *L)
 {
     struct device *d = binding_ptr(L, 1, META_DEVICE);
     lua_newtable(L);
+    if (d->type->fetch && d->realized)
+        d->type->fetch(d);
     for (unsigned i = 0; i < d->chain_len; i++) {
         for (const struct state_field *f = d->chain[i]->state; f && f->name; f++) {
             push_state_field(L, d, f);

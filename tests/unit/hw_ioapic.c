@@ -33,7 +33,7 @@ static int setup(void **state)
     struct ctx *c = calloc(1, sizeof *c);
     struct error err = { 0 };
     c->h = hw_new();
-    c->sink.msi = (struct msi_sink){ deliver, &c->sink };
+    c->sink.msi = (struct msi_sink){ .deliver = deliver, .opaque = &c->sink };
     c->h->m->msi = &c->sink.msi;
     c->dev = hw_device(c->h, "ioapic");
     if (!sysbus_map((struct sysbus_device *)c->dev, 0, IOAPIC, 0, &err))
