@@ -7,6 +7,12 @@
 
 static const struct vcpu_backend *const backends[] = { &vcpu_soft, &vcpu_kvm };
 
+extern const struct device_type kvm_apic_type, kvm_ioapic_type, kvm_pic_type, kvm_pit_type;
+
+const struct device_type *const vcpu_device_types[] = {
+    &kvm_apic_type, &kvm_ioapic_type, &kvm_pic_type, &kvm_pit_type, NULL,
+};
+
 const struct vcpu_backend *vcpu_backend_find(const char *name, struct error *err)
 {
     for (size_t i = 0; i < ARRAY_LEN(backends); i++)

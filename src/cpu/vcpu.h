@@ -37,7 +37,6 @@ struct vcpu_stats {
     uint64_t interrupts; /* external interrupts delivered, NMI included */
     uint64_t exceptions;
     uint64_t blocks_decoded;
-    uint64_t host_calls; /* of the host's kernel, but for entering the guest */
 };
 
 /* One row of a table of MSRs. */
@@ -174,9 +173,16 @@ struct vcpu_backend {
     const char *name; /* "soft", "kvm" */
     /* Retired instructions are exact and drive the virtual clock; all vcpus share one thread. */
     bool counts_instructions;
+    bool has_irqchips; /* in the host's kernel: machine->irqchip may be other than IRQCHIP_USER */
 
+    /* Refuses a machine->irqchip that it cannot have; makes IRQCHIP_AUTO what is best. */
     struct accel *(*open)(struct machine *m, struct error *err);
     void (*close)(struct accel *a); /* vcpus are gone; NULL is allowed */
+
+    /* The machine stops, and runs again: guest time outside of the machine's clocks (TSC, timers in
+     * the kernel) stands still between. No vcpu executes. NULL: there is none such. */
+    void (*stop_time)(struct accel *a);
+    void (*start_time)(struct accel *a);
 
     /* What `model` below can choose from, on this host. */
     bool (*cpu_offer)(struct cpu_offer *out, struct error *err);
@@ -220,9 +226,6 @@ struct vcpu_backend {
     bool (*set_fpu)(struct vcpu *v, const struct kvm_fpu *fpu, struct error *err);
     bool (*get_msr)(struct vcpu *v, uint32_t index, uint64_t *value, struct error *err);
     bool (*set_msr)(struct vcpu *v, uint32_t index, uint64_t value, struct error *err);
-    /* The MSRs that belong to its state beside what the structures above hold, in the order in
-     * which they are to be set: the first `max` into `out`. Returns how many there are. */
-    size_t (*msrs)(struct vcpu *v, uint32_t *out, size_t max);
     /* Guest virtual to physical, as a supervisor read; no side effects. */
     bool (*translate)(struct vcpu *v, uint64_t gva, uint64_t *gpa);
     void (*get_stats)(struct vcpu *v, struct vcpu_stats *stats);
@@ -287,6 +290,9 @@ extern struct trace_table soft_trace, kvm_trace;
 
 extern const struct vcpu_backend vcpu_soft;
 extern const struct vcpu_backend vcpu_kvm;
+
+/* Devices that only one backend can have; ends with NULL. */
+extern const struct device_type *const vcpu_device_types[];
 
 /* By name; NULL with an error naming those there are. */
 const struct vcpu_backend *vcpu_backend_find(const char *name, struct error *err);

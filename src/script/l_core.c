@@ -39,6 +39,9 @@ static struct type_registry *push_registry(lua_State *L)
     for (size_t i = 0; hw_types[i]; i++)
         if (!type_register(h->r, hw_types[i], &err))
             script_raise(L, &err);
+    for (size_t i = 0; vcpu_device_types[i]; i++)
+        if (!type_register(h->r, vcpu_device_types[i], &err))
+            script_raise(L, &err);
     return h->r;
 }
 
@@ -335,7 +338,8 @@ static const luaL_Reg error_meta[] = {
 
 static const struct binding_member functions[] = {
     { "new_vm", l_core_new_vm,
-      "{ name =, accel =, idle =, ns_per_instruction =, epoch_ns =, no_reboot = boolean, "
+      "{ name =, accel =, irqchip =, idle =, ns_per_instruction =, epoch_ns =, no_reboot = "
+      "boolean, "
       "no_shutdown = boolean } → "
       "vm, machine",
       "an empty machine" },

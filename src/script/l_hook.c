@@ -194,7 +194,7 @@ int l_vm_hooks(lua_State *L)
 }
 
 /* Features that are no events of enum vcpu_event. */
-enum { COUNTS = -1, ALWAYS = -2, INJECTS = -3, MACHINE_CHECKS = -4, SKEWS = -5 };
+enum { COUNTS = -1, ALWAYS = -2, INJECTS = -3, MACHINE_CHECKS = -4, SKEWS = -5, ALL_LINES = -6 };
 
 static bool has_feature(struct vm *vm, int feature)
 {
@@ -208,6 +208,8 @@ static bool has_feature(struct vm *vm, int feature)
         return b->inject != NULL;
     case MACHINE_CHECKS:
         return b->machine_check != NULL;
+    case ALL_LINES:
+        return vm_irqchip(vm) == IRQCHIP_USER;
     case SKEWS:
         return b->skew_tsc != NULL;
     default:
@@ -230,6 +232,7 @@ int l_vm_supports(lua_State *L)
         { "hook.write.gva", VCPU_EVENT_WRITE },
         { "hook.pio", ALWAYS },
         { "hook.irq", ALWAYS },
+        { "hook.irq.chips", ALL_LINES },
         { "hook.exception", VCPU_EVENT_EXCEPTION },
         { "hook.msr", VCPU_EVENT_MSR },
         { "hook.cpuid", VCPU_EVENT_CPUID },

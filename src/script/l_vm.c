@@ -15,17 +15,28 @@ static struct script_vm *check_vm(lua_State *L)
 
 /* ---- making ---- */
 
-/* new_vm { name, accel, idle, ns_per_instruction, epoch_ns, no_reboot,
+static const char *const irqchips[] = {
+    [IRQCHIP_USER] = "user",
+    [IRQCHIP_SPLIT] = "split",
+    [IRQCHIP_KERNEL] = "kernel",
+    [IRQCHIP_AUTO] = "auto",
+    NULL,
+};
+
+/* new_vm { name, accel, irqchip, idle, ns_per_instruction, epoch_ns, no_reboot,
  * no_shutdown } → vm, machine */
 int l_core_new_vm(lua_State *L)
 {
     static const char *const keys[] = {
-        "name", "accel", "idle", "ns_per_instruction", "epoch_ns", "no_reboot", "no_shutdown", NULL
+        "name",     "accel",     "irqchip",     "idle", "ns_per_instruction",
+        "epoch_ns", "no_reboot", "no_shutdown", NULL
     };
     check_keys(L, 1, "new_vm", keys);
     static const char *const idles[] = { "sleep", "warp", NULL };
     lua_getfield(L, 1, "idle");
     int idle = check_choice(L, "idle", "sleep", idles);
+    lua_getfield(L, 1, "irqchip");
+    int irqchip = check_choice(L, "irqchip", "user", irqchips);
     lua_getfield(L, 1, "ns_per_instruction");
     lua_Integer ns = luaL_optinteger(L, -1, 0);
     luaL_argcheck(L, ns >= 0 && ns <= 1000000, 1, "ns_per_instruction must be from 0 to 1000000");
@@ -36,6 +47,7 @@ int l_core_new_vm(lua_State *L)
     struct vm_config config = {
         .name = name ? name : "vm",
         .accel = accel ? accel : "soft",
+        .irqchip = (enum irqchip)irqchip,
         .idle = idle ? VM_IDLE_WARP : VM_IDLE_SLEEP,
         .ns_per_instruction = (uint64_t)ns,
         .epoch_ns = epoch,
@@ -317,6 +329,12 @@ static int get_name(lua_State *L)
     return 1;
 }
 
+static int get_irqchip(lua_State *L)
+{
+    lua_pushstring(L, irqchips[vm_irqchip(check_vm(L)->vm)]);
+    return 1;
+}
+
 static int get_accel(lua_State *L)
 {
     lua_pushstring(L, vm_backend(check_vm(L)->vm)->name);
@@ -469,6 +487,8 @@ static const struct binding_member properties[] = {
     { "name", get_name, "string", "what the machine is called" },
     { "state", get_state, "string", "created, paused, running or ended" },
     { "accel", get_accel, "string", "what executes guest code: soft or kvm" },
+    { "irqchip", get_irqchip, "string",
+      "who has the interrupt controllers: user (the machine's devices), split or kernel" },
     { "exit_reason", get_exit_reason, "string", "why the run has ended" },
     { "exit_status", get_exit_status, "integer", "the exit status that follows from it" },
     { "pause_reason", get_pause_reason, "string", "why it was paused" },

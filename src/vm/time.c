@@ -228,6 +228,8 @@ void vm_time_fini(struct vm *vm)
 
 void vm_time_resume(struct vm *vm)
 {
+    if (vm->accel && vm->backend->start_time)
+        vm->backend->start_time(vm->accel);
     vm->run_start_ns = loop_realtime_ns();
     paced_go(&vm->paced_virtual_rt, true);
     if (!counts(vm))
@@ -236,6 +238,8 @@ void vm_time_resume(struct vm *vm)
 
 void vm_time_pause(struct vm *vm)
 {
+    if (vm->accel && vm->backend->stop_time)
+        vm->backend->stop_time(vm->accel);
     int64_t ran = loop_realtime_ns() - vm->run_start_ns;
     vm->wall_ns += ran;
     if (!counts(vm))

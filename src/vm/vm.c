@@ -93,13 +93,31 @@ static bool register_types(struct vm *vm, struct error *err)
     for (const struct device_type *const *t = hw_types; *t; t++)
         if (!type_register(vm->machine.types, *t, err))
             return false;
+    for (const struct device_type *const *t = vcpu_device_types; *t; t++)
+        if (!type_register(vm->machine.types, *t, err))
+            return false;
+    return true;
+}
+
+/* What is wanted of a backend that is in no kernel is the machine's own chips. */
+static bool choose_irqchip(const struct vcpu_backend *b, enum irqchip *chosen, struct error *err)
+{
+    if (b->has_irqchips)
+        return true;
+    if (*chosen == IRQCHIP_SPLIT || *chosen == IRQCHIP_KERNEL)
+        return error_set(err,
+                         "irqchip=%s: accel \"%s\" is not in the kernel, and its chips are not; "
+                         "use irqchip=user, or --accel kvm",
+                         *chosen == IRQCHIP_SPLIT ? "split" : "kernel", b->name);
+    *chosen = IRQCHIP_USER;
     return true;
 }
 
 struct vm *vm_new(struct loop *loop, const struct vm_config *config, struct error *err)
 {
     const struct vcpu_backend *backend = vcpu_backend_find(config->accel, err);
-    if (!backend)
+    enum irqchip irqchip = config->irqchip;
+    if (!backend || !choose_irqchip(backend, &irqchip, err))
         return NULL;
     struct vm *vm = ALLOC(struct vm);
     vm->loop = loop;
@@ -119,6 +137,7 @@ struct vm *vm_new(struct loop *loop, const struct vm_config *config, struct erro
     vm->machine.door = door_new(on_knock, vm);
     vm_time_init(vm);
     machine_init(&vm->machine, loop, type_registry_new());
+    vm->machine.irqchip = irqchip;
     if (!register_types(vm, err)) {
         vm_free(vm);
         return NULL;
@@ -280,6 +299,11 @@ struct vcpu *vm_vcpu(struct vm *vm, unsigned index)
     return index < vm->cpu_count ? vm->cpus[index].vcpu : NULL;
 }
 
+enum irqchip vm_irqchip(const struct vm *vm)
+{
+    return vm->machine.irqchip == IRQCHIP_AUTO ? IRQCHIP_USER : vm->machine.irqchip;
+}
+
 enum vm_state vm_state(const struct vm *vm)
 {
     return vm->state;
@@ -329,7 +353,6 @@ void vm_get_stats(struct vm *vm, struct vcpu_stats *total)
         total->interrupts += s.interrupts;
         total->exceptions += s.exceptions;
         total->blocks_decoded += s.blocks_decoded;
-        total->host_calls += s.host_calls;
     }
 }
 

@@ -28,8 +28,9 @@ enum vm_idle {
 };
 
 struct vm_config {
-    const char *name;  /* for listings; copied */
-    const char *accel; /* "soft" or "kvm" */
+    const char *name;     /* for listings; copied */
+    const char *accel;    /* "soft" or "kvm" */
+    enum irqchip irqchip; /* other than USER and AUTO: refused by backends that are in no kernel */
     enum vm_idle idle;
     uint64_t ns_per_instruction; /* cost of one instruction on counting backends; 0 means 1 */
     int64_t epoch_ns;            /* time of day at start; the caller decides (fixed under warp) */
@@ -59,6 +60,8 @@ struct trace_table *vm_trace_table(size_t n);
 void vm_trace_hook(struct vm *vm, const char *on, const char *name);
 struct vm_config *vm_config(struct vm *vm);
 const struct vcpu_backend *vm_backend(const struct vm *vm);
+/* What the machine has; IRQCHIP_AUTO counts as USER as long as there is no cpu. */
+enum irqchip vm_irqchip(const struct vm *vm);
 
 /* Add a cpu, before the machine starts. The port is the machine's cpus[index]. */
 struct cpu_port *vm_add_cpu(struct vm *vm, const char *model, struct error *err);

@@ -251,10 +251,6 @@ function it:string(address, most) end
 ---@return integer|nil
 function it:translate(address) end
 
----model-specific registers that belong to its state, by number
----@return table<integer, integer>
-function it:msrs() end
-
 ---instructions; without an address where the cpu stands
 ---@param address? integer
 ---@param count? integer
@@ -995,6 +991,7 @@ do
 ---@field name string # what the machine is called
 ---@field state string # created, paused, running or ended
 ---@field accel string # what executes guest code: soft or kvm
+---@field irqchip string # who has the interrupt controllers: user (the machine's devices), split or kernel
 ---@field exit_reason string # why the run has ended
 ---@field exit_status integer # the exit status that follows from it
 ---@field pause_reason string # why it was paused

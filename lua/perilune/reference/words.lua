@@ -20,7 +20,7 @@ M.rows = {
         help = "a name, or a line of text" },
     { "text line prompt what who place feature format", luals = "string",
         help = "text" },
-    { "prefix pattern patterns rule reason file host accel idle", luals = "string", help = "text" },
+    { "prefix pattern patterns rule reason file host accel irqchip idle", luals = "string", help = "text" },
     { "direction", luals = "string", help = "\"in\" or \"out\"" },
     { "on_error", of = '"pause" or "disable" or "abort"',
         help = "what happens when a function raises; \"pause\" unless given" },

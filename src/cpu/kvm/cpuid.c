@@ -28,14 +28,17 @@ enum {
 #define CPUID_NAME_FIRST   0x80000002
 #define CPUID_NAME_LAST    0x80000004
 
+/* Served by the kernel's local APIC. */
+#define ECX1_X2APIC       (1u << 21)
+#define ECX1_TSC_DEADLINE (1u << 24)
 /* What the operating system writes into CPUID by its control registers. */
-#define ECX1_OSXSAVE     (1u << 27)
-#define ECX7_OSPKE       (1u << 4)
-#define ECX1_HYPERVISOR  (1u << 31)
+#define ECX1_OSXSAVE      (1u << 27)
+#define ECX7_OSPKE        (1u << 4)
+#define ECX1_HYPERVISOR   (1u << 31)
 /* Leaf 0x80000001 EDX has copies of leaf 1 EDX on AMD's. */
-#define EDX81_COPIES     0x0183f3ffu
+#define EDX81_COPIES      0x0183f3ffu
 /* Served by the kernel without an APIC of its own: kvmclock, no delays at ports, stolen time. */
-#define KVM_WITHOUT_APIC (1u << 0 | 1u << 1 | 1u << 3 | 1u << 5 | 1u << 24)
+#define KVM_WITHOUT_APIC  (1u << 0 | 1u << 1 | 1u << 3 | 1u << 5 | 1u << 24)
 
 static struct kvm_cpuid2 *cpuid_alloc(unsigned entries)
 {
@@ -96,8 +99,6 @@ static void withhold(struct cpu_offer *o, enum cpuid_word word, uint32_t bits)
 
 void kvm_cpuid_offer(const struct kvm_cpuid2 *host, bool kernel_apic, struct cpu_offer *out)
 {
-    const uint32_t apic_bits = 1u << 21 | 1u << 24; /* x2APIC, TSC deadline timer */
-
     *out = (struct cpu_offer){
         .backend = "kvm",
         .why_withheld = "it needs the in-kernel interrupt controllers",
@@ -114,16 +115,29 @@ void kvm_cpuid_offer(const struct kvm_cpuid2 *host, bool kernel_apic, struct cpu
     out->max.word[WORD_7_ECX] &= ~ECX7_OSPKE;
     if (kernel_apic)
         return;
-    withhold(out, WORD_1_ECX, apic_bits);
+    withhold(out, WORD_1_ECX, ECX1_X2APIC | ECX1_TSC_DEADLINE);
     withhold(out, WORD_KVM, ~KVM_WITHOUT_APIC);
+}
+
+/* The kernel does not count it among what it supports, because it depends on its APIC. */
+static void add_tsc_deadline(struct accel *a)
+{
+    if (ioctl(a->kvm_fd, KVM_CHECK_EXTENSION, KVM_CAP_TSC_DEADLINE_TIMER) <= 0)
+        return;
+    for (unsigned i = 0; i < a->cpuid->nent; i++)
+        if (a->cpuid->entries[i].function == 1)
+            a->cpuid->entries[i].ecx |= ECX1_TSC_DEADLINE;
 }
 
 bool kvm_cpuid_load(struct accel *a, struct error *err)
 {
     a->cpuid = load(a->kvm_fd, err);
-    if (a->cpuid)
-        kvm_cpuid_offer(a->cpuid, false, &a->offer);
-    return a->cpuid;
+    if (!a->cpuid)
+        return false;
+    if (a->chips)
+        add_tsc_deadline(a);
+    kvm_cpuid_offer(a->cpuid, a->chips, &a->offer);
+    return true;
 }
 
 bool kvm_cpu_offer(struct cpu_offer *out, struct error *err)

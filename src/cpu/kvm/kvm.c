@@ -25,12 +25,6 @@ int kvm_ioctl(int fd, unsigned long request, void *argument)
     return r;
 }
 
-int kvm_vcpu_ioctl(struct kvm_vcpu *v, unsigned long request, void *argument)
-{
-    v->stats.host_calls++;
-    return kvm_ioctl(v->fd, request, argument);
-}
-
 /* What errno says of opening it, and what can be done; NULL: nothing that would be known. */
 static const char *remedy_of(int error)
 {
@@ -97,13 +91,6 @@ bool kvm_check_capabilities(int kvm_fd, struct error *err)
     return true;
 }
 
-static unsigned capability(const struct accel *a, long which)
-{
-    int n = ioctl(a->vm_fd, KVM_CHECK_EXTENSION, which);
-
-    return n < 0 ? 0 : (unsigned)n;
-}
-
 /* Intel hosts without unrestricted guests need three pages for real mode, and one for its page
  * table, out of the guest's sight: below the firmware's 4 GiB end, where no PC has memory. */
 bool kvm_create_vm(struct accel *a, struct error *err)
@@ -121,8 +108,6 @@ bool kvm_create_vm(struct accel *a, struct error *err)
     if (size < (int)sizeof(struct kvm_run))
         return error_set_host(err, 0, "kvm: this kernel's vcpu area is too small (%d bytes)", size);
     a->run_size = size;
-    a->vcpus_max = capability(a, KVM_CAP_MAX_VCPUS);
-    a->sync_regs = capability(a, KVM_CAP_SYNC_REGS);
     if (kvm_ioctl(a->vm_fd, KVM_SET_IDENTITY_MAP_ADDR, &identity_map) < 0 ||
         ioctl(a->vm_fd, KVM_SET_TSS_ADDR, tss_address) < 0)
         return error_set_host(err, errno, "kvm: cannot set the task state segment aside");
@@ -134,6 +119,7 @@ static void accel_close(struct accel *a)
     if (!a)
         return;
     kvm_memslots_fini(a);
+    kvm_chips_free(a->chips);
     if (a->vm_fd >= 0)
         close(a->vm_fd);
     if (a->kvm_fd >= 0)
@@ -149,8 +135,10 @@ static struct accel *accel_open(struct machine *m, struct error *err)
     a->machine = m;
     a->kvm_fd = a->vm_fd = -1;
     if (open_device(a, err) && kvm_check_capabilities(a->kvm_fd, err) && kvm_create_vm(a, err) &&
-        kvm_cpuid_load(a, err) && kvm_memslots_init(a, err))
+        kvm_chips_create(a, err) && kvm_cpuid_load(a, err) && kvm_memslots_init(a, err)) {
+        kvm_time_init(a);
         return a;
+    }
     accel_close(a);
     return NULL;
 }
@@ -172,8 +160,11 @@ static void get_stats(struct vcpu *v, struct vcpu_stats *stats)
 
 const struct vcpu_backend vcpu_kvm = {
     .name = "kvm",
+    .has_irqchips = true,
     .open = accel_open,
     .close = accel_close,
+    .stop_time = kvm_time_stop,
+    .start_time = kvm_time_start,
     .cpu_offer = kvm_cpu_offer,
     .survey = kvm_survey,
     .vcpu_new = kvm_vcpu_new,
@@ -192,7 +183,6 @@ const struct vcpu_backend vcpu_kvm = {
     .set_fpu = kvm_vcpu_set_fpu,
     .get_msr = kvm_vcpu_get_msr,
     .set_msr = kvm_vcpu_set_msr,
-    .msrs = kvm_vcpu_msrs,
     .translate = kvm_vcpu_translate,
     .get_stats = get_stats,
     .inject = kvm_vcpu_inject,

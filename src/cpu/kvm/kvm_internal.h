@@ -2,8 +2,8 @@
  * Documentation/virt/kvm/api.rst.
  *
  * One accel per machine owns the descriptors of /dev/kvm and of the virtual machine, and the memory
- * slots. A vcpu runs on whatever thread calls `run`: each has one of its own. Interrupt controllers
- * are the machine's own devices: there is no in-kernel irqchip. */
+ * slots. One vcpu, which runs on whatever thread calls `run`. Interrupt controllers are the
+ * machine's own devices, or the kernel's: irqchip.h. */
 #pragma once
 
 #include "cpu/model/features.h"
@@ -33,6 +33,13 @@ struct kvm_stop_points {
 enum kvm_probe { KVM_PROBE_NOT_YET, KVM_PROBE_WORKS, KVM_PROBE_FAILS };
 enum { KVM_PROBES = 6 };
 
+/* A timer of a local APIC in the kernel, as it was when time stopped. */
+struct kvm_apic_timer {
+    uint32_t left;     /* of its count; 0: it does not run by count */
+    uint64_t deadline; /* of the TSC, yet to come; 0: none */
+    bool requested;    /* its interrupt waits already */
+};
+
 struct kvm_slot {
     uint64_t gpa, size; /* size 0: the slot is free */
 };
@@ -40,6 +47,12 @@ struct kvm_slot {
 struct accel {
     struct machine *machine;
     int kvm_fd, vm_fd;
+    struct kvm_chips *chips; /* NULL: IRQCHIP_USER */
+    /* Guest time stands still: see time.c. */
+    bool stopped;
+    uint64_t stop_tsc; /* the host's, when it stopped */
+    struct kvm_clock_data stop_clock;
+    bool clock_known;
     size_t run_size;
     struct kvm_cpuid2 *cpuid; /* what the host supports */
     struct cpu_offer offer;   /* of that, what works here */
@@ -47,12 +60,12 @@ struct accel {
     bool listening;
     struct kvm_slot *slots;
     unsigned slot_count;
-    struct kvm_vcpu *vcpus[MACHINE_CPUS_MAX];
-    unsigned vcpu_count, vcpus_max;
-    unsigned sync_regs; /* KVM_SYNC_X86_...: state that goes with KVM_RUN if asked for */
+    struct kvm_vcpu *vcpu;
     enum kvm_probe probes[KVM_PROBES];
-    /* Slots are being replaced: vcpus stay outside of the guest. Set with the machine lock held. */
+    /* Slots are being replaced, or what a vcpu in the guest would not let go of is looked at: the
+     * vcpu stays outside of the guest. Set with the machine lock held. */
     atomic_bool changing;
+    unsigned kept_out; /* how often kvm_keep_out() is in force */
 };
 
 struct kvm_vcpu {
@@ -73,19 +86,13 @@ struct kvm_vcpu {
     atomic_bool kicked;
     /* Machine lock. */
     bool intr, nmi;
-    bool halted, wait_sipi;
-    bool init_waits, sipi_waits;
-    uint8_t sipi_vector;
-    bool incomplete; /* the access that it came out for is completed by the next KVM_RUN */
-    /* Registers: see state.c. Sets of KVM_SYNC_X86_... */
-    unsigned known;                 /* run->s.regs has them as the vcpu does */
-    unsigned wanted;                /* somebody has asked for them since it came out */
-    bool regs_dirty;                /* run->s.regs has them as the vcpu is to have them */
+    bool halted;
     struct vcpu_exception injected; /* while exception_waits */
     bool exception_waits;
     uint8_t cr8;
     uint64_t apic_base;
-    uint64_t tsc_offset; /* of the guest's TSC against the host's */
+    uint64_t tsc_offset;              /* of the guest's TSC against the host's */
+    struct kvm_apic_timer apic_timer; /* while time stands still */
     uint64_t tsc_khz;
     struct kvm_sregs reset_sregs;
     struct kvm_fpu reset_fpu;
@@ -103,12 +110,18 @@ static inline struct kvm_vcpu *kvm_vcpu_of(struct vcpu *v)
     return (struct kvm_vcpu *)v;
 }
 
-/* kvm.c: ioctl that is tried again when a signal came between. The second counts it as a host call
- * of the vcpu. */
+/* Of cpu `n` of the machine; NULL: it is another backend's. */
+static inline struct kvm_vcpu *kvm_vcpu_at(const struct machine *m, unsigned n)
+{
+    struct vcpu *v = m->cpus[n]->vcpu;
+
+    return v && v->backend == &vcpu_kvm ? kvm_vcpu_of(v) : NULL;
+}
+
+/* kvm.c: ioctl that is tried again when a signal came between. */
 int kvm_ioctl(int fd, unsigned long request, void *argument);
 /* /dev/kvm, closed by the caller; negative with an error that names the remedy. */
 int kvm_open_device(struct error *err);
-int kvm_vcpu_ioctl(struct kvm_vcpu *v, unsigned long request, void *argument);
 /* Those without which nothing works. */
 bool kvm_check_capabilities(int kvm_fd, struct error *err);
 /* vm_fd and run_size, with kvm_fd there. */
@@ -117,8 +130,6 @@ bool kvm_create_vm(struct accel *a, struct error *err);
 /* memslots.c. Registering maps what the machine has already. */
 bool kvm_memslots_init(struct accel *a, struct error *err);
 void kvm_memslots_fini(struct accel *a);
-/* The vcpu is going. */
-void kvm_memslots_forget(struct accel *a, struct kvm_vcpu *v);
 
 /* cpuid.c */
 bool kvm_cpuid_load(struct accel *a, struct error *err);
@@ -132,6 +143,36 @@ struct kvm_cpuid2 *kvm_cpuid_make(const struct kvm_cpuid2 *host, const struct cp
 /* Have the vcpu show its features. */
 bool kvm_cpuid_set(struct kvm_vcpu *v, struct error *err);
 
+/* Events, declared in vcpu.c. */
+enum {
+    KVM_TRACE_PIO,
+    KVM_TRACE_MMIO,
+    KVM_TRACE_EXIT,
+    KVM_TRACE_INTERRUPT,
+    KVM_TRACE_LINE,
+    KVM_TRACE_MSI,
+    KVM_TRACE_EOI,
+};
+
+/* Between the two no vcpu is in KVM_RUN, and those that were wait for the machine lock, which is
+ * held. Calls may nest. */
+void kvm_keep_out(struct accel *a);
+void kvm_let_in(struct accel *a);
+
+/* time.c */
+void kvm_time_init(struct accel *a);
+void kvm_time_stop(struct accel *a);
+void kvm_time_start(struct accel *a);
+/* The host's time stamp counter, which stands still with the machine. */
+uint64_t kvm_host_tsc(const struct accel *a);
+/* The guest's TSC has just been set to `value`. */
+void kvm_time_note_tsc(struct kvm_vcpu *v, uint64_t value);
+
+/* irqchip.c */
+struct kvm_chips;
+bool kvm_chips_create(struct accel *a, struct error *err);
+void kvm_chips_free(struct kvm_chips *c);
+
 /* vcpu.c */
 struct vcpu *kvm_vcpu_new(struct accel *a, struct cpu_port *port, const char *model,
                           struct error *err);
@@ -144,14 +185,6 @@ int kvm_kick_signal(void);
 void kvm_prepare_kicks(void);
 /* Get it out of KVM_RUN without ending `run`. */
 void kvm_vcpu_interrupt(struct kvm_vcpu *v);
-/* Has it been kicked? Once. */
-bool kvm_vcpu_take_kick(struct kvm_vcpu *v);
-
-/* exits.c */
-enum { KVM_TRACE_PIO, KVM_TRACE_MMIO, KVM_TRACE_EXIT, KVM_TRACE_INTERRUPT };
-/* What the guest has left for, or KVM_RUN failed with. False with *stop: `run` is over. Machine
- * lock. */
-bool kvm_exit_handle(struct kvm_vcpu *v, int entry_errno, enum vcpu_stop *stop);
 
 /* inject.c */
 bool kvm_vcpu_inject(struct vcpu *vcpu, const struct vcpu_exception *e, struct error *err);
@@ -163,14 +196,8 @@ void kvm_inject_waiting(struct kvm_vcpu *v);
 /* state.c */
 bool kvm_state_init(struct kvm_vcpu *v, struct error *err);
 void kvm_vcpu_reset(struct vcpu *vcpu);
-/* INIT and SIPI: SDM vol. 3 table 9-1, 8.4.4. */
-void kvm_state_init_signal(struct kvm_vcpu *v);
-void kvm_state_startup(struct kvm_vcpu *v, uint8_t vector);
-/* Around KVM_RUN: before it with the machine lock, after it without. */
-void kvm_state_enter(struct kvm_vcpu *v);
-void kvm_state_left(struct kvm_vcpu *v);
-/* Before calls of the kernel that look at registers or change them. */
-void kvm_state_flush(struct kvm_vcpu *v);
+/* A vcpu that waits in the kernel's HLT goes on behind it. */
+void kvm_end_halt(struct kvm_vcpu *v);
 bool kvm_vcpu_get_regs(struct vcpu *vcpu, struct kvm_regs *regs, struct error *err);
 bool kvm_vcpu_set_regs(struct vcpu *vcpu, const struct kvm_regs *regs, struct error *err);
 uint64_t kvm_vcpu_get_reg(struct vcpu *vcpu, unsigned number);
@@ -202,9 +229,6 @@ void kvm_debug_halted(struct kvm_vcpu *v);
 bool kvm_debug_exit(struct kvm_vcpu *v);
 /* KVM_EXIT_X86_RDMSR, KVM_EXIT_X86_WRMSR */
 void kvm_debug_exit_msr(struct kvm_vcpu *v, bool write);
-
-/* msrs.c */
-size_t kvm_vcpu_msrs(struct vcpu *vcpu, uint32_t *out, size_t max);
 
 /* survey.c */
 bool kvm_survey(bool thorough, struct vcpu_survey *out, struct error *err);
