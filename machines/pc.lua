@@ -1,7 +1,8 @@
 -- The PC that everybody knows: i440FX and PIIX3, wired as the boards were.
 --
 -- Two interrupt systems live side by side: the 8259A pair, whose INT output reaches LINT0 of the
--- boot cpu's local APIC, and the I/O APIC. Every ISA line goes to both.
+-- boot cpu's local APIC, and the I/O APIC. Every ISA line goes to both. Under KVM the kernel may have
+-- these chips: they are wired the same.
 local firmware = require "perilune.boot.pc"
 
 local BELOW_4G = 0xc0000000 -- RAM beyond 3 GiB continues at 4 GiB: devices live in between
@@ -19,24 +20,42 @@ local function memory(m, p)
     return ram
 end
 
---- The 8259A pair; the slave hangs on line 2 of the master.
-local function interrupt_controllers(m)
+--- The 8259A pair; the slave hangs on line 2 of the master. Returns the chip that asks the cpu, and
+-- the pair's input for a line.
+local function pair(m)
     local slave = m:device("isa-i8259", { iobase = 0xa0, elcr_addr = 0x4d1, elcr_mask = 0xde,
         master = false })
     local master = m:device("isa-i8259", { iobase = 0x20, elcr_addr = 0x4d0, elcr_mask = 0xf8,
         slave = slave })
     slave:connect(0, master:gpio_in(CASCADE))
-    return master, slave
+    return master, function(n)
+        return n < 8 and master:gpio_in(n) or slave:gpio_in(n - 8)
+    end
 end
+
+--- The pair in the kernel is one device.
+local function kernel_pair(m)
+    local pic = m:device("kvm-pic")
+    return pic, function(n)
+        return pic:gpio_in(n)
+    end
+end
+
+--- Whose chips the machine has, by its irqchip.
+local chips = {
+    user = { pic = pair, ioapic = "ioapic", apic = "apic", pit = "isa-pit" },
+    split = { pic = pair, ioapic = "ioapic", apic = "kvm-apic", pit = "isa-pit" },
+    kernel = { pic = kernel_pair, ioapic = "kvm-ioapic", apic = "kvm-apic", pit = "kvm-pit" },
+}
 
 --- Line n of the ISA bus drives input n of the 8259As and of the I/O APIC; but the timer is on pin
 -- 2 there.
-local function isa_lines(m, south, master, slave, ioapic)
+local function isa_lines(m, south, pic_in, ioapic)
     local splitter = m:device("irq-splitter", { ["num-lines"] = ISA_LINES })
     for n = 0, ISA_LINES - 1 do
         south:connect("isa-irq", n, splitter:gpio_in(n))
         if n ~= CASCADE then
-            splitter:connect("a", n, n < 8 and master:gpio_in(n) or slave:gpio_in(n - 8))
+            splitter:connect("a", n, pic_in(n))
             splitter:connect("b", n, ioapic:gpio_in(n == TIMER and 2 or n))
         end
     end
@@ -47,20 +66,21 @@ local function build(m, p)
     local pci = m:device("i440FX-pcihost", { ram = ram }).bus["pci.0"]
     local south = pci:device("PIIX3", { addr = "01.0" })
 
-    local master, slave = interrupt_controllers(m)
-    local ioapic = m:device("ioapic")
+    local chip = chips[p.irqchip]
+    local pic, pic_in = chip.pic(m)
+    local ioapic = m:device(chip.ioapic)
     ioapic:map(0, IOAPIC_ADDRESS)
-    isa_lines(m, south, master, slave, ioapic)
+    isa_lines(m, south, pic_in, ioapic)
     for cpu = 0, p.cpus - 1 do
-        local apic = m:device("apic", { cpu = cpu, extint = master })
+        local apic = m:device(chip.apic, { cpu = cpu, extint = pic })
         if cpu == 0 then
-            master:connect(0, apic:gpio_in("lint", 0))
+            pic:connect(0, apic:gpio_in("lint", 0))
         end
     end
 
     local isa = south.bus["isa.0"]
     isa:device("mc146818rtc")
-    local pit = isa:device("isa-pit")
+    local pit = isa:device(chip.pit)
     pit:connect(0, south:gpio_in("isa-irq", TIMER))
     isa:device("isa-pcspk", { pit = pit })
     for _, port in ipairs(p.serials) do
@@ -82,6 +102,11 @@ end
 return machine.define {
     name = "pc",
     desc = "i440FX + PIIX3 PC",
+    props = {
+        irqchip = { "enum", "auto", values = { "auto", "kernel", "split", "user" },
+            help = "who has the interrupt chips and the timer: the host's kernel, the kernel the local "
+                .. "APICs alone, or this machine; auto is kernel with accel=kvm" },
+    },
     build = build,
     post = firmware.post,
     nic = function(m, _, nic, index)

@@ -23,7 +23,7 @@ local FIXED_EPOCH = 1767225600
 --- What every machine has.
 M.common_props = {
     memory = { "size", "512M", help = "guest RAM" },
-    cpus = { "int", 1, min = 0, max = 16, help = "number of cpus, or none" },
+    cpus = { "int", 1, min = 0, max = 1, help = "number of cpus: one for now, or none" },
     cpu = { "string", "base", help = "cpu model and features: base, host or max, then ,+NAME ,-NAME" },
     accel = { "enum", "soft", values = { "auto", "soft", "kvm" },
         help = "what executes guest code; auto tries KVM out and says what it chose" },
@@ -398,6 +398,7 @@ local function build(def, m, p, vm)
     for _ = 1, p.cpus do
         add_cpu(def, m, p)
     end
+    p.irqchip = p.irqchip and vm.irqchip -- what "auto" has become
     step(def, "build", m, p)
     net.build(def, m, p, function(nic, index)
         local _, has_place = step(def, "nic", m, p, nic, index)
@@ -422,6 +423,7 @@ function M.create(name, options)
     local vm, m = core.new_vm {
         name = def.name,
         accel = accel.resolve(p),
+        irqchip = p.irqchip,
         idle = p.idle,
         ns_per_instruction = p["cpu.ns_per_instruction"],
         epoch_ns = epoch_ns(def, p),

@@ -20,7 +20,8 @@ end
 -- code, /dev/kvm, ...
 local elsewhere = {}
 for name in ([[apic.error apic.icr apic.signal chardev.drop e1000.irq e1000.rx_desc e1000.rx_frame
-    e1000.throttle i8259.ack i8259.spurious ioapic.eoi kvm.exit kvm.interrupt kvm.mmio kvm.pio link.queue
+    e1000.throttle i8259.ack i8259.spurious ioapic.eoi kvm.eoi kvm.exit kvm.interrupt kvm.line kvm.mmio kvm.msi
+    kvm.pio link.queue
     link.drop pci.intx piix3.pirq rtc.flags slirp.hold soft.code_flush vm.idle_sleep
     serial.overrun]]):gmatch("%S+") do
     elsewhere[name] = true

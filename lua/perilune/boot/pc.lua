@@ -74,7 +74,8 @@ end
 
 local ISA_KINDS = {
     { "isa-serial", "serial" }, { "mc146818rtc", "rtc" }, { "i8042", "i8042" },
-    { "isa-pit", "pit" }, { "isa-i8259", "pic" }, { "isa-pcspk", "speaker" },
+    { "isa-pit", "pit" }, { "kvm-pit", "pit" }, { "isa-i8259", "pic" }, { "kvm-pic", "pic" },
+    { "isa-pcspk", "speaker" },
 }
 
 local function isa_devices(m)
@@ -92,10 +93,16 @@ local function isa_devices(m)
     return list
 end
 
+--- The devices of a type, or of the one that stands for such chips in the kernel.
+local function find(m, type_name)
+    local found = m.vm:find { type = type_name }
+    return #found > 0 and found or m.vm:find { type = "kvm-" .. type_name }
+end
+
 --- The processors, by their local APICs.
 local function processors(m)
     local cpus = {}
-    for i, apic in ipairs(m.vm:find { type = "apic" }) do
+    for i, apic in ipairs(find(m, "apic")) do
         local id = apic["apic-id"]
         cpus[i] = { apic_id = id >= 0 and id or apic.cpu }
     end
@@ -118,7 +125,7 @@ function M.describe(m, p, functions)
     end
     local below = split_memory(p.memory)
     local ioapics = {}
-    for i in ipairs(m.vm:find { type = "ioapic" }) do
+    for i in ipairs(find(m, "ioapic")) do
         ioapics[i] = { id = i - 1, address = IOAPIC + (i - 1) * 0x1000, gsi_base = (i - 1) * 24 }
     end
     return {

@@ -56,8 +56,31 @@ local function smp(state, value)
     property(state, "cpus", n)
 end
 
+--- Where other programs have another word for what is `irqchip` here.
+local other_irqchips = { on = "kernel", split = "split", off = "user" }
+
+local function irqchip(state, key, value)
+    if key ~= "irqchip" then
+        util.fail(('%s=%s: write irqchip=%s'):format(key, value, other_irqchips[value]
+            or "kernel, irqchip=split or irqchip=user"))
+    end
+    property(state, "irqchip", value)
+end
+
+local irqchip_keys = { irqchip = true, kernel_irqchip = true, ["kernel-irqchip"] = true }
+
 local function accel(state, value)
-    property(state, "accel", value == "tcg" and "soft" or value)
+    local plain, keyed = util.parse_list(value)
+    property(state, "accel", plain[1] == "tcg" and "soft" or plain[1] or value)
+    if plain[2] then
+        util.fail(('"%s" is not of the form property=value'):format(plain[2]))
+    end
+    for key, values in pairs(keyed) do
+        if not irqchip_keys[key] then
+            util.fail(util.suggest(('unknown key "%s"'):format(key), key, { "irqchip" }))
+        end
+        irqchip(state, key, values[#values])
+    end
 end
 
 local function machine(state, value)
@@ -72,10 +95,13 @@ local function machine(state, value)
         util.fail(('"%s" is not of the form property=value'):format(plain[2]))
     end
     for key, values in pairs(keyed) do
-        local set_it = key == "accel" and accel or function(_, v)
-            property(state, key, v)
+        if key == "accel" then
+            accel(state, values[#values])
+        elseif irqchip_keys[key] then
+            irqchip(state, key, values[#values])
+        else
+            property(state, key, values[#values])
         end
-        set_it(state, values[#values])
     end
 end
 
@@ -234,8 +260,9 @@ M.rows = {
             end
         end,
         help = "base, host or max, and features by name; \"help\" lists them with what this host offers" },
-    { name = "accel", arg = "soft|kvm|auto", set = accel,
-        help = "what executes guest code, soft unless given; auto tries KVM out and says what it chose" },
+    { name = "accel", arg = "soft|kvm|auto[,irqchip=kernel|split|user]", set = accel,
+        help = "what executes guest code, soft unless given; auto tries KVM out and says what it chose. "
+            .. "irqchip: who has the PC's interrupt chips" },
     { name = "kernel", arg = "FILE", set = sets "kernel",
         help = "kernel or program: bzImage, vmlinux, multiboot or plain ELF" },
     { name = "initrd", arg = "FILE", set = sets "initrd", help = "initial RAM disk" },

@@ -59,6 +59,14 @@ local function redirection(pin, entry)
         level = entry >> 15 & 1 == 1, masked = entry >> 16 & 1 == 1, destination = entry >> 56 & 0xff }
 end
 
+local function ioapic_row(device, id, select, entries)
+    local row = { kind = "ioapic", path = device.path, id = id, select = select, pins = {} }
+    for pin, entry in ipairs(entries) do
+        row.pins[pin] = redirection(pin - 1, entry)
+    end
+    return row
+end
+
 local function pic_rows(vm)
     local rows = {}
     for _, d in ipairs(vm:find { type = "isa-i8259" }) do
@@ -70,13 +78,25 @@ local function pic_rows(vm)
     table.sort(rows, function(a, b)
         return a.index < b.index
     end)
+    for _, d in ipairs(vm:find { type = "kvm-pic" }) do
+        local s = d:state()
+        for index, chip in ipairs { "master", "slave" } do
+            local function of(name)
+                return s[chip .. "." .. name]
+            end
+            rows[#rows + 1] = { kind = "pic", path = d.path, index = index - 1, irr = of "irr",
+                imr = of "imr", isr = of "isr", elcr = of "elcr", base = of "irq_base",
+                priority = of "priority_add", reads_isr = of "read_reg_select" ~= 0,
+                nested = of "special_fully_nested_mode" ~= 0 }
+        end
+    end
     for _, d in ipairs(vm:find { type = "ioapic" }) do
         local s = d:state()
-        local row = { kind = "ioapic", path = d.path, id = s.id, select = s.select, pins = {} }
-        for pin, entry in ipairs(s.redir) do
-            row.pins[pin] = redirection(pin - 1, entry)
-        end
-        rows[#rows + 1] = row
+        rows[#rows + 1] = ioapic_row(d, s.id, s.select, s.redir)
+    end
+    for _, d in ipairs(vm:find { type = "kvm-ioapic" }) do
+        local s = d:state()
+        rows[#rows + 1] = ioapic_row(d, s.id, s.ioregsel, s.redirtbl)
     end
     return rows
 end
@@ -124,6 +144,37 @@ local function vectors(words)
     return set
 end
 
+local function own_apic(d, s)
+    return { cpu = d.cpu, path = d.path, id = s.id, base = s.base, svr = s.svr, tpr = s.tpr,
+        ldr = s.ldr, dfr = s.dfr, esr = s.esr, icr = s.icr_high << 32 | s.icr_low, lvt = s.lvt,
+        initial_count = s.initial_count, timer = s.timer or nil, irr = vectors(s.irr),
+        isr = vectors(s.isr) }
+end
+
+local X2APIC = 1 << 10 -- in the base
+
+--- The registers by their offsets in the page, as the kernel keeps them.
+local function kernel_apic(d, s)
+    local function at(offset)
+        return s.regs[offset // 4 + 1]
+    end
+    local function eight(offset)
+        local words = {}
+        for n = 0, 7 do
+            words[n + 1] = at(offset + 16 * n)
+        end
+        return vectors(words)
+    end
+    local lvt = {}
+    for n = 0, 5 do
+        lvt[n + 1] = at(0x320 + 16 * n)
+    end
+    return { cpu = d.cpu, path = d.path, id = s.base & X2APIC ~= 0 and at(0x20) or at(0x20) >> 24,
+        base = s.base, svr = at(0xf0), tpr = at(0x80), ldr = at(0xd0), dfr = at(0xe0), esr = at(0x280),
+        icr = at(0x310) << 32 | at(0x300), lvt = lvt, initial_count = at(0x380),
+        current_count = at(0x390), deadline = s.tsc_deadline, irr = eight(0x200), isr = eight(0x100) }
+end
+
 M.topics.lapic = {
     help = "a local APIC; a number is one of them",
     detail = true,
@@ -133,13 +184,11 @@ M.topics.lapic = {
             util.fail(('info lapic: "%s" is not the number of a cpu'):format(word))
         end
         local rows = {}
-        for _, d in ipairs(vm:find { type = "apic" }) do
-            if not index or d.cpu == index then
-                local s = d:state()
-                rows[#rows + 1] = { cpu = d.cpu, path = d.path, id = s.id, base = s.base, svr = s.svr,
-                    tpr = s.tpr, ldr = s.ldr, dfr = s.dfr, esr = s.esr,
-                    icr = s.icr_high << 32 | s.icr_low, lvt = s.lvt, initial_count = s.initial_count,
-                    timer = s.timer or nil, irr = vectors(s.irr), isr = vectors(s.isr) }
+        for _, type in ipairs { "apic", "kvm-apic" } do
+            for _, d in ipairs(vm:find { type = type }) do
+                if not index or d.cpu == index then
+                    rows[#rows + 1] = (type == "apic" and own_apic or kernel_apic)(d, d:state())
+                end
             end
         end
         if index and #rows == 0 then
@@ -162,8 +211,10 @@ M.topics.lapic = {
             out[#out + 1] = ("SPIV     0x%08x APIC %s"):format(r.svr,
                 r.svr >> 8 & 1 == 1 and "enabled" or "disabled")
             out[#out + 1] = ("ICR      0x%016x"):format(r.icr)
-            out[#out + 1] = ("TIMER    initial count %d%s"):format(r.initial_count, r.timer
-                and (", fires at %d ns"):format(r.timer) or "")
+            out[#out + 1] = ("TIMER    initial count %d%s%s%s"):format(r.initial_count, r.timer
+                and (", fires at %d ns"):format(r.timer) or "", r.current_count
+                and (", current count %d"):format(r.current_count) or "", (r.deadline or 0) ~= 0
+                and (", fires at TSC %d"):format(r.deadline) or "")
             out[#out + 1] = ("ID       0x%08x TPR 0x%02x LDR 0x%08x DFR 0x%08x ESR 0x%08x"):format(r.id,
                 r.tpr, r.ldr, r.dfr, r.esr)
             out[#out + 1] = "ISR      " .. (#r.isr > 0 and table.concat(r.isr, " ") or "(none)")
