@@ -15,9 +15,11 @@
 
 #define KERNEL_FILE_MAX     (1ull << 30)
 #define KERNEL_UNPACKED_MAX (1u << 30)
+#define PIECE               (1u << 20) /* is unpacked before anybody may cancel */
 
 struct kernel_image {
     char *path;
+    const atomic_bool *cancel;
     struct image file;
     uint8_t *unpacked; /* of a bzImage */
     const uint8_t *data;
@@ -52,6 +54,18 @@ static const uint8_t *find_payload(const struct image *file, size_t *size, struc
     return d + offset;
 }
 
+static bool unpack_all(const struct kernel_image *k, struct unpack *u, size_t total,
+                       struct error *err)
+{
+    for (size_t at = 0; at < total; at += PIECE) {
+        if (k->cancel && atomic_load(k->cancel))
+            return error_set(err, "cancelled");
+        if (!unpack_read(u, k->unpacked + at, total - at < PIECE ? total - at : PIECE, err))
+            return false;
+    }
+    return unpack_finish(u, err);
+}
+
 static bool unpack_payload(struct kernel_image *k, struct error *err)
 {
     size_t packed, total;
@@ -68,7 +82,7 @@ static bool unpack_payload(struct kernel_image *k, struct error *err)
     if (!u)
         return false;
     k->unpacked = malloc(total ? total : 1);
-    bool ok = k->unpacked ? unpack_read(u, k->unpacked, total, err) && unpack_finish(u, err)
+    bool ok = k->unpacked ? unpack_all(k, u, total, err)
                           : error_set_host(err, 0, "no memory for %zu bytes of kernel", total);
     unpack_close(u);
     k->data = k->unpacked;
@@ -106,9 +120,11 @@ static bool open_parts(struct kernel_image *k, const char *path, struct error *e
     return ok;
 }
 
-struct kernel_image *kernel_image_open(const char *path, struct error *err)
+struct kernel_image *kernel_image_open(const char *path, const atomic_bool *cancel,
+                                       struct error *err)
 {
     struct kernel_image *k = ALLOC(struct kernel_image);
+    k->cancel = cancel;
     k->path = alloc_string(path);
     if (open_parts(k, k->path, err))
         return k;

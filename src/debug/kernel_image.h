@@ -6,15 +6,17 @@
 
 #include "base/error.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 struct kernel_image;
 
-/* NULL with `err` when the file is neither, is damaged, or packed in a way the host cannot unpack.
- */
-struct kernel_image *kernel_image_open(const char *path, struct error *err);
+/* NULL with `err` when the file is neither, is damaged, or packed in a way the host cannot unpack;
+ * or when *cancel becomes true, which another thread may do (NULL: nobody). */
+struct kernel_image *kernel_image_open(const char *path, const atomic_bool *cancel,
+                                       struct error *err);
 void kernel_image_close(struct kernel_image *k); /* NULL is allowed */
 
 const char *kernel_image_path(const struct kernel_image *k);

@@ -244,7 +244,7 @@ struct orc *orc_load_kernel(const struct kernel_image *k, struct error *err)
 
 struct orc *orc_load_image(const char *path, struct error *err)
 {
-    struct kernel_image *k = kernel_image_open(path, err);
+    struct kernel_image *k = kernel_image_open(path, NULL, err);
     struct orc *o = k ? orc_load_kernel(k, err) : NULL;
     kernel_image_close(k);
     return o;

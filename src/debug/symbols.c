@@ -203,13 +203,30 @@ const struct symbols_source *symbols_source(const struct symbols *s, unsigned so
     return source < s->source_count ? &s->sources[source]->info : NULL;
 }
 
-void symbols_set_bias(struct symbols *s, unsigned source, uint64_t bias)
+unsigned symbols_adopt(struct symbols *s, struct symbols *from)
 {
-    assert(source < s->source_count);
-    if (s->sources[source]->info.bias == bias)
-        return;
-    s->sources[source]->info.bias = bias;
+    unsigned first = s->source_count;
+    assert(s->committed == s->raw_count && from->committed == from->raw_count);
+    if (!first) {
+        struct symbols empty = *s;
+        *s = *from;
+        *from = empty;
+        return 0;
+    }
+    for (size_t i = 0; i < from->source_count; i++) {
+        ALLOC_GROW(s->sources, s->source_count, s->source_capacity);
+        s->sources[s->source_count++] = from->sources[i];
+    }
+    for (size_t i = 0; i < from->raw_count; i++) {
+        ALLOC_GROW(s->raw, s->raw_count, s->raw_capacity);
+        s->raw[s->raw_count] = from->raw[i];
+        s->raw[s->raw_count++].source += first;
+    }
+    s->committed = s->raw_count;
+    from->source_count = from->raw_count = from->committed = 0;
+    drop_index(from);
     drop_index(s);
+    return first;
 }
 
 size_t symbols_count(const struct symbols *s)
@@ -324,6 +341,44 @@ static void build_index(struct symbols *s)
             s->by_addr[s->placed++] = &s->named[i];
     qsort(s->by_addr, s->placed, sizeof(*s->by_addr), by_addr);
     measure(s);
+}
+
+void symbols_prepare(struct symbols *s)
+{
+    build_index(s);
+}
+
+static bool is_only_source(const struct symbols *s, unsigned source)
+{
+    return s->sources[source]->info.count == s->raw_count;
+}
+
+/* Move what is sorted along, which its order survives: only what is fixed could change places with
+ * what is not, among those of one name. False: it does. */
+static bool shift_index(struct symbols *s, uint64_t by)
+{
+    for (size_t i = 0; i < s->raw_count; i++) {
+        struct symbol *a = &s->named[i];
+        if (!a->fixed) {
+            a->addr += by;
+            a->end += a->end == UINT64_MAX ? 0 : by;
+        }
+        if (i && a->fixed != a[-1].fixed && by_name(a - 1, a) > 0)
+            return false;
+    }
+    return true;
+}
+
+/* A kernel is moved when KASLR has chosen: that must not take as long as reading it. */
+void symbols_set_bias(struct symbols *s, unsigned source, uint64_t bias)
+{
+    assert(source < s->source_count);
+    uint64_t by = bias - s->sources[source]->info.bias;
+    if (!by)
+        return;
+    s->sources[source]->info.bias = bias;
+    if (!s->indexed || !is_only_source(s, source) || !shift_index(s, by))
+        drop_index(s);
 }
 
 /* The first symbol whose name, in its first `len` bytes, is not below `name`; or, with `after`, is

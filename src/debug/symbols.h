@@ -81,6 +81,12 @@ bool symbols_load_kallsyms_memory(struct symbols *s, const struct guest_memory *
 bool symbols_load(struct symbols *s, const char *path, unsigned *source, struct error *err);
 void symbols_unload(struct symbols *s, unsigned source);
 
+/* Take over all sources of `from`, which is empty afterwards. Returns the number that its first one
+ * has now. Without sources of its own the table becomes what `from` was, made or not. */
+unsigned symbols_adopt(struct symbols *s, struct symbols *from);
+/* Sort now what would be sorted when first asked for: a tenth of a second for a kernel. */
+void symbols_prepare(struct symbols *s);
+
 /* The modules that a running Linux has loaded, each a source of its own with its real addresses.
  * The kernel's own symbols must be loaded and have their bias; it must have BTF. Those that are
  * gone from the guest are unloaded, those that have not changed stay. On failure nothing changes.

@@ -56,7 +56,7 @@ bool symbols_load_kallsyms_kernel(struct symbols *s, const struct kernel_image *
 bool symbols_load_kallsyms_image(struct symbols *s, const char *path, unsigned *source,
                                  struct error *err)
 {
-    struct kernel_image *k = kernel_image_open(path, err);
+    struct kernel_image *k = kernel_image_open(path, NULL, err);
     bool ok = k && symbols_load_kallsyms_kernel(s, k, source, err);
     kernel_image_close(k);
     return ok;

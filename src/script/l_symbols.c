@@ -1,10 +1,10 @@
 /* Symbols, disassembly and backtraces for scripts. */
 #include "script/script_hook.h"
 #include "script/script_symbols.h"
+#include "script/symbols_job.h"
 
 #include "base/alloc.h"
 #include "debug/disasm.h"
-#include "debug/kernel_image.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +22,7 @@ void script_symbols_free(struct script_symbols *s)
         if (s->module_watch[i].fire)
             vm_event_remove(&s->module_watch[i]);
     script_modules_forget_orc(s);
+    symbols_job_free(s->job);
     symbols_free(s->table);
     orc_free(s->orc);
     free(s->refused);
@@ -48,36 +49,96 @@ static struct script_symbols *symbols_of(struct script_vm *svm)
 }
 
 /* A program's rules for unwinding, where it has some. */
-static void load_program(struct script_symbols *s, const char *path, unsigned source)
+static void keep_program(struct script_symbols *s, struct symbols_job *job, unsigned source)
 {
-    struct cfi *cfi = cfi_load(path, NULL);
-    if (!cfi)
+    if (!job->cfi)
         return;
     ALLOC_GROW(s->programs, s->program_count, s->program_capacity);
-    s->programs[s->program_count++] = (struct script_program){ cfi, source };
+    s->programs[s->program_count++] = (struct script_program){ job->cfi, source };
+    job->cfi = NULL;
 }
 
-/* A kernel image gives its kallsyms and its ORC tables; any other file what symbols it has. */
-static bool load_file(struct script_vm *svm, const char *path, unsigned *source, struct error *err)
+static bool in_a_hook(const struct script *script)
+{
+    for (const struct script_vm *svm = script->vms; svm; svm = svm->next)
+        if (svm->in_hook)
+            return true;
+    return script->universe->frame && script->universe->frame->batch;
+}
+
+/* Guests run on meanwhile, unless it is one of them that asks, within an instruction, or something
+ * else that must not be seen half-done. */
+static void wait_for(struct script_vm *svm, struct symbols_job *job)
+{
+    struct loop *loop = svm->script->loop;
+    if (!loop_on_thread(loop) || in_a_hook(svm->script)) {
+        symbols_job_wait(job);
+        return;
+    }
+    struct script_aside saved = script_put_aside(svm);
+    machine_lock_release(loop_lock(loop));
+    symbols_job_wait(job);
+    machine_lock_take(loop_lock(loop));
+    script_take_up(svm, saved);
+}
+
+static bool take_job(struct script_vm *svm, struct symbols_job *job, unsigned *source,
+                     struct error *err)
 {
     struct script_symbols *s = svm->symbols;
-    struct kernel_image *k = kernel_image_open(path, NULL);
-    bool is_kernel = k && symbols_load_kallsyms_kernel(s->table, k, source, NULL);
-    if (is_kernel) {
-        orc_free(s->orc);
-        s->orc = orc_load_kernel(k, NULL);
-    }
-    kernel_image_close(k);
-    if (!is_kernel && !symbols_load(s->table, path, source, err))
+    if (!job->ok) {
+        if (err)
+            *err = job->err;
         return false;
-    if (!is_kernel)
-        load_program(s, path, *source);
-    if (!is_kernel && !symbols_is_kernel(s->table, *source))
+    }
+    *source = symbols_adopt(s->table, job->table);
+    if (job->is_kernel) {
+        orc_free(s->orc);
+        s->orc = job->orc;
+        job->orc = NULL;
+    }
+    keep_program(s, job, *source);
+    if (!job->is_kernel && !symbols_is_kernel(s->table, *source))
         return true;
     bool held = script_hold(svm);
     script_kernel_loaded(svm, *source);
     script_let_go(svm, held);
     return true;
+}
+
+static struct symbols_job *job_for(struct script_symbols *s, const char *path)
+{
+    struct symbols_job *job = s->job;
+    if (!job || strcmp(job->path, path))
+        return symbols_job_new(path);
+    s->job = NULL;
+    return job;
+}
+
+static bool load_file(struct script_vm *svm, const char *path, unsigned *source, struct error *err)
+{
+    struct symbols_job *job = job_for(svm->symbols, path);
+    wait_for(svm, job);
+    bool ok = take_job(svm, job, source, err);
+    symbols_job_free(job);
+    return ok;
+}
+
+/* Should anybody want to have some. */
+static bool may_load_kernel(const struct script_vm *svm)
+{
+    const struct script_symbols *s = svm->symbols;
+    return svm->kernel_path && !(s->refused && !strcmp(s->refused, svm->kernel_path));
+}
+
+/* prepare(): begin to read what will be needed when the first name is. */
+int l_vm_prepare_symbols(lua_State *L)
+{
+    struct script_vm *svm = binding_vm(L, 1, META_VM);
+    struct script_symbols *s = symbols_of(svm);
+    if (!s->job && !symbols_count(s->table) && may_load_kernel(svm))
+        s->job = symbols_job_new(svm->kernel_path);
+    return 0;
 }
 
 bool script_symbols_have(struct script_vm *svm, struct error *err)
@@ -90,9 +151,13 @@ bool script_symbols_have(struct script_vm *svm, struct error *err)
         return error_set(err, "no symbols are loaded, and the machine has no kernel to take them "
                               "from; use vm:load_symbols(FILE)");
     /* Looking through a file once is enough for those who only would like to have some. */
-    if (!err && s->refused && !strcmp(s->refused, svm->kernel_path))
+    if (!err && !may_load_kernel(svm))
         return false;
-    if (load_file(svm, svm->kernel_path, &source, err))
+    struct symbols_job *job = job_for(s, svm->kernel_path);
+    wait_for(svm, job);
+    bool ok = symbols_count(s->table) || take_job(svm, job, &source, err); /* a hook was quicker */
+    symbols_job_free(job);
+    if (ok)
         return true;
     free(s->refused);
     s->refused = alloc_string(svm->kernel_path);

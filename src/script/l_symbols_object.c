@@ -17,6 +17,11 @@ static int l_symbols_load(lua_State *L)
     return call_as_vm(L, l_vm_load_symbols);
 }
 
+static int l_symbols_prepare(lua_State *L)
+{
+    return call_as_vm(L, l_vm_prepare_symbols);
+}
+
 static int l_symbols_find_slide(lua_State *L)
 {
     return call_as_vm(L, l_vm_find_slide);
@@ -69,6 +74,8 @@ static int symbols_tostring(lua_State *L)
 static const struct binding_member methods[] = {
     { "load", l_symbols_load, "(path [, bias]) → count",
       "read symbols of an ELF file, a System.map or a kernel image" },
+    { "prepare", l_symbols_prepare, "()",
+      "begin to read the kernel's, on a thread, for whoever asks first; a monitor does" },
     { "find_slide", l_symbols_find_slide, "() → integer",
       "find how far KASLR moved the kernel, in bytes; its symbols move along" },
     { "load_modules", l_symbols_load_modules, "() → { { name =, count = }, ... }",

@@ -10,7 +10,8 @@
 
 struct script_symbols {
     struct symbols *table;
-    char *refused; /* path of a kernel of the machine's that had no symbols; NULL: none */
+    struct symbols_job *job; /* reads ahead, or NULL */
+    char *refused;           /* path of a kernel of the machine's that had no symbols; NULL: none */
     /* The Linux kernel among the sources, if one was loaded. */
     bool has_kernel, placed; /* placed: it is known where it runs */
     bool by_hand;            /* a script has said where, for good */
@@ -75,6 +76,7 @@ const char *script_symbols_module(const struct script_vm *svm, uint64_t addr);
 void script_symbols_free(struct script_symbols *s); /* NULL is allowed */
 
 int l_vm_load_symbols(lua_State *L);
+int l_vm_prepare_symbols(lua_State *L);
 int l_vm_find_slide(lua_State *L);
 int l_vm_load_modules(lua_State *L);
 int l_vm_symbol(lua_State *L);

@@ -63,6 +63,41 @@ check.case("names, hooks by name, disassembly, backtraces", function()
     vm:close()
 end)
 
+check.case("guests run on while a kernel's names are read", function()
+    local uv = require "luv"
+    for _, prepared in ipairs { false, true } do
+        local vm = perilune.machine("pc", { kernel = kernel, memory = "256M", idle = "warp", serial = "null" })
+        vm:on_reset(function()
+            vm.memory:write_bytes(0x1000, "\xeb\xfe")
+            local cpu = vm.cpus[1]
+            cpu.cr0, cpu.efer, cpu.cs, cpu.cs_base, cpu.rip = 0x10, 0, 0, 0, 0x1000
+        end)
+        vm:reset()
+        if prepared then
+            vm.symbols:prepare()
+            vm.symbols:prepare() -- is being read already
+        end
+        equal(vm.symbols.count, 0, "somebody must ask")
+        vm:resume()
+        local before, name, after = vm.instructions, nil, nil
+        local timer <const> = uv.new_timer()
+        timer:start(0, 0, function() -- as a client of the monitor does
+            timer:close()
+            name = vm:symbolize(vm:symbol("start_kernel"))
+            after = vm.instructions
+        end)
+        perilune.wait(function()
+            return name
+        end)
+        equal(name, "start_kernel")
+        equal(after > before + 5 * 10 ^ 6, true, "it has run: " .. after - before)
+        vm:close()
+    end
+    local vm = perilune.machine("pc", { kernel = kernel, memory = "256M", serial = "null" })
+    vm.symbols:prepare() -- closing does not wait until it is done
+    vm:close()
+end)
+
 check.case("a program without symbols says so", function()
     local vm = perilune.machine("minimal", {})
     raises("no symbols are loaded", vm.symbol, vm, "main")

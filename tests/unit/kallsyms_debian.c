@@ -11,7 +11,7 @@
 static struct kernel_image *open_kernel(void)
 {
     struct error err = { 0 };
-    struct kernel_image *k = kernel_image_open(debian_kernel(), &err);
+    struct kernel_image *k = kernel_image_open(debian_kernel(), NULL, &err);
     if (!k)
         fail_msg("%s", err.text);
     return k;

@@ -143,6 +143,59 @@ static void test_parse(void **state)
     symbols_free(s);
 }
 
+static void assert_same(struct symbols *a, struct symbols *b)
+{
+    assert_int_equal(symbols_count(a), symbols_count(b));
+    for (size_t i = 0; i < symbols_count(a); i++) {
+        const struct symbol *x = symbols_by_name(a, i), *y = symbols_by_name(b, i);
+        assert_string_equal(x->name, y->name);
+        assert_true(x->addr == y->addr && x->size == y->size && x->end == y->end);
+        assert_ptr_equal(symbols_at(a, x->addr, NULL) == x, symbols_at(b, y->addr, NULL) == y);
+    }
+}
+
+/* What is sorted already moves along, and is then what sorting again gives: also where one name is
+ * a place and a constant, which change places if the kernel is moved beneath it. */
+static void test_bias_of_what_is_sorted(void **state)
+{
+    static const uint64_t biases[] = { 0x200000, 0x3e000000, 0, 0x7f00000000000000, -0x1000ull };
+    struct symbols *moved = symbols_new();
+    char text[sizeof kernel_map + 64];
+    snprintf(text, sizeof text, "%s0000000000002000 D _stext\n", kernel_map);
+    unsigned source = load_text(moved, text);
+    for (size_t i = 0; i < ARRAY_LEN(biases); i++) {
+        struct symbols *anew = symbols_new();
+        symbols_prepare(moved);
+        symbols_set_bias(moved, source, biases[i]);
+        symbols_set_bias(anew, load_text(anew, text), biases[i]);
+        assert_same(moved, anew);
+        symbols_free(anew);
+    }
+    symbols_free(moved);
+}
+
+static void test_adopt(void **state)
+{
+    struct symbols *s = symbols_new(), *from = symbols_new();
+    load_text(from, kernel_map);
+    symbols_prepare(from);
+    assert_int_equal(symbols_adopt(s, from), 0);
+    assert_int_equal(symbols_count(from), 0);
+    assert_parses(s, "do_open", 0xffffffff81000080);
+    unsigned program = load_text(from, "401000 T main\n401100 T helper\n");
+    program += symbols_adopt(s, from);
+    assert_int_equal(program, 1);
+    assert_int_equal(symbols_source_count(from), 0);
+    assert_int_equal(symbols_find(s, "main", NULL)->source, program);
+    symbols_set_bias(s, program, 0x1000);
+    assert_parses(s, "main", 0x402000);
+    assert_parses(s, "do_open", 0xffffffff81000080);
+    symbols_unload(s, program);
+    assert_int_equal(symbols_count(s), 13);
+    symbols_free(from);
+    symbols_free(s);
+}
+
 static void test_bias(void **state)
 {
     struct symbols *s = symbols_new();
@@ -365,6 +418,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_lookup),      cmocka_unit_test(test_prefix),
         cmocka_unit_test(test_parse),       cmocka_unit_test(test_bias),
+        cmocka_unit_test(test_adopt),       cmocka_unit_test(test_bias_of_what_is_sorted),
         cmocka_unit_test(test_bad_maps),    cmocka_unit_test(test_elf),
         cmocka_unit_test(test_elf_damaged), cmocka_unit_test(test_slide),
     };

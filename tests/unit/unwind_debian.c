@@ -36,7 +36,7 @@ static bool begins_with(const char *text, const char *with)
 static void load(struct linux_guest *g, struct symbols *s, unsigned *source, struct orc **orc)
 {
     struct error err = { 0 };
-    struct kernel_image *k = kernel_image_open(debian_kernel(), &err);
+    struct kernel_image *k = kernel_image_open(debian_kernel(), NULL, &err);
     *orc = k ? orc_load_kernel(k, &err) : NULL;
     if (!*orc || !symbols_load_kallsyms_kernel(s, k, source, &err))
         fail_msg("%s", err.text);

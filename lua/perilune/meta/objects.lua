@@ -842,6 +842,9 @@ local it = {}
 ---@return integer
 function it:load(path, bias) end
 
+---begin to read the kernel's, on a thread, for whoever asks first; a monitor does
+function it:prepare() end
+
 ---find how far KASLR moved the kernel, in bytes; its symbols move along
 ---@return integer
 function it:find_slide() end

@@ -22,6 +22,7 @@ end
 
 --- Call tell(text, reason) whenever there is something to say. Returns the hook.
 function M.watch(vm, tell)
+    vm.symbols:prepare() -- somebody will ask for one, and must not wait then
     return vm:on("state", { name = "monitor" }, function(_, what, reason)
         if what == "exit" then
             tell(("the machine has ended (%s)"):format(reason), reason)
