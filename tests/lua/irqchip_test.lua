@@ -188,6 +188,49 @@ local function run_for(vm, ms)
         count = find(vm, "kvm-apic"):state().regs[0x390 // 4 + 1] }
 end
 
+on_kvm("a cpu that sleeps in the kernel is woken by exceptions, NMIs and new registers, and reset", function()
+    local function exits(status) -- mov al, status; out 0xf4, al; jmp $
+        return "\xb0" .. string.char(status) .. "\xe6\xf4\xeb\xfe"
+    end
+    local vm = pc("kernel")
+    local cpu = vm.cpus[1]
+    local function asleep()
+        vm:reset()
+        vm.memory:write_bytes(0x1000, "\xfa\xf4" .. exits(1)) -- cli; hlt
+        for _, vector in ipairs { 2, 6 } do
+            vm.memory:write(vector * 4, 4, 0x1000 + 0x100 * vector)
+            vm.memory:write_bytes(0x1000 + 0x100 * vector, exits(vector))
+        end
+        cpu.cs, cpu.cs_base, cpu.ss, cpu.ss_base, cpu.rsp, cpu.rip = 0, 0, 0, 0, 0x3000, 0x1000
+        local timer, tries = uv.new_timer(), 0
+        repeat
+            timer:start(100, 0, function()
+                vm:pause()
+            end)
+            vm:run()
+            tries = tries + 1
+        until cpu.rip ~= 0x1000 or tries == 50
+        timer:close()
+        equal(cpu.rip, 0x1002, "behind HLT")
+        equal(vm.state, "paused")
+    end
+    local function ends(status)
+        vm:run()
+        equal(vm.exit_reason, "debug-exit")
+        equal(vm.exit_status >> 1, status)
+    end
+    asleep()
+    cpu:nmi()
+    ends(2)
+    asleep()
+    cpu:inject(6)
+    ends(6)
+    asleep()
+    cpu.rip = 0x1002
+    ends(1)
+    vm:close()
+end)
+
 on_kvm("what the guest sees of time stands still over a pause", function()
     local PAUSE, SLACK = 1000, 500 -- ms; a burst of what was missed, or time that ran on, would be more
     local vm = pc("kernel")
