@@ -712,6 +712,9 @@ static bool apic_check(struct apic *s, struct error *err)
     struct device *d = &s->dev;
     struct machine *m = d->machine;
     struct cpu_port *p = (unsigned)s->cpu < m->cpu_count ? m->cpus[s->cpu] : NULL;
+    if (p && m->irqchip != IRQCHIP_USER)
+        return error_set(err, "%s: the host's kernel has the local APICs; use irqchip=user",
+                         device_name(d));
     if (!p)
         return error_set(err, "%s: cpu=%d does not exist; the machine has %u", device_name(d),
                          s->cpu, m->cpu_count);

@@ -374,6 +374,10 @@ static bool i8259_realize(struct device *d, struct error *err)
         if ((unsigned)s->cpu >= m->cpu_count || !m->cpus[s->cpu])
             return error_set(err, "%s: cpu=%d does not exist; the machine has %u", device_name(d),
                              s->cpu, m->cpu_count);
+        if (m->irqchip == IRQCHIP_KERNEL)
+            return error_set(err,
+                             "%s: the host's kernel has the cpus' interrupts; use irqchip=user",
+                             device_name(d));
         if (m->cpus[s->cpu]->intc)
             return error_set(err,
                              "%s: cpu %d already takes its interrupts from %s; leave out cpu=%d",

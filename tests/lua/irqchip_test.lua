@@ -72,6 +72,12 @@ on_kvm("one word picks the types", function()
     raises("cpu 0 has /machine/unattached/kvm-apic", function()
         vm.machine:device("kvm-apic", { cpu = 0 })
     end)
+    raises("use irqchip=user", function()
+        vm.machine:device("apic", { cpu = 0 })
+    end)
+    raises("use irqchip=user", function()
+        vm.machine:device("isa-i8259", { cpu = 0, iobase = 0x120, elcr_addr = 0x5d0 })
+    end)
     raises("the kernel has one pair only", function()
         vm.machine:device("kvm-pic")
     end)
@@ -167,7 +173,8 @@ local CODE = "\xfa\x31\xc0\x8e\xd8\x8e\xd0\xbc\x00\x70" -- cli; ds = ss = 0; sp 
     .. "\xb0\x11\xe6\x20\xb0\x08\xe6\x21\xb0\x04\xe6\x21\xb0\x01\xe6\x21\xb0\xfe\xe6\x21"
     .. "\xb0\x34\xe6\x43\xb0\xa9\xe6\x40\xb0\x04\xe6\x40" -- channel 0: mode 2, 1193
     .. "\x66\xb9\x1b\x00\x00\x00\x0f\x32\x80\xcc\x0c\x0f\x30" -- x2APIC
-    .. "\x66\x31\xd2\x66\xb9\x3e\x08\x00\x00\x66\xb8\x0a\x00\x00\x00\x0f\x30" -- divide by 128
+    .. "\x66\x31\xd2\x66\xb9\x10\x00\x00\x00\x66\xb8\x00\x00\x00\x40\x0f\x30" -- the guest sets the TSC
+    .. "\x66\xb9\x3e\x08\x00\x00\x66\xb8\x0a\x00\x00\x00\x0f\x30" -- divide by 128
     .. "\x66\xb9\x32\x08\x00\x00\x66\xb8\x70\x00\x01\x00\x0f\x30" -- masked
     .. "\x66\xb9\x38\x08\x00\x00\x66\xb8\xff\xff\xff\xff\x0f\x30" -- initial count
     .. "\xfb\xf4\xeb\xfd" -- sti; 1: hlt; jmp 1b

@@ -53,11 +53,10 @@ static void pit_put(struct kvm_pit *s, struct kvm_pit_state2 *state)
 
 /* ---- counts ---- */
 
-/* Since the count was loaded, in ticks. */
-static int64_t elapsed(const struct kvm_pit *s, unsigned n)
+/* From the loading of the count until `now`, in ticks. */
+static int64_t elapsed(const struct kvm_pit_channel_state *c, int64_t now)
 {
-    int64_t now = stopped(s) ? s->stop_ns : loop_realtime_ns();
-    int64_t ns = now - s->state.channels[n].count_load_time;
+    int64_t ns = now - c->count_load_time;
 
     return ns < 0 ? 0 : (int64_t)((__int128)ns * INTERVAL_TIMER_HZ / NS_PER_SECOND);
 }
@@ -78,7 +77,7 @@ static bool pit_out(struct device *d, unsigned n)
     const struct kvm_pit_channel_state *c = &s->state.channels[n];
 
     pit_fetch(d);
-    int64_t ticks = elapsed(s, n), count = count_of(c);
+    int64_t ticks = elapsed(c, stopped(s) ? s->stop_ns : loop_realtime_ns()), count = count_of(c);
     switch (c->mode) {
     case 0:
     case 1:
@@ -131,8 +130,7 @@ void kvm_pit_start(struct kvm_pit *s)
 
     for (unsigned n = 0; n < CHANNELS; n++) {
         struct kvm_pit_channel_state *c = &s->state.channels[n];
-        int64_t ticks = (s->stop_ns - c->count_load_time) * INTERVAL_TIMER_HZ / NS_PER_SECOND;
-        int64_t left = count_of(c) - ticks;
+        int64_t left = count_of(c) - elapsed(c, s->stop_ns);
 
         over[n] = is_single(c) && (left <= 0 || s->over[n] == c->count_load_time);
         if (is_single(c)) /* a count goes on below zero, around its whole range */

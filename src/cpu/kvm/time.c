@@ -42,6 +42,16 @@ void kvm_time_note_tsc(struct kvm_vcpu *v, uint64_t value)
         v->tsc_offset = value - kvm_host_tsc(v->accel);
 }
 
+/* The guest may have set its counter since. */
+static void note_offset(struct kvm_vcpu *v)
+{
+    uint64_t tsc;
+
+    if (!tsc_offset(v, KVM_GET_DEVICE_ATTR, &v->tsc_offset) &&
+        kvm_vcpu_get_msr(&v->vcpu, MSR_TSC, &tsc, NULL))
+        v->tsc_offset = tsc - __rdtsc();
+}
+
 static void set_back_tsc(struct kvm_vcpu *v, uint64_t cycles)
 {
     v->tsc_offset -= cycles;
@@ -79,6 +89,8 @@ void kvm_time_stop(struct accel *a)
 
     if (a->stopped)
         return;
+    for (unsigned n = 0; n < m->cpu_count; n++)
+        note_offset(kvm_vcpu_at(m, n));
     a->stop_tsc = __rdtsc();
     a->stopped = true;
     get_clock(a);
