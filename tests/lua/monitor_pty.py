@@ -222,6 +222,34 @@ def lines_from_a_pipe(program, state):
     assert done.returncode == 7 and done.stdout == b"VM status: paused\n", done
 
 
+def others_are_told(program, state):
+    """Somebody at the terminal learns what clients of a socket do to the machine, and these what he does."""
+    path = os.path.join(state, "other")
+    t = Terminal(program, "--machine", "pc", "--serial", "null", "--monitor", "stdio", "--monitor",
+                 "unix:" + path, "-S", state=state)
+    t.expect(PROMPT)
+    t.line(SPIN, b"\n")
+    t.line(b"c", b"\n")
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(LIMIT)
+        client.connect(path)
+        t.type(b"20 + ")
+        t.expect(b"20 + ")
+        client.sendall(b"stop\n")
+        t.expect(b"paused (user) by monitor client 1; c lets it run\r\n" + PROMPT + b"20 + ")
+        t.type(b"2\r")
+        t.expect(b"0x16 (22)")
+        t.expect(PROMPT)
+        t.line(b"c", b"\n")
+        t.line(b"stop", b"\n")
+        seen = b""
+        while b"paused (user); c lets it run" not in seen:
+            seen += client.recv(4096)
+        client.sendall(b"quit 6\n")
+        t.expect(b"ended by monitor client 1")
+    t.end(6)
+
+
 def clients_of_a_socket(program, state):
     path = os.path.join(state, "socket")
     machine = subprocess.Popen([program, "--machine", "pc", "--serial", "null", "-S", "--monitor",
@@ -247,7 +275,7 @@ def main():
     state = tempfile.mkdtemp()
     try:
         for test in (prompt_without_machine, stopping, history_is_kept, switching, news,
-                     quit_from_the_monitor, lines_from_a_pipe, clients_of_a_socket):
+                     others_are_told, quit_from_the_monitor, lines_from_a_pipe, clients_of_a_socket):
             test(program, state)
             print("ok", test.__name__, flush=True)
     finally:

@@ -1,5 +1,6 @@
 --- Monitor commands that run, stop and reset the machine, and that are about the monitor itself.
 local core = require "perilune.core"
+local notice = require "perilune.monitor.notice"
 local trace = require "perilune.trace"
 local util = require "perilune.util"
 
@@ -69,10 +70,12 @@ function M.register(monitor)
         optional = true, help = "exit status, 0 by default" } },
         help = "end the machine and the program",
         run = function(a)
+            notice.announce("ended")
             core.exit(a.status or 0)
         end }
     monitor.command { name = "system_reset", help = "press the reset button", run = function()
         monitor.vm():request_reset()
+        notice.announce("reset")
     end }
     monitor.command { name = "system_powerdown", help = "press the power button",
         run = function()

@@ -77,7 +77,7 @@ local function received(client, data)
         end
         client.pending = rest
         client.executing = true
-        local ok, text = pcall(answer, client.session, (line:gsub("\r$", "")))
+        local ok, text = notice.as(client.name, pcall, answer, client.session, (line:gsub("\r$", "")))
         client.executing = false
         if not ok then
             error(text, 0)
@@ -93,7 +93,10 @@ local function watch(server)
         return
     end
     server.watched = vm
-    notice.watch(vm, function(text, reason)
+    if server.watch then
+        pcall(server.watch.remove) -- its machine may be gone
+    end
+    server.watch = notice.watch(vm, function(text, reason)
         for client in pairs(server.told) do
             if reason == "hook" or not client.executing then
                 tell(client, ("\n%s\n%s"):format(text, client.session.waiting() and MORE or PROMPT))
@@ -102,6 +105,8 @@ local function watch(server)
     end)
 end
 
+local clients_made = 0 -- of all servers: they are told apart by number
+
 local function accept(server)
     local stream = server.new()
     if not server.handle:accept(stream) then
@@ -109,7 +114,9 @@ local function accept(server)
         return
     end
     server.clients = server.clients + 1
-    local client = { stream = stream, server = server, pending = "", session = monitor.session() }
+    clients_made = clients_made + 1
+    local client = { stream = stream, server = server, pending = "", session = monitor.session(),
+        name = "monitor client " .. clients_made }
     if server.clients > MAX_CLIENTS then
         return close(client)
     end

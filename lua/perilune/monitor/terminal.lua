@@ -41,7 +41,9 @@ local function interrupted(session)
         return vm.state
     end)
     if ok and state == "running" then
+        session.executing = true
         vm:pause("user")
+        session.executing = false
         print_text("paused; c lets it run")
     end
 end
@@ -50,8 +52,8 @@ M.why_paused = notice.why_paused
 
 --- Say so when it happens, unless it is what a line typed here has just asked for.
 local function tell_pauses(vm, session, terminal)
-    return notice.watch(vm, function(text, reason)
-        if reason == "hook" or not (session.executing or vm.state == "ended" or reason == "user") then
+    return notice.watch(vm, function(text, reason, author)
+        if reason == "hook" or author or not (session.executing or vm.state == "ended") then
             terminal:tell(text)
         end
     end)
