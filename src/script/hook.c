@@ -1,10 +1,15 @@
-/* Hooks: protected calls into Lua with a budget and a policy. */
+/* Hooks: protected calls into Lua with a budget and a policy.
+ *
+ * A call is short, so what surrounds it counts. The Lua thread of each level of nesting keeps on
+ * its stack what the hook called last needs: the message handler, the function, and its subject. */
 #include "script/hook.h"
 
 #include "base/alloc.h"
+#include "base/bits.h"
 #include "base/log.h"
 
 #include <lauxlib.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -116,12 +121,27 @@ void hook_init(struct hook *h, lua_State *L, int index, const char *name, enum h
     *h = (struct hook){ .universe = universe_of(L),
                         .name = alloc_string(name),
                         .ref = ref,
+                        .subject = LUA_REFNIL,
                         .on_error = on_error,
                         .target = target };
 }
 
+void hook_forget(struct hook *h)
+{
+    if (h->universe)
+        universe_forget(h->universe, h->prepared);
+    h->prepared = 0;
+}
+
+void hook_set_subject(struct hook *h, int ref)
+{
+    hook_forget(h);
+    h->subject = ref;
+}
+
 void hook_fini(struct hook *h)
 {
+    hook_forget(h);
     if (h->universe)
         luaL_unref(h->universe->factory, LUA_REGISTRYINDEX, h->ref);
     free(h->name);
@@ -137,46 +157,6 @@ int64_t hook_cost_ns(const struct hook *h)
         return 0;
     double ns = (double)(loop_realtime_ns() - u->started_ns);
     return (int64_t)(ns / (double)(__rdtsc() - u->started_ticks) * (double)h->cost_ticks);
-}
-
-/* ---- the call ---- */
-
-struct call {
-    int ref;
-    hook_push_fn push;
-    hook_take_fn take;
-    void *opaque;
-};
-
-static int call_body(lua_State *L)
-{
-    struct call c = *(struct call *)lua_touserdata(L, 1);
-    lua_settop(L, 0);
-    lua_rawgeti(L, LUA_REGISTRYINDEX, c.ref);
-    int nargs = c.push ? c.push(L, c.opaque) : 0;
-    lua_call(L, nargs, c.take ? LUA_MULTRET : 0);
-    if (c.take)
-        c.take(L, c.opaque);
-    return 0;
-}
-
-/* Returns a Lua status. Where only the function itself can raise it alone needs protection. */
-static int protected_call(lua_State *L, const struct call *c, bool plain)
-{
-    lua_pushcfunction(L, with_traceback);
-    if (!plain) {
-        lua_pushcfunction(L, call_body);
-        lua_pushlightuserdata(L, (void *)c);
-        return lua_pcall(L, 1, 0, 1);
-    }
-    lua_rawgeti(L, LUA_REGISTRYINDEX, c->ref);
-    int nargs = c->push ? c->push(L, c->opaque) : 0;
-    int result = lua_pcall(L, nargs, c->take ? LUA_MULTRET : 0, 1);
-    if (result == LUA_OK && c->take && lua_gettop(L) > 1) {
-        lua_remove(L, 1);
-        c->take(L, c->opaque);
-    }
-    return result;
 }
 
 static void apply_policy(struct hook *h, enum hook_policy policy, const char *text, int status)
@@ -209,6 +189,110 @@ static void hook_failed(struct hook *h, const struct failure *f, struct error *f
     }
 }
 
+void hook_complain(struct hook *h, struct error *failed, const char *fmt, ...)
+{
+    struct failure f = { .exit_status = -1 };
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(f.text, sizeof f.text, fmt, args);
+    va_end(args);
+    lua_rawgeti(h->universe->factory, LUA_REGISTRYINDEX, h->ref);
+    name_function(h->universe->factory, &f);
+    hook_failed(h, &f, failed);
+}
+
+/* ---- the call ---- */
+
+enum {
+    HANDLER = 1, /* at the bottom of a level's stack */
+    /* Reading the processor's time stamp takes a good part of a short call's time: after the first
+     * calls of a hook one of eight, drawn by lot, stands for eight. */
+    TIMED_ALL = 64,
+    TIMED_LOG2 = 3,
+};
+
+struct call {
+    hook_push_fn push;
+    hook_take_fn take;
+    void *opaque;
+};
+
+/* The function has returned: hand over its results, if there are any. */
+static void take_results(lua_State *L, const struct call *c)
+{
+    if (!c->take || lua_gettop(L) < HOOK_RESULT)
+        return;
+    c->take(L, c->opaque);
+    lua_settop(L, HOOK_SUBJECT);
+}
+
+/* As a function of Lua's it finds the call in the handler's place. */
+static int call_body(lua_State *L)
+{
+    const struct call *c = lua_touserdata(L, HANDLER);
+    lua_pushvalue(L, HOOK_FUNCTION);
+    int nargs = c->push ? c->push(L, c->opaque) : 0;
+    lua_call(L, nargs, c->take ? LUA_MULTRET : 0);
+    take_results(L, c);
+    return 0;
+}
+
+/* Returns a Lua status. Where only the function itself can raise it alone needs protection. */
+static int protected_call(lua_State *L, struct call *c, bool plain)
+{
+    if (!plain) {
+        lua_pushcfunction(L, call_body);
+        lua_pushlightuserdata(L, c);
+        lua_pushvalue(L, HOOK_FUNCTION);
+        lua_pushvalue(L, HOOK_SUBJECT);
+        return lua_pcall(L, 3, 0, HANDLER);
+    }
+    lua_pushvalue(L, HOOK_FUNCTION);
+    int nargs = c->push ? c->push(L, c->opaque) : 0;
+    int result = lua_pcall(L, nargs, c->take ? LUA_MULTRET : 0, HANDLER);
+    if (LIKELY(result == LUA_OK))
+        take_results(L, c);
+    return result;
+}
+
+static void prepare(struct hook *h, struct lua_level *level)
+{
+    lua_State *L = level->L;
+    lua_settop(L, 0);
+    lua_pushcfunction(L, with_traceback);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, h->ref);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, h->subject);
+    if (!h->prepared)
+        h->prepared = ++h->universe->prepared;
+    level->prepared = h->prepared;
+}
+
+/* For how many calls the time of this one stands. */
+static unsigned timed_for(const struct hook *h)
+{
+    struct universe *u = h->universe;
+    if (h->hits <= TIMED_ALL)
+        return 1;
+    u->lot = u->lot * 6364136223846793005u + 1442695040888963407u;
+    return u->lot >> (64 - TIMED_LOG2) ? 0 : 1 << TIMED_LOG2;
+}
+
+/* It has raised: the error is on top of the stack. */
+static void call_failed(struct hook *h, lua_State *L, int result, const struct lua_frame *frame,
+                        struct error *failed)
+{
+    struct failure failure = describe_failure(L);
+    if (result == LUA_ERRMEM) {
+        lua_pushvalue(L, HOOK_FUNCTION);
+        name_function(L, &failure);
+    }
+    lua_settop(L, HOOK_SUBJECT);
+    universe_of(L)->frame = frame->outer;
+    /* The hook may have removed itself: then there is no policy left to follow. */
+    if (h->universe)
+        hook_failed(h, &failure, failed);
+}
+
 bool hook_call(struct hook *h, hook_push_fn push, hook_take_fn take, void *opaque,
                struct error *failed)
 {
@@ -216,34 +300,29 @@ bool hook_call(struct hook *h, hook_push_fn push, hook_take_fn take, void *opaqu
     if (h->disabled)
         return false;
     struct lua_os_thread *t = universe_enter(u);
-    lua_State *L = universe_push_level(u, t);
+    struct lua_level *level = universe_push_level(u, t);
     h->hits++;
-    if (!L) {
+    if (!level) {
         const struct failure f = { SCRIPT_ERROR_OTHER, -1,
                                    "hooks are nested too deep, or memory is out" };
         hook_failed(h, &f, failed);
         return false;
     }
-    struct call call = { h->ref, push, take, opaque };
+    if (!h->prepared || level->prepared != h->prepared)
+        prepare(h, level);
+    struct call call = { push, take, opaque };
     uint64_t budget = h->budget ? h->budget : u->hook_budget;
     struct lua_frame frame = { .outer = u->frame, .hook = true, .budget = budget, .left = budget };
     u->frame = &frame;
-    uint64_t start = __rdtsc();
-    int result = protected_call(L, &call, h->plain);
-    struct failure failure;
-    if (result != LUA_OK)
-        failure = describe_failure(L);
-    if (result == LUA_ERRMEM && h->universe) {
-        lua_rawgeti(L, LUA_REGISTRYINDEX, call.ref);
-        name_function(L, &failure);
-    }
-    u->frame = frame.outer;
-    /* The hook may have removed itself: then there is no policy left to follow. */
-    if (h->universe) {
-        h->cost_ticks += __rdtsc() - start;
-        if (result != LUA_OK)
-            hook_failed(h, &failure, failed);
-    }
+    unsigned timed = timed_for(h);
+    uint64_t start = timed ? __rdtsc() : 0;
+    int result = protected_call(level->L, &call, h->plain);
+    if (timed && h->universe)
+        h->cost_ticks += (__rdtsc() - start) * timed;
+    if (LIKELY(result == LUA_OK))
+        u->frame = frame.outer;
+    else
+        call_failed(h, level->L, result, &frame, failed);
     universe_pop_level(t);
     return result == LUA_OK;
 }
@@ -251,10 +330,12 @@ bool hook_call(struct hook *h, hook_push_fn push, hook_take_fn take, void *opaqu
 int hook_enter_main(struct universe *u, lua_CFunction body, void *opaque, lua_State **out)
 {
     struct lua_os_thread *t = universe_enter(u);
-    lua_State *L = universe_push_level(u, t);
-    *out = L;
+    struct lua_level *level = universe_push_level(u, t);
+    lua_State *L = *out = level ? level->L : NULL;
     if (!L)
         return LUA_ERRMEM;
+    level->prepared = 0;
+    lua_settop(L, 0);
     struct lua_frame frame = { .outer = u->frame };
     u->frame = &frame;
     lua_pushcfunction(L, with_traceback);

@@ -24,8 +24,10 @@ struct hook_target {
 
 struct hook {
     struct universe *universe;
-    char *name; /* for messages */
-    int ref;    /* of the function, in the registry */
+    char *name;        /* for messages */
+    int ref;           /* of the function, in the registry */
+    int subject;       /* of what it is about, there too: see hook_set_subject() */
+    uint64_t prepared; /* levels with this number have both on their stack; 0: none has */
     enum hook_policy on_error;
     const struct hook_target *target; /* NULL: pause and abort only report */
     uint64_t budget;                  /* 0: the universe's */
@@ -35,25 +37,42 @@ struct hook {
     uint64_t cost_ticks; /* spent in it in all; see hook_cost_ns() */
 };
 
+/* What push and take find on the stack. Between calls it stays there. */
+enum { HOOK_FUNCTION = 2, HOOK_SUBJECT = 3, HOOK_RESULT = 4 };
+
 /* Make a hook of the function at `index` of `L`. In protected code. */
 void hook_init(struct hook *h, lua_State *L, int index, const char *name, enum hook_policy on_error,
                const struct hook_target *target);
 /* Lock held; safe while the hook runs, and on a zeroed struct. */
 void hook_fini(struct hook *h);
 
-/* Nanoseconds spent in it in all. */
+/* A value that its functions find at HOOK_SUBJECT in each call: `ref`, of the registry, is the
+ * caller's to free, after another one was set or hook_forget(). LUA_REFNIL: nil, as at first. */
+void hook_set_subject(struct hook *h, int ref);
+
+/* Its function or its subject is going: nothing keeps them on a stack any more. hook_fini() does
+ * it. */
+void hook_forget(struct hook *h);
+
+/* Nanoseconds spent in it in all. An estimate: of many calls a few are timed. */
 int64_t hook_cost_ns(const struct hook *h);
 
 /* Push arguments: in protected code, with room for LUA_MINSTACK - 1 values. Returns how
  * many. */
 typedef int (*hook_push_fn)(lua_State *L, void *opaque);
-/* Take the results, at indices 1 to lua_gettop: in protected code. */
+/* Take the results, at indices HOOK_RESULT to lua_gettop: in protected code. Not called when there
+ * are none. */
 typedef void (*hook_take_fn)(lua_State *L, void *opaque);
 
 /* Call it. `push` and `take` may be NULL. True if it was called and did not raise. When `failed` is
  * not NULL it gets the error instead of the policy. */
 bool hook_call(struct hook *h, hook_push_fn push, hook_take_fn take, void *opaque,
                struct error *failed);
+
+/* It was called, and did not raise, but what it returned is wrong: an error of the hook, to which
+ * the place of its function is added. */
+__attribute__((format(printf, 3, 4))) void hook_complain(struct hook *h, struct error *failed,
+                                                         const char *fmt, ...);
 
 /* Run `body(L, opaque)` as main code on the calling thread: protected, no instruction budget, may
  * wait. Returns a Lua status; the error object or the results are left on *out, which hook_leave()

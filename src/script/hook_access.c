@@ -21,10 +21,10 @@ static void take_access(lua_State *L, void *opaque)
     struct access_call *call = opaque;
     if (hook_says_stop(L, call->h))
         vm_pause(call->h->svm->vm, "hook");
-    else if (lua_isboolean(L, 1) && !lua_toboolean(L, 1))
+    else if (lua_isboolean(L, HOOK_RESULT) && !lua_toboolean(L, HOOK_RESULT))
         call->pass = false;
-    else if (lua_isinteger(L, 1))
-        *call->value = (uint64_t)lua_tointeger(L, 1);
+    else if (lua_isinteger(L, HOOK_RESULT))
+        *call->value = (uint64_t)lua_tointeger(L, HOOK_RESULT);
 }
 
 /* f(offset, value, size) */
@@ -242,7 +242,7 @@ static void take_irq(lua_State *L, void *opaque)
     struct irq_call *call = opaque;
     if (hook_says_stop(L, call->h))
         vm_pause(call->h->svm->vm, "hook");
-    else if (lua_isboolean(L, 1) && !lua_toboolean(L, 1))
+    else if (lua_isboolean(L, HOOK_RESULT) && !lua_toboolean(L, HOOK_RESULT))
         call->pass = false;
 }
 
@@ -325,7 +325,7 @@ static int64_t take_delay(lua_State *L, int index)
 static void take_packet(lua_State *L, void *opaque)
 {
     struct packet_call *call = opaque;
-    if (lua_isboolean(L, 1) && !lua_toboolean(L, 1)) {
+    if (lua_isboolean(L, HOOK_RESULT) && !lua_toboolean(L, HOOK_RESULT)) {
         call->verdict = NET_DROP;
         return;
     }
@@ -333,14 +333,14 @@ static void take_packet(lua_State *L, void *opaque)
         vm_pause(call->h->svm->vm, "hook");
         return;
     }
-    bool replaced = lua_type(L, 1) == LUA_TSTRING;
-    int delay = replaced ? 2 : 1;
+    bool replaced = lua_type(L, HOOK_RESULT) == LUA_TSTRING;
+    int delay = replaced ? HOOK_RESULT + 1 : HOOK_RESULT;
     if (lua_type(L, delay) == LUA_TNUMBER)
         call->delay = take_delay(L, delay);
     if (!replaced)
         return;
     size_t len;
-    const char *bytes = lua_tolstring(L, 1, &len);
+    const char *bytes = lua_tolstring(L, HOOK_RESULT, &len);
     if (len > call->capacity)
         luaL_error(L, "a frame of %d bytes does not fit in %d", (int)len, (int)call->capacity);
     memcpy(call->frame, bytes, len);

@@ -15,27 +15,30 @@ struct cpu_call {
     enum vcpu_verdict verdict;
 };
 
+/* The cpu's handle is the hook's subject, once it has been made. */
 static void push_cpu(lua_State *L, struct cpu_call *call)
 {
     struct script_hook *h = call->h;
-    if (h->cpu == call->info->vcpu) {
-        lua_rawgeti(L, LUA_REGISTRYINDEX, h->cpu_ref);
+    if (LIKELY(h->cpu == call->info->vcpu)) {
+        lua_pushvalue(L, HOOK_SUBJECT);
         return;
     }
-    if (h->cpu)
-        luaL_unref(L, LUA_REGISTRYINDEX, h->cpu_ref);
     h->cpu = NULL;
+    luaL_unref(L, LUA_REGISTRYINDEX, h->hook.subject);
+    hook_set_subject(&h->hook, LUA_REFNIL);
     binding_push(L, h->svm, META_CPU, call->info->vcpu);
     lua_pushvalue(L, -1);
-    h->cpu_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    hook_set_subject(&h->hook, luaL_ref(L, LUA_REGISTRYINDEX));
     h->cpu = call->info->vcpu;
 }
 
-static enum vcpu_verdict run(void *opaque, const struct vm_event_info *info, hook_push_fn push,
-                             hook_take_fn take)
+/* `plain`: push and take are, once the handle is there. */
+static enum vcpu_verdict run(struct script_hook *h, const struct vm_event_info *info,
+                             hook_push_fn push, hook_take_fn take, bool plain)
 {
-    struct cpu_call call = { opaque, info, VCPU_GO };
-    script_hook_call(opaque, push, take, &call);
+    struct cpu_call call = { h, info, VCPU_GO };
+    h->hook.plain = plain && h->cpu == info->vcpu;
+    script_hook_call(h, push, take, &call);
     return call.verdict;
 }
 
@@ -53,15 +56,15 @@ static void take_value(lua_State *L, void *opaque)
     const struct vcpu_backend *backend = call->info->vcpu->backend;
     if (hook_says_stop(L, call->h))
         call->verdict = VCPU_STOP;
-    else if (backend->late && call->h->kind == &hook_gva_write && !lua_isnoneornil(L, 1))
+    else if (backend->late && call->h->kind == &hook_gva_write && !lua_isnoneornil(L, HOOK_RESULT))
         luaL_error(L,
                    "accel \"%s\" tells of a write when it has happened: it cannot be replaced or "
                    "dropped; accel \"soft\" can",
                    backend->name);
-    else if (lua_isboolean(L, 1) && !lua_toboolean(L, 1))
+    else if (lua_isboolean(L, HOOK_RESULT) && !lua_toboolean(L, HOOK_RESULT))
         call->verdict = VCPU_DROP;
-    else if (lua_isinteger(L, 1) && call->info->value)
-        *call->info->value = (uint64_t)lua_tointeger(L, 1);
+    else if (lua_isinteger(L, HOOK_RESULT) && call->info->value)
+        *call->info->value = (uint64_t)lua_tointeger(L, HOOK_RESULT);
 }
 
 /* ---- filters ---- */
@@ -224,9 +227,7 @@ static int push_exec(lua_State *L, void *opaque)
 
 static enum vcpu_verdict fire_exec(void *opaque, const struct vm_event_info *info)
 {
-    struct script_hook *h = opaque;
-    h->hook.plain = h->cpu == info->vcpu; /* its handle is there */
-    return run(opaque, info, push_exec, take_stop);
+    return run(opaque, info, push_exec, take_stop, true);
 }
 
 static void install_exec(lua_State *L, struct script_hook *h, int filter)
@@ -261,7 +262,7 @@ static int push_access(lua_State *L, void *opaque)
 
 static enum vcpu_verdict fire_access(void *opaque, const struct vm_event_info *info)
 {
-    return run(opaque, info, push_access, take_value);
+    return run(opaque, info, push_access, take_value, !info->vcpu->backend->late);
 }
 
 static void install_access(lua_State *L, struct script_hook *h, int filter)
@@ -310,7 +311,7 @@ static int push_exception(lua_State *L, void *opaque)
 
 static enum vcpu_verdict fire_exception(void *opaque, const struct vm_event_info *info)
 {
-    return run(opaque, info, push_exception, take_value);
+    return run(opaque, info, push_exception, take_value, true);
 }
 
 static void install_exception(lua_State *L, struct script_hook *h, int filter)
@@ -344,7 +345,7 @@ static int push_msr(lua_State *L, void *opaque)
 
 static enum vcpu_verdict fire_msr(void *opaque, const struct vm_event_info *info)
 {
-    return run(opaque, info, push_msr, take_value);
+    return run(opaque, info, push_msr, take_value, false);
 }
 
 static void install_msr(lua_State *L, struct script_hook *h, int filter)
@@ -385,13 +386,13 @@ static void take_cpuid(lua_State *L, void *opaque)
     struct cpu_call *call = opaque;
     take_stop(L, opaque);
     for (int n = 0; n < 4 && call->verdict == VCPU_GO; n++)
-        if (lua_isinteger(L, n + 1))
-            call->info->regs[n] = (uint32_t)lua_tointeger(L, n + 1);
+        if (lua_isinteger(L, HOOK_RESULT + n))
+            call->info->regs[n] = (uint32_t)lua_tointeger(L, HOOK_RESULT + n);
 }
 
 static enum vcpu_verdict fire_cpuid(void *opaque, const struct vm_event_info *info)
 {
-    return run(opaque, info, push_cpuid, take_cpuid);
+    return run(opaque, info, push_cpuid, take_cpuid, true);
 }
 
 static void install_cpuid(lua_State *L, struct script_hook *h, int filter)

@@ -29,11 +29,11 @@ static void take_dma(lua_State *L, void *opaque)
     struct dma_call *call = opaque;
     if (hook_says_stop(L, call->h)) {
         vm_pause(call->h->svm->vm, "hook");
-    } else if (lua_isboolean(L, 1) && !lua_toboolean(L, 1)) {
+    } else if (lua_isboolean(L, HOOK_RESULT) && !lua_toboolean(L, HOOK_RESULT)) {
         call->verdict = SPACE_NOTHING;
-    } else if (lua_type(L, 1) == LUA_TSTRING) {
+    } else if (lua_type(L, HOOK_RESULT) == LUA_TSTRING) {
         size_t len;
-        const char *bytes = lua_tolstring(L, 1, &len);
+        const char *bytes = lua_tolstring(L, HOOK_RESULT, &len);
         if (len == 0 && call->write) {
             call->verdict = SPACE_TAKEN;
             return;

@@ -77,11 +77,10 @@ static void forget_function(struct script_hook *h)
     h->hits = h->hook.hits;
     h->errors = h->hook.errors;
     h->cost_ns = hook_cost_ns(&h->hook);
-    if (h->cpu)
-        luaL_unref(h->hook.universe->factory, LUA_REGISTRYINDEX, h->cpu_ref);
     h->cpu = NULL;
     free(h->symbol);
     h->symbol = NULL;
+    luaL_unref(h->hook.universe->factory, LUA_REGISTRYINDEX, h->hook.subject);
     hook_fini(&h->hook);
 }
 
@@ -137,7 +136,8 @@ bool script_hook_call(struct script_hook *h, hook_push_fn push, hook_take_fn tak
 
 bool hook_says_stop(lua_State *L, struct script_hook *h)
 {
-    bool stop = lua_type(L, 1) == LUA_TSTRING && !strcmp(lua_tostring(L, 1), "stop");
+    bool stop =
+        lua_type(L, HOOK_RESULT) == LUA_TSTRING && !strcmp(lua_tostring(L, HOOK_RESULT), "stop");
     if (stop)
         h->svm->stopped_by = h;
     return stop;

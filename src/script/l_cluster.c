@@ -116,7 +116,7 @@ void script_cluster_left(lua_State *L, struct cluster *c)
 
 static void take_answer(lua_State *L, void *opaque)
 {
-    ((struct script_cluster *)opaque)->answer = lua_toboolean(L, 1);
+    ((struct script_cluster *)opaque)->answer = lua_toboolean(L, HOOK_RESULT);
 }
 
 static bool ask_holds(void *opaque)

@@ -279,7 +279,7 @@ struct waiting {
 
 static void take_over(lua_State *L, void *opaque)
 {
-    ((struct waiting *)opaque)->over = lua_toboolean(L, 1);
+    ((struct waiting *)opaque)->over = lua_toboolean(L, HOOK_RESULT);
 }
 
 static bool is_over(void *opaque)

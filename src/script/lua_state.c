@@ -160,21 +160,42 @@ struct lua_os_thread *universe_enter(struct universe *u)
     return t;
 }
 
-lua_State *universe_push_level(struct universe *u, struct lua_os_thread *t)
+struct lua_level *universe_push_level(struct universe *u, struct lua_os_thread *t)
 {
     if (t->depth == LUA_DEPTH_MAX)
         return NULL;
-    if (!t->levels[t->depth])
-        t->levels[t->depth] = make_lua_thread(u);
-    if (!t->levels[t->depth])
+    struct lua_level *level = &t->levels[t->depth];
+    if (!level->L)
+        level->L = make_lua_thread(u);
+    if (!level->L)
         return NULL;
-    return t->levels[t->depth++];
+    t->depth++;
+    return level;
+}
+
+static void empty(struct lua_level *level)
+{
+    lua_settop(level->L, 0);
+    level->prepared = 0;
 }
 
 void universe_pop_level(struct lua_os_thread *t)
 {
-    t->depth--;
-    lua_settop(t->levels[t->depth], 0);
+    struct lua_level *level = &t->levels[--t->depth];
+    if (!level->prepared)
+        empty(level);
+}
+
+void universe_forget(struct universe *u, uint64_t prepared)
+{
+    for (struct lua_os_thread *t = u->threads; prepared && t; t = t->next)
+        for (unsigned n = 0; n < LUA_DEPTH_MAX && t->levels[n].L; n++) {
+            if (t->levels[n].prepared != prepared)
+                continue;
+            t->levels[n].prepared = 0;
+            if (n >= t->depth)
+                empty(&t->levels[n]);
+        }
 }
 
 void universe_check_wait(lua_State *L, const char *what)

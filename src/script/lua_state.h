@@ -41,10 +41,17 @@ struct lua_frame {
     const char *late; /* what to raise then; borrowed */
 };
 
+/* One level of nesting. Between calls a hook's function stays on the stack, ready to be called
+ * again: see hook.c. */
+struct lua_level {
+    lua_State *L;
+    uint64_t prepared; /* for which hook: its number; 0: the stack is empty */
+};
+
 /* The Lua threads of one OS thread. */
 struct lua_os_thread {
     pthread_t id;
-    lua_State *levels[LUA_DEPTH_MAX];
+    struct lua_level levels[LUA_DEPTH_MAX];
     unsigned depth; /* levels in use */
     struct lua_os_thread *next;
 };
@@ -58,6 +65,8 @@ struct universe {
     struct lua_frame *frame; /* of whoever holds the lock; NULL: no Lua code is running */
     size_t bytes, memory_cap;
     uint64_t hook_budget;
+    uint64_t prepared;  /* the last number given to a hook that is prepared */
+    uint64_t lot;       /* for drawing which calls are timed */
     int64_t started_ns; /* when it was made, by both clocks */
     uint64_t started_ticks;
     /* Set on any thread: a frame that is interruptible raises "interrupted", which clears it. */
@@ -85,9 +94,13 @@ struct universe *universe_of(lua_State *L);
 /* The calling OS thread's Lua threads; NULL when out of memory. Asserts that the lock is held. */
 struct lua_os_thread *universe_enter(struct universe *u);
 
-/* The Lua thread for one more level of nesting; NULL when there are too many, or out of memory. */
-lua_State *universe_push_level(struct universe *u, struct lua_os_thread *t);
+/* One more level of nesting; NULL when there are too many, or out of memory. Popping one that is
+ * not prepared empties its stack. */
+struct lua_level *universe_push_level(struct universe *u, struct lua_os_thread *t);
 void universe_pop_level(struct lua_os_thread *t);
+
+/* Nothing is prepared under that number any more: let go of what it was. */
+void universe_forget(struct universe *u, uint64_t prepared);
 
 /* Around a C function called from Lua that releases the machine lock to wait: others may enter Lua
  * meanwhile. The first two raise an error in a hook, which may not wait. */

@@ -21,6 +21,7 @@ struct call {
     bool first_is_boolean;
     enum { WANTS_NOTHING, WANTS_INTEGER, WANTS_CONSENT } wants;
     bool answered;
+    const char *wrong; /* the type of an answer that is not what is wanted */
     uint64_t args[3];
     const uint8_t *text; /* after the integers, when not NULL */
     size_t text_len;
@@ -30,7 +31,7 @@ struct call {
 static int push_arguments(lua_State *L, void *opaque)
 {
     struct call *c = opaque;
-    lua_rawgeti(L, LUA_REGISTRYINDEX, luadev_of(c->d)->self);
+    lua_pushvalue(L, HOOK_SUBJECT);
     for (unsigned i = 0; i < c->argc; i++) {
         if (i == 0 && c->first_is_boolean)
             lua_pushboolean(L, c->args[i] != 0);
@@ -45,26 +46,32 @@ static int push_arguments(lua_State *L, void *opaque)
 static void take_integer(lua_State *L, void *opaque)
 {
     struct call *c = opaque;
-    if (c->wants == WANTS_NOTHING)
-        return;
     if (c->wants == WANTS_CONSENT)
-        c->result = lua_isnoneornil(L, 1) || lua_toboolean(L, 1);
-    else if (lua_type(L, 1) == LUA_TBOOLEAN)
-        c->result = (uint64_t)lua_toboolean(L, 1);
-    else if (lua_isinteger(L, 1))
-        c->result = (uint64_t)lua_tointeger(L, 1);
+        c->result = lua_isnil(L, HOOK_RESULT) || lua_toboolean(L, HOOK_RESULT);
+    else if (lua_isinteger(L, HOOK_RESULT))
+        c->result = (uint64_t)lua_tointeger(L, HOOK_RESULT);
+    else if (lua_isboolean(L, HOOK_RESULT))
+        c->result = (uint64_t)lua_toboolean(L, HOOK_RESULT);
     else
-        luaL_error(L, "the function must return an integer, not %s",
-                   lua_isnone(L, 1) ? "nothing" : luaL_typename(L, 1));
-    c->answered = true;
+        c->wrong = luaL_typename(L, HOOK_RESULT);
+    c->answered = !c->wrong;
 }
 
-/* Call function `fn` of the definition; false if it raised. */
+/* Call function `fn` of the definition; false if it failed: it raised, or returned something else
+ * than is wanted. */
 static bool call(struct call *c, int fn, struct error *err)
 {
     if (fn < 0 || luadev_of(c->d)->self == LUA_NOREF)
         return true;
-    return hook_call(&luadev_hooks(c->d)[fn], push_arguments, take_integer, c, err);
+    struct hook *h = &luadev_hooks(c->d)[fn];
+    h->plain = !c->text;
+    if (!hook_call(h, push_arguments, c->wants == WANTS_NOTHING ? NULL : take_integer, c, err))
+        return false;
+    if (LIKELY(c->wants != WANTS_INTEGER || c->answered))
+        return true;
+    hook_complain(h, err, "the function must return an integer, not %s",
+                  c->wrong ? c->wrong : "nothing");
+    return false;
 }
 
 /* As an answer to a read. */
@@ -231,6 +238,7 @@ static void make_hooks(struct device *d)
         luadev_hooks(d)[i] = (struct hook){ .universe = t->universe,
                                             .name = t->fns[i].name,
                                             .ref = t->fns[i].ref,
+                                            .subject = luadev_of(d)->self,
                                             .on_error = t->on_error,
                                             .target = &t->svm->target };
 }
@@ -245,11 +253,11 @@ bool luadev_init(struct device *d, struct error *err)
         l->timers[i].n = i;
         timer_init(&l->timers[i].timer, &d->machine->virtual, timer_fired, &l->timers[i]);
     }
-    make_hooks(d);
     lua_State *L;
     bool ok = hook_enter_main(t->universe, make_object, d, &L) == LUA_OK;
     if (L)
         hook_leave(t->universe);
+    make_hooks(d);
     return ok || error_set_host(err, 0, "%s: no memory for its Lua object", device_name(d));
 }
 
@@ -451,4 +459,6 @@ void luadev_finalize(struct device *d)
     lua_pop(L, 1);
     luaL_unref(L, LUA_REGISTRYINDEX, l->self);
     l->self = LUA_NOREF;
+    for (size_t i = 0; i < luadev_type_of(d)->fn_count; i++)
+        hook_forget(&luadev_hooks(d)[i]);
 }

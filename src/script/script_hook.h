@@ -44,9 +44,8 @@ struct script_hook {
     bool nested;      /* told of what other hooks do, too */
     unsigned calling; /* its function is running, so many levels deep */
     uint64_t hits, errors;
-    int64_t cost_ns;  /* as they were when it was removed */
-    struct vcpu *cpu; /* that it was told of last; its handle is cpu_ref of the registry */
-    int cpu_ref;
+    int64_t cost_ns;           /* as they were when it was removed */
+    struct vcpu *cpu;          /* that it was told of last: its handle is the subject */
     struct script_hook *chain; /* the next one on the same line or state */
     uint64_t order;            /* in the chain */
     union {
@@ -131,7 +130,7 @@ void script_hooks_resolve(struct script_vm *svm);
  * the hook then follows. One that is unknown is an error, unless the filter says `pending`. */
 bool script_filter_address(lua_State *L, struct script_hook *h, int filter, const char *key);
 
-/* What the function returned, at index 1: "stop" pauses the machine, and is remembered. */
+/* What the function returned at first: "stop" pauses the machine, and is remembered. */
 bool hook_says_stop(lua_State *L, struct script_hook *h);
 
 extern const struct hook_kind hook_exec, hook_exception, hook_msr, hook_cpuid, hook_gva_read,
