@@ -10,6 +10,8 @@
 #define CONTAINER_OF(p, type, m) ((type *)((char *)(p)-offsetof(type, m)))
 #define LIKELY(x)                __builtin_expect(!!(x), 1)
 #define UNLIKELY(x)              __builtin_expect(!!(x), 0)
+/* A function that is rarely called, kept out of who calls it. */
+#define RARE                     __attribute__((noinline, cold))
 
 /* A mask of the low `bits` bits, 0..64. */
 static inline uint64_t bits_mask(unsigned bits)

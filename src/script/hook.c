@@ -206,16 +206,27 @@ void hook_complain(struct hook *h, struct error *failed, const char *fmt, ...)
 enum {
     HANDLER = 1, /* at the bottom of a level's stack */
     /* Reading the processor's time stamp takes a good part of a short call's time: after the first
-     * calls of a hook one of eight, drawn by lot, stands for eight. */
+     * calls of a hook one of 16, drawn by lot, stands for 16. */
     TIMED_ALL = 64,
-    TIMED_LOG2 = 3,
+    TIMED_LOG2 = 4,
 };
 
 struct call {
+    int subject;
     hook_push_fn push;
     hook_take_fn take;
     void *opaque;
 };
+
+static inline int push_arguments(lua_State *L, const struct call *c)
+{
+    if (c->push)
+        return c->push(L, c->opaque);
+    if (c->subject == LUA_REFNIL)
+        return 0;
+    lua_pushvalue(L, HOOK_SUBJECT);
+    return 1;
+}
 
 /* The function has returned: hand over its results, if there are any. */
 static void take_results(lua_State *L, const struct call *c)
@@ -231,7 +242,7 @@ static int call_body(lua_State *L)
 {
     const struct call *c = lua_touserdata(L, HANDLER);
     lua_pushvalue(L, HOOK_FUNCTION);
-    int nargs = c->push ? c->push(L, c->opaque) : 0;
+    int nargs = push_arguments(L, c);
     lua_call(L, nargs, c->take ? LUA_MULTRET : 0);
     take_results(L, c);
     return 0;
@@ -248,14 +259,14 @@ static int protected_call(lua_State *L, struct call *c, bool plain)
         return lua_pcall(L, 3, 0, HANDLER);
     }
     lua_pushvalue(L, HOOK_FUNCTION);
-    int nargs = c->push ? c->push(L, c->opaque) : 0;
+    int nargs = push_arguments(L, c);
     int result = lua_pcall(L, nargs, c->take ? LUA_MULTRET : 0, HANDLER);
     if (LIKELY(result == LUA_OK))
         take_results(L, c);
     return result;
 }
 
-static void prepare(struct hook *h, struct lua_level *level)
+RARE static void prepare(struct hook *h, struct lua_level *level)
 {
     lua_State *L = level->L;
     lua_settop(L, 0);
@@ -278,8 +289,8 @@ static unsigned timed_for(const struct hook *h)
 }
 
 /* It has raised: the error is on top of the stack. */
-static void call_failed(struct hook *h, lua_State *L, int result, const struct lua_frame *frame,
-                        struct error *failed)
+RARE static void call_failed(struct hook *h, lua_State *L, int result,
+                             const struct lua_frame *frame, struct error *failed)
 {
     struct failure failure = describe_failure(L);
     if (result == LUA_ERRMEM) {
@@ -293,6 +304,13 @@ static void call_failed(struct hook *h, lua_State *L, int result, const struct l
         hook_failed(h, &failure, failed);
 }
 
+RARE static void no_level(struct hook *h, struct error *failed)
+{
+    const struct failure f = { SCRIPT_ERROR_OTHER, -1,
+                               "hooks are nested too deep, or memory is out" };
+    hook_failed(h, &f, failed);
+}
+
 bool hook_call(struct hook *h, hook_push_fn push, hook_take_fn take, void *opaque,
                struct error *failed)
 {
@@ -302,15 +320,13 @@ bool hook_call(struct hook *h, hook_push_fn push, hook_take_fn take, void *opaqu
     struct lua_os_thread *t = universe_enter(u);
     struct lua_level *level = universe_push_level(u, t);
     h->hits++;
-    if (!level) {
-        const struct failure f = { SCRIPT_ERROR_OTHER, -1,
-                                   "hooks are nested too deep, or memory is out" };
-        hook_failed(h, &f, failed);
+    if (UNLIKELY(!level)) {
+        no_level(h, failed);
         return false;
     }
     if (!h->prepared || level->prepared != h->prepared)
         prepare(h, level);
-    struct call call = { push, take, opaque };
+    struct call call = { h->subject, push, take, opaque };
     uint64_t budget = h->budget ? h->budget : u->hook_budget;
     struct lua_frame frame = { .outer = u->frame, .hook = true, .budget = budget, .left = budget };
     u->frame = &frame;

@@ -57,8 +57,8 @@ void hook_forget(struct hook *h);
 /* Nanoseconds spent in it in all. An estimate: of many calls a few are timed. */
 int64_t hook_cost_ns(const struct hook *h);
 
-/* Push arguments: in protected code, with room for LUA_MINSTACK - 1 values. Returns how
- * many. */
+/* Push arguments: in protected code, with room for LUA_MINSTACK - 1 values. Returns how many. NULL:
+ * the subject alone, if there is one. */
 typedef int (*hook_push_fn)(lua_State *L, void *opaque);
 /* Take the results, at indices HOOK_RESULT to lua_gettop: in protected code. Not called when there
  * are none. */

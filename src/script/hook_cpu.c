@@ -227,7 +227,8 @@ static int push_exec(lua_State *L, void *opaque)
 
 static enum vcpu_verdict fire_exec(void *opaque, const struct vm_event_info *info)
 {
-    return run(opaque, info, push_exec, take_stop, true);
+    struct script_hook *h = opaque;
+    return run(h, info, LIKELY(h->cpu == info->vcpu) ? NULL : push_exec, take_stop, true);
 }
 
 static void install_exec(lua_State *L, struct script_hook *h, int filter)

@@ -144,9 +144,8 @@ static lua_State *make_lua_thread(struct universe *u)
     return t;
 }
 
-struct lua_os_thread *universe_enter(struct universe *u)
+struct lua_os_thread *universe_find_thread(struct universe *u)
 {
-    assert(machine_lock_mine(loop_lock(u->loop)));
     pthread_t self = pthread_self();
     struct lua_os_thread *t = u->threads;
     while (t && !pthread_equal(t->id, self))
@@ -157,33 +156,24 @@ struct lua_os_thread *universe_enter(struct universe *u)
         t->next = u->threads;
         u->threads = t;
     }
+    u->recent = t;
     return t;
 }
 
-struct lua_level *universe_push_level(struct universe *u, struct lua_os_thread *t)
+struct lua_level *universe_make_level(struct universe *u, struct lua_os_thread *t)
 {
     if (t->depth == LUA_DEPTH_MAX)
         return NULL;
     struct lua_level *level = &t->levels[t->depth];
-    if (!level->L)
-        level->L = make_lua_thread(u);
-    if (!level->L)
-        return NULL;
-    t->depth++;
-    return level;
+    level->L = make_lua_thread(u);
+    t->depth += level->L != NULL;
+    return level->L ? level : NULL;
 }
 
-static void empty(struct lua_level *level)
+void universe_empty_level(struct lua_level *level)
 {
     lua_settop(level->L, 0);
     level->prepared = 0;
-}
-
-void universe_pop_level(struct lua_os_thread *t)
-{
-    struct lua_level *level = &t->levels[--t->depth];
-    if (!level->prepared)
-        empty(level);
 }
 
 void universe_forget(struct universe *u, uint64_t prepared)
@@ -194,7 +184,7 @@ void universe_forget(struct universe *u, uint64_t prepared)
                 continue;
             t->levels[n].prepared = 0;
             if (n >= t->depth)
-                empty(&t->levels[n]);
+                universe_empty_level(&t->levels[n]);
         }
 }
 
@@ -291,7 +281,8 @@ struct universe *universe_new(const struct universe_config *config, struct error
 {
     struct universe *u = ALLOC(struct universe);
     u->loop = config->loop;
-    assert(machine_lock_mine(loop_lock(u->loop)));
+    u->lock = loop_lock(u->loop);
+    assert(machine_lock_mine(u->lock));
     u->memory_cap = config->memory_cap ? config->memory_cap : MEMORY_CAP_DEFAULT;
     u->hook_budget = config->hook_budget ? config->hook_budget : HOOK_BUDGET_DEFAULT;
     u->log_name = config->log_name;
@@ -317,7 +308,7 @@ void universe_free(struct universe *u)
 {
     if (!u)
         return;
-    assert(machine_lock_mine(loop_lock(u->loop)));
+    assert(machine_lock_mine(u->lock));
     /* luv's callbacks need a live state: of handles that are closed, of their requests, which that
      * cancels, and of requests of other kinds (files, names). A callback may begin something new,
      * so handles are closed again and again. The memory is freed by luv's finalizers. */

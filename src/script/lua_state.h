@@ -5,9 +5,11 @@
  * anchored in the registry. hook.h has the only way in. */
 #pragma once
 
+#include "base/bits.h"
 #include "base/error.h"
 #include "loop/loop.h"
 
+#include <assert.h>
 #include <lua.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -58,10 +60,11 @@ struct lua_os_thread {
 
 struct universe {
     struct loop *loop;
-    lua_State *main;    /* never runs anything after the start */
-    lua_State *factory; /* makes Lua threads */
-    lua_State *luv;     /* where libuv callbacks arrive */
-    struct lua_os_thread *threads;
+    struct machine_lock *lock;              /* the loop's */
+    lua_State *main;                        /* never runs anything after the start */
+    lua_State *factory;                     /* makes Lua threads */
+    lua_State *luv;                         /* where libuv callbacks arrive */
+    struct lua_os_thread *threads, *recent; /* all; the one that entered last */
     struct lua_frame *frame; /* of whoever holds the lock; NULL: no Lua code is running */
     size_t bytes, memory_cap;
     uint64_t hook_budget;
@@ -91,13 +94,34 @@ void universe_free(struct universe *u);
 /* The universe that a state belongs to. */
 struct universe *universe_of(lua_State *L);
 
-/* The calling OS thread's Lua threads; NULL when out of memory. Asserts that the lock is held. */
-struct lua_os_thread *universe_enter(struct universe *u);
+/* The calling OS thread's Lua threads. Asserts that the lock is held. */
+struct lua_os_thread *universe_find_thread(struct universe *u);
+static inline struct lua_os_thread *universe_enter(struct universe *u)
+{
+    assert(machine_lock_mine(u->lock));
+    bool same = u->recent && pthread_equal(u->recent->id, pthread_self());
+    return LIKELY(same) ? u->recent : universe_find_thread(u);
+}
 
 /* One more level of nesting; NULL when there are too many, or out of memory. Popping one that is
  * not prepared empties its stack. */
-struct lua_level *universe_push_level(struct universe *u, struct lua_os_thread *t);
-void universe_pop_level(struct lua_os_thread *t);
+struct lua_level *universe_make_level(struct universe *u, struct lua_os_thread *t);
+static inline struct lua_level *universe_push_level(struct universe *u, struct lua_os_thread *t)
+{
+    struct lua_level *level = &t->levels[t->depth];
+    if (UNLIKELY(t->depth == LUA_DEPTH_MAX || !level->L))
+        return universe_make_level(u, t);
+    t->depth++;
+    return level;
+}
+
+void universe_empty_level(struct lua_level *level);
+static inline void universe_pop_level(struct lua_os_thread *t)
+{
+    struct lua_level *level = &t->levels[--t->depth];
+    if (UNLIKELY(!level->prepared))
+        universe_empty_level(level);
+}
 
 /* Nothing is prepared under that number any more: let go of what it was. */
 void universe_forget(struct universe *u, uint64_t prepared);
