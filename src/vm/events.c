@@ -135,6 +135,7 @@ static struct vcpu_watch arrange(struct event_table *t)
         l[k].changed = false;
         w.events |= l[k].needs;
     }
+    memset(t->spans, 0, sizeof t->spans);
     const struct event_list *exec = &l[VM_EVENT_EXEC], *data = &l[VM_EVENT_ACCESS],
                             *msr = &l[VM_EVENT_MSR];
     w.exec = (struct vcpu_ranges){ exec->merged, exec->merged_count };
@@ -187,7 +188,7 @@ static void changed(struct vm *vm, enum vm_event_kind kind)
 
 /* ---- telling ---- */
 
-static bool condition_holds(const struct vm_event *e, struct vcpu *v)
+static bool check_condition(const struct vm_event *e, struct vcpu *v)
 {
     if (e->cpu >= 0 && (unsigned)e->cpu != v->port->index)
         return false;
@@ -206,6 +207,11 @@ static bool condition_holds(const struct vm_event *e, struct vcpu *v)
     default:
         return value > e->operand;
     }
+}
+
+static inline bool condition_holds(const struct vm_event *e, struct vcpu *v)
+{
+    return e->anywhere || check_condition(e, v);
 }
 
 static bool wants(const struct vm_event *e, const struct vm_event_info *info)
@@ -235,54 +241,89 @@ static size_t begin_by(const struct event_list *l, uint64_t last)
     return lo;
 }
 
-/* Is there one for the instruction whose turn to be called has come? If there is not, those that
- * let events pass have let this one pass. */
-static bool exec_wanted(void *opaque, struct vcpu *v, uint64_t va)
+/* Those among which are all whose range meets [first, last]. */
+static struct event_span find_span(const struct event_list *l, uint64_t first, uint64_t last)
 {
-    const struct vm *vm = opaque;
-    const struct event_list *l = &vm->events.lists[VM_EVENT_EXEC];
-    size_t end = begin_by(l, va);
+    struct event_span s = { .address = first, .end = begin_by(l, last) };
+    for (s.first = s.end; s.first > 0 && l->reach[s.first - 1] >= first;)
+        s.first--;
+    return s;
+}
+
+RARE static void remember_span(struct event_table *t, uint64_t va)
+{
+    t->spans[va % EVENT_SPANS] = find_span(&t->lists[VM_EVENT_EXEC], va, va);
+}
+
+/* The same for the instruction at `va`. It was probably there before. */
+static inline const struct event_span *exec_span(struct event_table *t, uint64_t va)
+{
+    const struct event_span *s = &t->spans[va % EVENT_SPANS];
+    if (UNLIKELY(s->address != va || !s->end))
+        remember_span(t, va);
+    return s;
+}
+
+RARE static bool any_wanted(struct event_table *t, const struct event_span *s, struct vcpu *v,
+                            uint64_t va)
+{
+    const struct event_list *l = &t->lists[VM_EVENT_EXEC];
     bool skips = false;
-    for (size_t n = end; n > 0 && l->reach[n - 1] >= va; n--) {
-        const struct vm_event *e = l->events[n - 1];
+    for (size_t n = s->first; n < s->end; n++) {
+        const struct vm_event *e = l->events[n];
         if (e->last < va || !condition_holds(e, v))
             continue;
         if (e->matched >= e->skip)
             return true;
         skips = true;
     }
-    for (size_t n = end; skips && n > 0 && l->reach[n - 1] >= va; n--) {
-        struct vm_event *e = l->events[n - 1];
+    for (size_t n = s->first; skips && n < s->end; n++) {
+        struct vm_event *e = l->events[n];
         if (e->last >= va && condition_holds(e, v))
             e->matched++;
     }
     return false;
 }
 
-/* Gather those whose range meets [first, last] in t->matches, in order of adding. */
-static void collect(struct event_table *t, const struct event_list *l, uint64_t first,
-                    uint64_t last)
+/* Is there one for the instruction whose turn to be called has come? If there is not, those that
+ * let events pass have let this one pass. */
+static bool exec_wanted(void *opaque, struct vcpu *v, uint64_t va)
+{
+    struct event_table *t = &((struct vm *)opaque)->events;
+    const struct event_span *s = exec_span(t, va);
+    t->due = NULL;
+    if (UNLIKELY(s->end - s->first != 1))
+        return any_wanted(t, s, v, va);
+    struct vm_event *e = t->lists[VM_EVENT_EXEC].events[s->first];
+    if (!condition_holds(e, v))
+        return false;
+    if (e->matched < e->skip) {
+        e->matched++;
+        return false;
+    }
+    t->due = e;
+    return true;
+}
+
+/* Gather those of the span whose range goes up to `first` at least in t->matches, in order of
+ * adding. */
+static void collect(struct event_table *t, const struct event_list *l, const struct event_span *s,
+                    uint64_t first)
 {
     t->match_count = 0;
-    for (size_t n = begin_by(l, last); n > 0 && l->reach[n - 1] >= first; n--) {
-        if (l->events[n - 1]->last < first)
+    for (size_t n = s->first; n < s->end; n++) {
+        if (l->events[n]->last < first)
             continue;
         ALLOC_GROW(t->matches, t->match_count, t->match_capacity);
-        t->matches[t->match_count++] = l->events[n - 1];
+        t->matches[t->match_count++] = l->events[n];
     }
     if (t->match_count > 1)
         qsort(t->matches, t->match_count, sizeof *t->matches, by_order);
 }
 
-static enum vcpu_verdict tell(struct vm *vm, enum vm_event_kind kind, struct vm_event_info *info,
-                              uint64_t last)
+static enum vcpu_verdict call_all(struct event_table *t, const struct vm_event_info *info)
 {
-    struct event_table *t = &vm->events;
-    if (t->firing)
-        return VCPU_GO; /* what a callback does itself fires nothing */
-    collect(t, &t->lists[kind], info->address, last);
     enum vcpu_verdict verdict = VCPU_GO;
-    t->firing = true;
     for (size_t n = 0; n < t->match_count; n++) {
         struct vm_event *e = t->matches[n]; /* NULL: removed by one before it */
         if (!e || !wants(e, info) || !condition_holds(e, info->vcpu))
@@ -293,6 +334,27 @@ static enum vcpu_verdict tell(struct vm *vm, enum vm_event_kind kind, struct vm_
         if (v > verdict)
             verdict = v;
     }
+    return verdict;
+}
+
+/* `alone`: nobody else may wait for it, and it is known that this one does. */
+static enum vcpu_verdict tell(struct vm *vm, enum vm_event_kind kind, struct vm_event_info *info,
+                              uint64_t last, struct vm_event *alone)
+{
+    struct event_table *t = &vm->events;
+    enum vcpu_verdict verdict;
+    if (t->firing)
+        return VCPU_GO; /* what a callback does itself fires nothing */
+    if (alone) {
+        t->firing = true;
+        alone->matched++;
+        verdict = alone->fire(alone->opaque, info);
+    } else {
+        const struct event_span s = find_span(&t->lists[kind], info->address, last);
+        collect(t, &t->lists[kind], &s, info->address);
+        t->firing = true;
+        verdict = call_all(t, info);
+    }
     t->firing = false;
     vm_events_settle(vm);
     return verdict;
@@ -300,7 +362,9 @@ static enum vcpu_verdict tell(struct vm *vm, enum vm_event_kind kind, struct vm_
 
 static enum vcpu_verdict on_exec(void *opaque, struct vcpu *v, uint64_t va)
 {
-    return tell(opaque, VM_EVENT_EXEC, &(struct vm_event_info){ .vcpu = v, .address = va }, va);
+    struct vm *vm = opaque;
+    struct vm_event_info info = { .vcpu = v, .address = va };
+    return tell(vm, VM_EVENT_EXEC, &info, va, vm->events.due);
 }
 
 static enum vcpu_verdict on_access(void *opaque, struct vcpu *v, uint64_t gva, unsigned size,
@@ -309,14 +373,14 @@ static enum vcpu_verdict on_access(void *opaque, struct vcpu *v, uint64_t gva, u
     return tell(opaque, VM_EVENT_ACCESS,
                 &(struct vm_event_info){
                     .vcpu = v, .address = gva, .size = size, .write = write, .value = value },
-                gva + size - 1);
+                gva + size - 1, NULL);
 }
 
 static enum vcpu_verdict on_exception(void *opaque, struct vcpu *v, int vector, uint32_t error)
 {
     return tell(opaque, VM_EVENT_EXCEPTION,
                 &(struct vm_event_info){ .vcpu = v, .address = (uint64_t)vector, .error = error },
-                (uint64_t)vector);
+                (uint64_t)vector, NULL);
 }
 
 static enum vcpu_verdict on_msr(void *opaque, struct vcpu *v, uint32_t index, bool write,
@@ -325,7 +389,7 @@ static enum vcpu_verdict on_msr(void *opaque, struct vcpu *v, uint32_t index, bo
     return tell(
         opaque, VM_EVENT_MSR,
         &(struct vm_event_info){ .vcpu = v, .address = index, .write = write, .value = value },
-        index);
+        index, NULL);
 }
 
 static enum vcpu_verdict on_cpuid(void *opaque, struct vcpu *v, uint32_t leaf, uint32_t subleaf,
@@ -334,7 +398,7 @@ static enum vcpu_verdict on_cpuid(void *opaque, struct vcpu *v, uint32_t leaf, u
     return tell(
         opaque, VM_EVENT_CPUID,
         &(struct vm_event_info){ .vcpu = v, .address = leaf, .subleaf = subleaf, .regs = regs },
-        leaf);
+        leaf, NULL);
 }
 
 /* Of backends that do not count instructions; on the others a timer does it: vm_step(). */
@@ -403,6 +467,7 @@ bool vm_event_add(struct vm *vm, struct vm_event *e, struct error *err)
     vm_event_order(vm, e);
     e->removed = false;
     e->matched = 0;
+    e->anywhere = e->cpu < 0 && !e->by_cr3 && e->op == VM_COND_NONE;
     e->waiting = true;
     e->index = t->waiting_count;
     ALLOC_GROW(t->waiting, t->waiting_count, t->waiting_capacity);
@@ -423,6 +488,8 @@ void vm_event_remove(struct vm_event *e)
         return;
     struct event_table *t = &vm->events;
     e->removed = true;
+    if (t->due == e)
+        t->due = NULL;
     (e->waiting ? t->waiting : t->lists[e->kind].events)[e->index] = NULL;
     for (size_t n = 0; t->firing && n < t->match_count; n++)
         if (t->matches[n] == e)

@@ -56,6 +56,7 @@ struct vm_event {
     uint64_t order;
     size_t index; /* in the list of its kind, or among those that wait for it */
     bool waiting, removed;
+    bool anywhere; /* on all cpus, in all address spaces, whatever registers hold */
 };
 
 /* The VM's backend must be able to tell of it; the error says why it is not. The struct is the

@@ -45,10 +45,20 @@ struct event_list {
     bool untold;    /* since the vcpus were told */
 };
 
+/* Those that may wait for an address: entries first..end - 1 of their list. */
+struct event_span {
+    uint64_t address;
+    size_t first, end; /* end 0: nothing is known of the address */
+};
+
+enum { EVENT_SPANS = 256 };
+
 struct event_table {
     struct event_list lists[VM_EVENT_KINDS];
-    struct vm_event **waiting; /* added since the lists were made */
+    struct event_span spans[EVENT_SPANS]; /* of instructions looked up before, by their address */
+    struct vm_event **waiting;            /* added since the lists were made */
     size_t waiting_count, waiting_capacity;
+    struct vm_event *due;      /* alone waits for the instruction that is asked about */
     struct vm_event **matches; /* of the event being told */
     size_t match_count, match_capacity;
     uint64_t next_order;

@@ -252,6 +252,62 @@ conform("a hook sees committed state and may change registers and memory", { "ho
     vm:close()
 end)
 
+conform("code that is there at two linear addresses has hooks at each by itself", { "hook.exec", "deterministic" },
+function()
+    local FUNCTION <const>, ALIAS <const> = 0x1010, 0x3010 -- the same byte of memory
+    local code = "\xb9\x0a\x00" .. -- 1000 mov cx, 10
+        "\xb8\x10\x30" ..          -- 1003 mov ax, ALIAS
+        "\xe8\x07\x00" ..          -- 1006 call FUNCTION
+        "\xff\xd0" ..              -- 1009 call ax
+        "\x49" ..                  -- 100b dec cx
+        "\x75\xf8" ..              -- 100c jnz 0x1006
+        "\xeb\x02" ..              -- 100e jmp 0x1012
+        "\x42\xc3" ..              -- 1010 inc dx; ret
+        bare.EXIT
+    local function hits(...)
+        local vm = program(code)
+        local table_of = {}
+        for page = 0, 255 do
+            table_of[page + 1] = string.pack("<I4", (page == 3 and 1 or page) << 12 | 3)
+        end
+        vm.memory:write_bytes(0x11000, table.concat(table_of))
+        vm.memory:write_bytes(0x10000, string.pack("<I4", 0x11003))
+        local cpu = vm.cpus[1]
+        cpu.rsp, cpu.rdx, cpu.cr3, cpu.cr0 = 0x8000, 0, 0x10000, cpu.cr0 | 1 << 31 | 1
+        local counts, hooks = {}, {}
+        for n, at in ipairs { ... } do
+            hooks[n] = vm:on("exec", { at = at }, function(c) equal(c.rip, at) end)
+        end
+        run(vm)
+        for n, hook in ipairs(hooks) do
+            counts[n] = hook.hits - hook.errors
+        end
+        equal(cpu.rdx, 20)
+        vm:close()
+        return table.concat(counts, " ")
+    end
+    equal(hits(FUNCTION), "10")
+    equal(hits(ALIAS), "10")
+    equal(hits(ALIAS, FUNCTION), "10 10")
+    equal(hits(ALIAS + 1, FUNCTION), "10 10")
+    equal(hits(0x2010), "0")
+end)
+
+conform("what a hook writes to the code that follows is executed", { "hook.exec", "deterministic" }, function()
+    local vm = program(counting)
+    local inc = vm:on("exec", { at = INC }, function(cpu)
+        if cpu.rcx == 5 then
+            vm.memory:write_bytes(STORE, "\x90\x90\x90") -- in the same block
+        end
+    end)
+    local before = vm.instructions
+    run(vm)
+    equal(inc.hits, 10)
+    equal(vm.instructions - before, COUNTED + 2 + 5 * 2)
+    equal(vm.memory:read(0x2000, 2), 5)
+    vm:close()
+end)
+
 conform("stop leaves the instruction for later, and it does not fire twice", { "hook.exec" }, function()
     local vm = program(counting)
     local h = vm:on("exec", { at = INC }, function(cpu)

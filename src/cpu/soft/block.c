@@ -175,7 +175,7 @@ static void fix_rip_relative(struct insn *i)
 
 static void append(const struct soft_cpu *c, struct block *b, struct insn *i)
 {
-    if (UNLIKELY(watch_maybe_point(c, b->page_off + b->bytes)))
+    if (UNLIKELY(b->points) && watch_is_point(c, b->points - 1 + b->page_off + b->bytes))
         i->handler = soft_labels[OP_point];
     b->bytes += i->len;
     i->next_off = (uint8_t)b->bytes;
@@ -228,20 +228,24 @@ static struct block *decode_split(struct soft_cpu *c, struct block *b)
     return b;
 }
 
-static struct block *find(struct code_page *page, uint32_t mode, unsigned off)
+static struct block *find(struct code_page *page, uint32_t mode, unsigned off, uint64_t points)
 {
     for (struct block *b = page->buckets[off / (RAM_PAGE_SIZE / PAGE_BUCKETS)]; b; b = b->next)
-        if (b->page_off == off && b->mode == mode)
+        if (b->page_off == off && b->mode == mode && b->points == points)
             return b;
     return NULL;
 }
 
-static struct block *decode_new(struct soft_cpu *c, const uint8_t *host, uint64_t ram_addr)
+static struct block *decode_new(struct soft_cpu *c, const uint8_t *host, uint64_t ram_addr,
+                                uint64_t va)
 {
     struct code_cache *cc = c->code;
     unsigned off = (unsigned)(ram_addr & (RAM_PAGE_SIZE - 1));
     struct block *s = cc->scratch;
-    *s = (struct block){ .mode = c->mode, .ram_page = BLOCK_SCRATCH, .page_off = (uint16_t)off };
+    *s = (struct block){ .mode = c->mode,
+                         .ram_page = BLOCK_SCRATCH,
+                         .points = watch_points(c, va),
+                         .page_off = (uint16_t)off };
     if (!decode_block(c, host, RAM_PAGE_SIZE - off, s))
         return decode_split(c, s);
 
@@ -249,7 +253,7 @@ static struct block *decode_new(struct soft_cpu *c, const uint8_t *host, uint64_
     if (cc->arena_used + bytes > ARENA_BYTES) {
         code_flush_all(c);
         TRACE(soft_trace, SOFT_TRACE_CODE_FLUSH, soft_source(c));
-        return decode_new(c, host, ram_addr); /* a listener may have asked for a point in it */
+        return decode_new(c, host, ram_addr, va); /* a listener may have asked for a point in it */
     }
     c->stats.blocks_decoded++;
     struct block *b = (struct block *)(cc->arena + cc->arena_used);
@@ -288,9 +292,10 @@ struct block *block_at_rip(struct soft_cpu *c)
     struct code_page *page = ram_addr >> RAM_PAGE_BITS < c->code->page_count
                                  ? c->code->pages[ram_addr >> RAM_PAGE_BITS]
                                  : NULL;
-    struct block *b = page ? find(page, c->mode, ram_addr & (RAM_PAGE_SIZE - 1)) : NULL;
+    struct block *b =
+        page ? find(page, c->mode, ram_addr & (RAM_PAGE_SIZE - 1), watch_points(c, va)) : NULL;
     if (!b)
-        b = decode_new(c, host, ram_addr);
+        b = decode_new(c, host, ram_addr, va);
     if (b && b != c->code->scratch)
         *e = (struct jump_cache_entry){ va, b, c->jump_generation, c->mode };
     return b;

@@ -162,10 +162,13 @@ static bool attend(struct soft_cpu *c, int64_t *budget, enum vcpu_stop *stop)
     return true;
 }
 
-/* May block `from` remember that `to` follows it? Only within a page: see block.c. */
-static bool linkable(const struct block *from, const struct block *to)
+/* May block `from`, which has been executed, remember that `to`, at c->rip, follows it? Only within
+ * a page, of RAM (see block.c) and of linear addresses: another one may lie elsewhere the next
+ * time. */
+static bool linkable(const struct soft_cpu *c, const struct block *from, const struct block *to)
 {
-    return from->ram_page == to->ram_page && from->ram_page != BLOCK_SCRATCH;
+    return from->ram_page == to->ram_page && from->ram_page != BLOCK_SCRATCH &&
+           (c->r[REG_RIP] ^ c->rip) < 0x1000;
 }
 
 static ALWAYS_INLINE int64_t budget_now(const struct soft_cpu *c)
@@ -195,6 +198,22 @@ static void finish_insn(struct soft_cpu *c, const struct insn *i, int status)
         break;
     }
     c->cur = NULL;
+}
+
+/* Tell of the instruction that is next. True: it still is, and nobody wants attention: the block
+ * may go on with it. */
+static bool tell_point(struct soft_cpu *c, const struct insn *i)
+{
+    struct block *b = c->block;
+    leave_block(c, i, false);
+    c->cur = NULL;
+    watch_tell_exec(c);
+    if (!atomic_load_explicit(&c->stop_at, memory_order_relaxed))
+        return false;
+    c->icount -= (unsigned)(i - b->insns);
+    c->block = b;
+    c->cur = i;
+    return true;
 }
 
 /* What block_at_rip() would find first, for 64-bit code. NULL: ask it. */
@@ -273,7 +292,7 @@ next_block:
         }
         goto next_block;
     }
-    if (link && generation == c->jump_generation && linkable(b, found))
+    if (link && generation == c->jump_generation && linkable(c, b, found))
         *link = found;
     link = NULL;
     b = found->count > budget ? block_truncated(c, found, (unsigned)budget) : found;
@@ -341,14 +360,12 @@ L_block_end: /* not an instruction: it comes after the last of a block without a
     }
     CHAIN(fallthrough, next_rip(c, i));
 
-L_point: /* the handler of instructions whose page offset is that of some point: see watch.c */
+L_point: /* the handler of instructions that are points: see watch.c */
     c->cur = i;
-    if (LIKELY(!watch_is_point(c, c->r[REG_RIP] + i->next_off - i->len + c->ea_base[SEG_CS])))
+    if (!watch_is_due(c, c->r[REG_RIP] + i->next_off - i->len + c->ea_base[SEG_CS]) ||
+        tell_point(c, i))
         goto *labels[i->op];
-    leave_block(c, i, false);
-    c->cur = NULL;
     link = NULL;
-    watch_tell_exec(c);
     goto next_block;
 
 leave:

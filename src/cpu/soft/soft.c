@@ -12,11 +12,6 @@ struct accel {
     struct machine *machine;
 };
 
-uint64_t soft_icount(const struct soft_cpu *c)
-{
-    return c->icount + (c->block && c->cur ? (uint64_t)(c->cur - c->block->insns) : 0);
-}
-
 enum { MILLION = 1000000 };
 
 /* What the TSC is ahead of virtual time by its skew. */
@@ -230,6 +225,7 @@ static struct vcpu *soft_vcpu_new(struct accel *a, struct cpu_port *port, const 
         c = alloc_zero(1, sizeof *c);
     memset(c, 0, sizeof *c);
     c->vcpu = (struct vcpu){ .backend = &vcpu_soft, .machine = a->machine, .port = port };
+    c->lock = loop_lock(a->machine->loop);
     c->code = code;
     c->features = features;
     port->pins = &pins;
@@ -456,6 +452,7 @@ static bool soft_set_msr(struct vcpu *v, uint32_t index, uint64_t value, struct 
     struct machine_lock *l = loop_lock(v->machine->loop);
     machine_lock_release(l);
     bool ok = msr_write(soft_of(v), index, value);
+    soft_recheck(soft_of(v));
     machine_lock_take(l);
     return ok ||
            error_set(err, "cpu: MSR %#x does not take %#llx", index, (unsigned long long)value);

@@ -142,6 +142,8 @@ struct block {
     struct block *next; /* in its bucket */
     uint32_t mode;
     uint32_t ram_page; /* its page's number, or BLOCK_SCRATCH */
+    uint64_t points; /* the page of linear addresses that it serves, plus 1, if there are points in
+                      * it; 0: it serves all pages without */
     uint16_t page_off; /* where in its page it starts */
     uint16_t count;    /* instructions, the end marker not counted */
     uint16_t bytes;
@@ -232,6 +234,7 @@ struct code_page;
 
 struct soft_cpu {
     struct vcpu vcpu; /* must be first */
+    struct machine_lock *lock;
 
     uint64_t r[REG_COUNT];
     /* Lazy arithmetic flags: see flags.h */
@@ -287,7 +290,6 @@ struct soft_cpu {
 
     /* Events that somebody wants to hear of: see watch.c. */
     struct vcpu_watch watch;
-    uint64_t point_offsets[4096 / 64]; /* bit n: some point has n in its low 12 bits */
     uint64_t told_at; /* icount at which the point at told_rip was told of: it is passed now */
     uint64_t told_rip;
     bool stop_wanted; /* a callback said VCPU_STOP */
@@ -325,6 +327,12 @@ struct soft_cpu {
     struct cpu_features features; /* what CPUID says that it can do */
     struct vcpu_stats stats;
 };
+
+/* Retired instructions at this very point. */
+static inline uint64_t soft_icount(const struct soft_cpu *c)
+{
+    return c->icount + (c->block && c->cur ? (uint64_t)(c->cur - c->block->insns) : 0);
+}
 
 /* ---- exec.c ---- */
 
@@ -416,16 +424,19 @@ void debug_take_hits(struct soft_cpu *c);
 /* ---- watch.c ---- */
 
 void soft_watch(struct vcpu *v, const struct vcpu_watch *w);
-/* May an instruction at this page offset have a point? Asked when it is decoded. */
-static inline bool watch_maybe_point(const struct soft_cpu *c, unsigned page_off)
+/* What a block at linear `va` has in `points`. */
+uint64_t watch_points(const struct soft_cpu *c, uint64_t va);
+/* Is the linear address `va` a point? */
+bool watch_is_point(const struct soft_cpu *c, uint64_t va);
+/* At the instruction at `va`, which is a point: does somebody wait for it, who has not just been
+ * told? Asked once for each time that it is executed. */
+static inline bool watch_is_due(struct soft_cpu *c, uint64_t va)
 {
-    return c->point_offsets[page_off / 64 & 63] >> (page_off & 63) & 1;
+    return !(c->told_rip == va && c->told_at == soft_icount(c)) &&
+           c->vcpu.event_ops->exec_wanted(c->vcpu.event_opaque, &c->vcpu, va);
 }
-/* At the instruction at linear `va`: is there a point that somebody waits for, and that has not
- * just been told of? Asked once for each time that it is executed. */
-bool watch_is_point(struct soft_cpu *c, uint64_t va);
-/* Between blocks, at c->rip: tell. False: stop. */
-bool watch_tell_exec(struct soft_cpu *c);
+/* Between instructions, at c->rip: tell. */
+void watch_tell_exec(struct soft_cpu *c);
 bool watch_covers_page(const struct soft_cpu *c, uint64_t va);
 /* Tell of an access if it is in a range. False: drop it. */
 bool watch_tell_access(struct soft_cpu *c, uint64_t va, unsigned size, bool write, uint64_t *value);
@@ -472,8 +483,6 @@ void fpu_set(struct soft_cpu *c, const struct kvm_fpu *fpu);
 /* To the state after INIT (SDM vol. 3 table 9-1): an application processor then waits for SIPI. */
 void soft_init(struct soft_cpu *c);
 
-/* Retired instructions at this very point. */
-uint64_t soft_icount(const struct soft_cpu *c);
 /* Time stamp counter now. */
 uint64_t soft_tsc(const struct soft_cpu *c);
 
@@ -507,14 +516,14 @@ static inline void soft_recheck(struct soft_cpu *c)
  * callbacks. */
 static inline void enter_machine(struct soft_cpu *c)
 {
-    machine_lock_take(loop_lock(c->vcpu.machine->loop));
+    machine_lock_take(c->lock);
     c->vcpu.machine->current_cpu = c->vcpu.port;
 }
 
 static inline void leave_machine(struct soft_cpu *c)
 {
     c->vcpu.machine->current_cpu = NULL;
-    machine_lock_release(loop_lock(c->vcpu.machine->loop));
+    machine_lock_release(c->lock);
 }
 
 static inline struct soft_cpu *soft_of(struct vcpu *v)

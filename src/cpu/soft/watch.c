@@ -1,9 +1,9 @@
 /* Telling hooks, the monitor and a debugger what the cpu does.
  *
- * Nothing here costs a cpu that nobody watches. An instruction whose page offset is that of some
- * point is decoded with the handler `point`, which looks closer; pages with a watched range carry
- * TLB_WATCH and miss the fast path; the other events come from instructions that are slow anyway.
- * Callbacks run under the machine lock. */
+ * Nothing here costs a cpu that nobody watches. An instruction at a point is decoded with the
+ * handler `point`, which asks; pages with a watched range carry TLB_WATCH and miss the fast path;
+ * the other events come from instructions that are slow anyway. Callbacks run under the machine
+ * lock. */
 #include "cpu/soft/soft_cpu.h"
 
 static void obey(struct soft_cpu *c, enum vcpu_verdict v)
@@ -14,26 +14,12 @@ static void obey(struct soft_cpu *c, enum vcpu_verdict v)
     }
 }
 
-/* Remember which page offsets the addresses of a range have. */
-static void mark_offsets(struct soft_cpu *c, const struct vcpu_range *r)
-{
-    uint64_t n = r->last - r->first;
-    if (n > 0xfff)
-        n = 0xfff;
-    for (uint64_t k = 0; k <= n; k++)
-        c->point_offsets[(r->first + k) / 64 & 63] |= 1ULL << ((r->first + k) & 63);
-}
-
 void soft_watch(struct vcpu *v, const struct vcpu_watch *w)
 {
     struct soft_cpu *c = soft_of(v);
     c->watch = *w;
-    if (w->exec_changed) {
-        memset(c->point_offsets, 0, sizeof c->point_offsets);
-        for (size_t n = 0; n < w->exec.count; n++)
-            mark_offsets(c, &w->exec.range[n]);
+    if (w->exec_changed)
         code_flush_all(c);
-    }
     if (w->data_changed)
         mmu_flush(c);
     soft_recheck(c);
@@ -41,13 +27,21 @@ void soft_watch(struct vcpu *v, const struct vcpu_watch *w)
 
 /* ---- execution ---- */
 
-bool watch_is_point(struct soft_cpu *c, uint64_t va)
+/* Points are linear addresses, and decoded code is found by where it lies in RAM: where there are
+ * points, it is decoded for each page of linear addresses by itself. */
+uint64_t watch_points(const struct soft_cpu *c, uint64_t va)
 {
-    return !(c->told_rip == va && c->told_at == soft_icount(c)) &&
-           c->vcpu.event_ops->exec_wanted(c->vcpu.event_opaque, &c->vcpu, va);
+    uint64_t page = va & ~0xfffULL;
+    return c->watch.exec.count && vcpu_ranges_meet(&c->watch.exec, page, page | 0xfff) ? page + 1
+                                                                                       : 0;
 }
 
-bool watch_tell_exec(struct soft_cpu *c)
+bool watch_is_point(const struct soft_cpu *c, uint64_t va)
+{
+    return vcpu_ranges_meet(&c->watch.exec, va, va);
+}
+
+void watch_tell_exec(struct soft_cpu *c)
 {
     uint64_t va = c->rip + c->ea_base[SEG_CS];
     c->told_at = c->icount;
@@ -55,7 +49,6 @@ bool watch_tell_exec(struct soft_cpu *c)
     enter_machine(c);
     obey(c, c->vcpu.event_ops->exec(c->vcpu.event_opaque, &c->vcpu, va));
     leave_machine(c);
-    return !c->stop_wanted;
 }
 
 /* ---- data ---- */
