@@ -361,7 +361,7 @@ target.add { name = "irq", help = "a line: `line`, or input `gpio`, `n` (0) of `
         end)
     end,
     --- There and back, before the change itself, or later.
-    again = function(t, e, ns)
+    again = function(t, _, ns)
         later(t, ns, function()
             local level = t.line.level
             t.line:set(not level)
