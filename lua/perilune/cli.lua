@@ -1,6 +1,7 @@
 --- The command line: what `perilune` does with its arguments.
 local core = require "perilune.core"
 local uv = require "luv"
+local filter = require "perilune.filter"
 local options = require "perilune.cli.options"
 local util = require "perilune.util"
 
@@ -230,6 +231,13 @@ local function run_machine(state)
         file:close()
     end
     local vm = create(state)
+    for _, spec in ipairs(state.objects) do
+        local ok, problem = pcall(filter.add, vm, spec)
+        if not ok then
+            vm:close()
+            util.fail(("--object: %s"):format(tostring(problem)))
+        end
+    end
     if state.dump then
         print_dumps(vm, state.dump)
         vm:close()

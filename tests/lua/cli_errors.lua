@@ -111,6 +111,13 @@ check.case("properties", function()
     refused("--rtc: ", minimal_with("--rtc", "base=2026-13-01", "--dump", "mtree"))
 end)
 
+check.case("objects", function()
+    refused("--object: there is no network \"n2\"; did you mean \"n1\"?", "--netdev", "user,id=n1", "--device",
+        "e1000,netdev=n1", "--object", "filter-buffer,id=b,netdev=n2,interval=5")
+    refused("--object: there is no kind \"rng-random\" (there are: filter-buffer, filter-dump, filter-mirror, "
+        .. "filter-redirector): no device takes random numbers", "--object", "rng-random,id=r")
+end)
+
 check.case("memory", function()
     refused("--memory: a machine needs RAM", minimal_with("--memory", "0", "--dump", "mtree"))
     refused("--memory: \"lots\" is not a size", minimal_with("--memory", "lots", "--dump", "mtree"))

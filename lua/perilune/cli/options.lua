@@ -5,6 +5,7 @@
 -- help, and set(state, value), which may raise. `state.machine` holds properties of the machine by
 -- name.
 local core = require "perilune.core"
+local filter = require "perilune.filter"
 local util = require "perilune.util"
 
 local M = {}
@@ -116,12 +117,17 @@ local function device(state, value)
     end
 end
 
+--- A dump is a property of the machine; other filters come to one that is there.
 local function object(state, value)
-    local plain = util.parse_list(value)
-    if plain[1] ~= "filter-dump" then
-        util.fail(('there is no object "%s"; there is filter-dump'):format(plain[1] or ""))
+    local kind = util.parse_list(value)[1] or ""
+    if kind == "filter-dump" then
+        append(state, "dump", value)
+    elseif filter.kinds[kind] then
+        state.uses_machine = true
+        table.insert(state.objects, value)
+    else
+        filter.unknown(kind)
     end
-    append(state, "dump", value)
 end
 
 local function rtc(state, value)
@@ -279,8 +285,8 @@ M.rows = {
         help = "a network, for a --device that names it" },
     { name = "device", arg = "TYPE[,PROPERTY=VALUE...]", set = device,
         help = "one more device; \"help\" lists types, TYPE,help shows properties" },
-    { name = "object", arg = "filter-dump,netdev=ID,file=FILE", set = object,
-        help = "packets into a pcap file" },
+    { name = "object", arg = "KIND,id=ID,netdev=NETDEV,...", set = object,
+        help = "a filter on a network: filter-dump with file=, filter-buffer, filter-mirror, filter-redirector" },
     { name = "chardev", arg = "KIND,id=ID[,OPTION=VALUE...]",
         set = function(state, value)
             if value == "help" then
@@ -406,7 +412,7 @@ end
 -- script_args, ...
 function M.parse(args)
     local map, names = by_spelling()
-    local state = { machine = {}, given = {}, script_args = {} }
+    local state = { machine = {}, given = {}, objects = {}, script_args = {} }
     local i = 1
     while i <= #args do
         local arg = args[i]

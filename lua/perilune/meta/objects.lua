@@ -532,6 +532,19 @@ end
 
 do
 
+---a filter on a network: perilune.filter.add()
+---@class perilune.filter
+---@field id string # its id
+---@field kind string # such as filter-buffer
+---@field vm perilune.vm # its machine
+local it = {}
+
+---end it
+function it:remove() end
+end
+
+do
+
 ---a function that is called at events
 ---@class perilune.hook
 ---@field event string # what it listens to

@@ -1,6 +1,7 @@
 --- Monitor commands that change the machine's parts: devices, properties, networks.
 local chardev = require "perilune.chardev"
 local core = require "perilune.core"
+local filter = require "perilune.filter"
 local util = require "perilune.util"
 
 local M = {}
@@ -142,73 +143,28 @@ end
 
 -- ---- objects ----
 
-local function object_id(command, keyed)
-    return keyed.id and keyed.id[1] or util.fail(command .. ": id=NAME is missing")
-end
-
---- Kinds for object_add: { keys, make(vm, id, value of a key), list(vm) → { object with id and remove() } }.
-M.object_kinds = {
-    ["filter-dump"] = {
-        keys = { "id", "qom-type", "netdev", "file" },
-        make = function(vm, id, value)
-            return vm.machine:dump(value "netdev", value "file", id)
-        end,
-        list = function(vm)
-            return vm.machine:dumps()
-        end,
-    },
-}
-
-local function add_object(vm, spec)
-    local plain, keyed = util.parse_list(spec)
-    local name = plain[1] or keyed["qom-type"] and keyed["qom-type"][1] or ""
-    local kind = M.object_kinds[name]
-    if not kind then
-        local known = util.sorted_keys(M.object_kinds)
-        util.fail(util.suggest(('object_add: there is no kind "%s" (there are: %s)'):format(name,
-            table.concat(known, ", ")), name, known))
+--- f(...), with the command in front of what it raises.
+local function as_command(command, f, ...)
+    local ok, result = pcall(f, ...)
+    if not ok then
+        util.fail(("%s: %s"):format(command, tostring(result)))
     end
-    for _, key in ipairs(util.sorted_keys(keyed)) do
-        local known = false
-        for _, k in ipairs(kind.keys) do
-            known = known or k == key
-        end
-        if not known then
-            util.fail(util.suggest(('object_add: %s has no "%s"'):format(name, key), key, kind.keys))
-        end
-    end
-    return kind.make(vm, object_id("object_add", keyed), function(key)
-        return keyed[key] and keyed[key][1]
-            or util.fail(("object_add: %s needs %s="):format(name, key))
-    end)
-end
-
-local function remove_object(vm, id)
-    local names = {}
-    for _, name in ipairs(util.sorted_keys(M.object_kinds)) do
-        for _, object in ipairs(M.object_kinds[name].list(vm)) do
-            if object.id == id then
-                return object:remove()
-            end
-            names[#names + 1] = object.id
-        end
-    end
-    util.fail(util.suggest(('there is no object "%s"'):format(id), id, names))
+    return result
 end
 
 local function register_objects(monitor)
-    monitor.command { name = "object_add", help = "one more object: a dump of packets",
-        args = { { "spec", "rest", usage = "filter-dump,id=ID,netdev=NETDEV,file=PATH" } },
+    monitor.command { name = "object_add", help = "one more object: a filter on a network",
+        args = { { "spec", "rest", usage = "KIND,id=ID,netdev=NETDEV,..." } },
         complete = function()
-            return util.sorted_keys(M.object_kinds)
+            return util.sorted_keys(filter.kinds)
         end,
         run = function(a)
-            return add_object(monitor.vm(), a.spec)
+            return as_command("object_add", filter.add, monitor.vm(), a.spec)
         end }
     monitor.command { name = "object_del", help = "remove an object",
         args = { { "id", "word" } },
         run = function(a)
-            remove_object(monitor.vm(), a.id)
+            filter.remove(monitor.vm(), a.id)
         end }
 end
 

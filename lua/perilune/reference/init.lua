@@ -12,7 +12,7 @@ local M = {}
 
 --- Modules with a reference.
 M.modules = { "perilune", "perilune.machine", "perilune.device", "perilune.task", "perilune.cluster",
-    "perilune.trace", "perilune.stats", "perilune.accel", "perilune.doctor", "perilune.fault",
+    "perilune.filter", "perilune.trace", "perilune.stats", "perilune.accel", "perilune.doctor", "perilune.fault",
     "perilune.fault.campaign", "perilune.monitor", "perilune.monitor.remote", "perilune.test.suite",
     "perilune.test.assert", "perilune.util" }
 
