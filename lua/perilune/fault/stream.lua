@@ -8,13 +8,7 @@ local check = require "perilune.fault.check"
 local target = require "perilune.fault.target"
 local util = require "perilune.util"
 
-local function remove_all(hooks)
-    return function()
-        for _, hook in ipairs(hooks) do
-            hook:remove()
-        end
-    end
-end
+local remove_all = target.remove_all
 
 --- What a hook on a value answers after the offer.
 local function verdict(e, old, read)

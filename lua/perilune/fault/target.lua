@@ -116,6 +116,15 @@ function M.merged(old, offset, value, size)
     return old:sub(1, offset) .. bits.pack(value, size) .. old:sub(offset + size + 1)
 end
 
+--- Returns a function that removes the hooks.
+function M.remove_all(hooks)
+    return function()
+        for _, hook in ipairs(hooks) do
+            hook:remove()
+        end
+    end
+end
+
 --- Keep what is there at what force(bytes) returns. Returns a function that ends it.
 local function hold_spans(t, list, force)
     local hooks = {}
@@ -132,11 +141,7 @@ local function hold_spans(t, list, force)
                 return bits.unpack(current:sub(offset + 1, offset + size))
             end)
     end
-    return function()
-        for _, hook in ipairs(hooks) do
-            hook:remove()
-        end
-    end
+    return M.remove_all(hooks)
 end
 
 --- One that is nowhere may be a module's that comes, if the spec says so.
@@ -210,10 +215,9 @@ M.add { name = "ram", help = "memory: `size` (1) bytes at gpa, gva or symbol, or
                 stop = list and hold_spans(t, list, force)
             end)
         end
+        local remove = M.remove_all(hooks)
         return function()
-            for _, hook in ipairs(hooks) do
-                hook:remove()
-            end
+            remove()
             if stop then
                 stop()
             end
