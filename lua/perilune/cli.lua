@@ -7,7 +7,7 @@ local util = require "perilune.util"
 
 local M = {}
 
-local STATUS_CONFIG = 2
+local STATUS_CONFIG, STATUS_HOST = 2, 4
 
 local function on_terminal()
     return uv.guess_handle(0) == "tty" and uv.guess_handle(1) == "tty"
@@ -125,13 +125,20 @@ local function run_script(path, args, vm)
     return chunk(table.unpack(args))
 end
 
+-- Pauses from which nobody can go on without a monitor: what the run ends with.
+local DEAD_ENDS = {
+    ["script error"] = { "script-error", STATUS_CONFIG },
+    ["cpu error"] = { "cpu-error", STATUS_HOST },
+}
+
 --- Run until the machine has ended. A pause without a monitor lasts until a signal or Ctrl-a x; but
--- one that a failing hook has asked for ends the run, because nobody could go on from there.
+-- one that a failing hook or a failing backend has asked for ends the run.
 local function run_to_end(vm)
     vm:run()
     while vm.state == "paused" do
-        if vm.pause_reason == "script error" then
-            vm:stop("script-error", STATUS_CONFIG)
+        local dead_end = DEAD_ENDS[vm.pause_reason]
+        if dead_end then
+            vm:stop(table.unpack(dead_end))
             return
         end
         core.log("warning", vm.name, "paused: " .. vm.pause_reason)

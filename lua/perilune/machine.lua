@@ -23,7 +23,7 @@ local FIXED_EPOCH = 1767225600
 --- What every machine has.
 M.common_props = {
     memory = { "size", "512M", help = "guest RAM" },
-    cpus = { "int", 1, min = 0, max = 1, help = "number of cpus: one for now, or none" },
+    cpus = { "int", 1, min = 0, max = 16, help = "number of cpus, or none" },
     cpu = { "string", "base", help = "cpu model and features: base, host or max, then ,+NAME ,-NAME" },
     accel = { "enum", "soft", values = { "auto", "soft", "kvm" },
         help = "what executes guest code; auto tries KVM out and says what it chose" },

@@ -37,6 +37,7 @@ struct vcpu_stats {
     uint64_t interrupts; /* external interrupts delivered, NMI included */
     uint64_t exceptions;
     uint64_t blocks_decoded;
+    uint64_t host_calls; /* of the host's kernel, but for entering the guest */
 };
 
 /* One row of a table of MSRs. */
@@ -226,6 +227,9 @@ struct vcpu_backend {
     bool (*set_fpu)(struct vcpu *v, const struct kvm_fpu *fpu, struct error *err);
     bool (*get_msr)(struct vcpu *v, uint32_t index, uint64_t *value, struct error *err);
     bool (*set_msr)(struct vcpu *v, uint32_t index, uint64_t value, struct error *err);
+    /* The MSRs that belong to its state beside what the structures above hold, in the order in
+     * which they are to be set: the first `max` into `out`. Returns how many there are. */
+    size_t (*msrs)(struct vcpu *v, uint32_t *out, size_t max);
     /* Guest virtual to physical, as a supervisor read; no side effects. */
     bool (*translate)(struct vcpu *v, uint64_t gva, uint64_t *gpa);
     void (*get_stats)(struct vcpu *v, struct vcpu_stats *stats);

@@ -257,6 +257,24 @@ static int l_cpu_string(lua_State *L)
     return 1;
 }
 
+/* msrs() → { [index] = value } */
+static int l_cpu_msrs(lua_State *L)
+{
+    enum { MOST = 1024 };
+    struct vcpu *v = check_still_cpu(L);
+    uint32_t *indices = lua_newuserdatauv(L, MOST * sizeof *indices, 0);
+    size_t count = v->backend->msrs(v, indices, MOST);
+    lua_newtable(L);
+    for (size_t n = 0; n < count && n < MOST; n++) {
+        uint64_t value;
+        if (!v->backend->get_msr(v, indices[n], &value, NULL))
+            continue;
+        lua_pushinteger(L, (lua_Integer)value);
+        lua_rawseti(L, -2, indices[n]);
+    }
+    return 1;
+}
+
 static int get_index(lua_State *L)
 {
     lua_pushinteger(L, check_cpu(L)->port->index);
@@ -292,6 +310,8 @@ static const struct binding_member methods[] = {
       "virtual memory up to a zero byte, 4096 bytes at most unless more are asked for" },
     { "translate", l_cpu_translate, "(address) → address or nil",
       "the physical address, nil where nothing is mapped" },
+    { "msrs", l_cpu_msrs, "() → { [index] = integer }",
+      "model-specific registers that belong to its state, by number" },
     { "disas", l_cpu_disas, "([address [, count]]) → { { addr =, bytes =, text = }, ... }",
       "instructions; without an address where the cpu stands" },
     { "backtrace", l_cpu_backtrace, "([most]) → { { rip =, name =, method = }, ... }, reason",

@@ -216,7 +216,7 @@ static void after_stop(struct vm *vm, struct vcpu *v, enum vcpu_stop stop)
         break;
     case VCPU_STOP_ERROR:
         log_host(LOG_ERROR, vm->config.name, "%s", v->failure.text);
-        vm_end(vm, "cpu-error", VM_EXIT_HOST);
+        vm_pause(vm, "cpu error");
         break;
     case VCPU_STOP_DEBUG:
         vm_pause(vm, "hook");

@@ -353,6 +353,7 @@ void vm_get_stats(struct vm *vm, struct vcpu_stats *total)
         total->interrupts += s.interrupts;
         total->exceptions += s.exceptions;
         total->blocks_decoded += s.blocks_decoded;
+        total->host_calls += s.host_calls;
     }
 }
 

@@ -62,6 +62,14 @@ case("a definition chooses its cpu", function()
     check.raises('no feature "sse9"', perilune.machine, board, { cpu = "base,+sse9" })
 end)
 
+case("model-specific registers as a table", function()
+    local vm <close> = perilune.machine("minimal", { serial = "none", memory = "4M" })
+    local msrs = vm.cpus[1]:msrs()
+    equal(msrs[0x277], 0x0007040600070406) -- the page attribute table after RESET
+    equal(msrs[0xc0000082], 0)
+    equal(msrs[0x1], nil)
+end)
+
 case("features as a table", function()
     local by_name = {}
     for _, f in ipairs(core.cpu_features("soft", "base,-sse3")) do

@@ -584,6 +584,33 @@ static void test_state(void **state)
     guest_fini(&g);
 }
 
+/* What the list of MSRs names can be read and set back; kvmclock's is there because it is offered.
+ */
+static void test_msrs(void **state)
+{
+    struct guest g;
+    struct error err = { 0 };
+    uint32_t list[512];
+    size_t count;
+    bool has_lstar = false, has_clock = false;
+
+    skip_without_kvm();
+    guest_init(&g, "base");
+    count = vcpu_kvm.msrs(g.vcpu, list, ARRAY_LEN(list));
+    assert_in_range(count, 10, ARRAY_LEN(list));
+    for (size_t n = 0; n < count; n++) {
+        uint64_t value;
+
+        assert_true(vcpu_kvm.get_msr(g.vcpu, list[n], &value, &err));
+        if (!vcpu_kvm.set_msr(g.vcpu, list[n], value, &err))
+            fail_msg("%s", err.text);
+        has_lstar = has_lstar || list[n] == 0xc0000082;
+        has_clock = has_clock || list[n] == 0x4b564d01;
+    }
+    assert_true(has_lstar && has_clock);
+    guest_fini(&g);
+}
+
 enum { CPUID_LEAVES = 9 };
 
 /* On a host that supports everything. What a guest then sees is the kernel's affair: a software
@@ -672,7 +699,100 @@ static void test_cpuid_xsave(void **state)
     }
 }
 
-/* A model that is unknown, what needs an in-kernel APIC, and a second cpu. */
+static uint64_t host_calls(struct guest *g)
+{
+    struct vcpu_stats stats;
+
+    vcpu_kvm.get_stats(g->vcpu, &stats);
+    return stats.host_calls;
+}
+
+/* Plain accesses need no call of the host's kernel but to enter the guest; registers that somebody
+ * asks for cost one at first, and then come with the exit; those that are set go in with the entry.
+ */
+static void test_lazy_registers(void **state)
+{
+    static const uint8_t code[] = {
+        0xb9, 0x40, 0x00, /* mov $64, %cx */
+        0xe6, 0x40,       /* 1: out %al, $0x40 */
+        0xe2, 0xfc,       /* loop 1b */
+        0xf4,             /* hlt */
+        0x41,             /* inc %cx */
+        0xf4,             /* hlt */
+        0xeb, 0xfc,       /* jmp to the increment */
+    };
+    struct guest g;
+    struct kvm_regs regs;
+    uint64_t calls;
+
+    skip_without_kvm();
+    guest_init(&g, "host");
+    start_real(&g, code, sizeof code);
+    calls = host_calls(&g);
+    assert_int_equal(run(&g), VCPU_STOP_HALT);
+    assert_int_equal(g.logged, 64);
+    if (!(g.accel->sync_regs & KVM_SYNC_X86_REGS)) {
+        print_message("skipped: this kernel keeps no registers in the shared area\n");
+        guest_fini(&g);
+        return;
+    }
+    assert_int_equal(host_calls(&g), calls);
+    assert_true(vcpu_kvm.get_regs(g.vcpu, &regs, NULL));
+    assert_int_equal(host_calls(&g), calls + 1);
+    for (unsigned n = 1; n <= 5; n++) {
+        regs.rip = CODE + 8;
+        assert_true(vcpu_kvm.set_regs(g.vcpu, &regs, NULL));
+        assert_int_equal(run(&g), VCPU_STOP_HALT);
+        assert_true(vcpu_kvm.get_regs(g.vcpu, &regs, NULL));
+        assert_int_equal(regs.rcx & 0xffff, n);
+        assert_int_equal(vcpu_kvm.get_reg(g.vcpu, 2), regs.rcx);
+    }
+    assert_int_equal(host_calls(&g), calls + 1);
+    guest_fini(&g);
+}
+
+/* A second cpu waits for its start-up message, and starts where that says; INIT sends it back. */
+static void test_second_cpu(void **state)
+{
+    static const uint8_t code[] = {
+        0xb0, 0x77, /* mov $0x77, %al */
+        0xe6, 0x41, /* out %al, $0x41 */
+        0xf4,       /* hlt */
+    };
+    struct guest g;
+    struct error err = { 0 };
+    struct cpu_port port = { .index = 1, .apic_id = 1 };
+    struct kvm_sregs sregs;
+
+    skip_without_kvm();
+    guest_init(&g, "host");
+    struct vcpu *first = g.vcpu, *second = vcpu_kvm.vcpu_new(g.accel, &port, "host", &err);
+    if (!second)
+        fail_msg("%s", err.text);
+    memcpy(g.ram.host + 0x5000, code, sizeof code);
+    g.vcpu = second;
+    assert_int_equal(run(&g), VCPU_STOP_WAIT_SIPI);
+    for (unsigned n = 1; n <= 2; n++) {
+        port.pins->startup(&port, 5);
+        assert_int_equal(run(&g), VCPU_STOP_KICK);
+        assert_int_equal(run(&g), VCPU_STOP_HALT);
+        assert_int_equal(g.logged, n);
+        assert_access(&g, n - 1, true, 1, 0x77, 1);
+        assert_true(vcpu_kvm.get_sregs(second, &sregs, NULL));
+        assert_int_equal(sregs.cs.selector, 0x500);
+        port.pins->startup(&port, 6); /* it runs: ignored */
+        assert_int_equal(run(&g), VCPU_STOP_KICK);
+        assert_int_equal(run(&g), VCPU_STOP_HALT);
+        port.pins->init(&port);
+        assert_int_equal(run(&g), VCPU_STOP_KICK);
+        assert_int_equal(run(&g), VCPU_STOP_WAIT_SIPI);
+    }
+    vcpu_kvm.vcpu_free(second);
+    g.vcpu = first;
+    guest_fini(&g);
+}
+
+/* A model that is unknown, what needs an in-kernel APIC, and more cpus than the host allows. */
 static void test_refusals(void **state)
 {
     struct guest g;
@@ -681,8 +801,9 @@ static void test_refusals(void **state)
 
     skip_without_kvm();
     guest_init(&g, "max");
+    g.accel->vcpus_max = 1;
     assert_null(vcpu_kvm.vcpu_new(g.accel, &port, "host", &err));
-    assert_non_null(strstr(err.text, "one cpu"));
+    assert_non_null(strstr(err.text, "at most 1 cpus"));
     vcpu_kvm.vcpu_free(g.vcpu);
     g.vcpu = NULL;
     assert_null(vcpu_kvm.vcpu_new(g.accel, &port, "486", &err));
@@ -706,9 +827,12 @@ int main(void)
         cmocka_unit_test(test_moved_slot),
         cmocka_unit_test(test_moved_while_running),
         cmocka_unit_test(test_state),
+        cmocka_unit_test(test_msrs),
         cmocka_unit_test(test_cpuid),
         cmocka_unit_test(test_cpuid_xsave),
+        cmocka_unit_test(test_lazy_registers),
         cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_second_cpu),
     };
 
     signal(SIGALRM, on_alarm);

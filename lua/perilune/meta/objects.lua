@@ -251,6 +251,10 @@ function it:string(address, most) end
 ---@return integer|nil
 function it:translate(address) end
 
+---model-specific registers that belong to its state, by number
+---@return table<integer, integer>
+function it:msrs() end
+
 ---instructions; without an address where the cpu stands
 ---@param address? integer
 ---@param count? integer

@@ -293,7 +293,7 @@ do
 ---@field chardev? string|any[] # character backends: KIND,id=ID, for serial ports and devices
 ---@field cpu? string # cpu model and features: base, host or max, then ,+NAME ,-NAME; base unless given
 ---@field ["cpu.ns_per_instruction"] integer # virtual time that an instruction of the software cpu takes; 1 unless given
----@field cpus? integer # number of cpus: one for now, or none; 1 unless given
+---@field cpus? integer # number of cpus, or none; 1 unless given
 ---@field device? string|any[] # further devices
 ---@field dump? string|any[] # packet dumps: netdev=ID,file=PATH
 ---@field epoch? string # time of day at the start: now, a date, or seconds since 1970; default now, with idle=warp 2026-01-01

@@ -116,6 +116,7 @@ static void arm(struct kvm_vcpu *v, bool over)
     enum kvm_stepping step = over ? KVM_STEP_OVER : v->steps ? KVM_STEP : KVM_NO_STEP;
 
     v->stepping = over;
+    kvm_state_flush(v); /* the kernel looks at rip and rflags */
     if (!kvm_set_breakpoints(v->accel, v->fd, &v->breakpoints, step))
         log_host(LOG_ERROR, "kvm", "cannot set breakpoints: %s", strerror(errno));
 }

@@ -31,7 +31,7 @@ void kvm_inject_waiting(struct kvm_vcpu *v)
 
     if (!v->exception_waits)
         return;
-    if (kvm_ioctl(v->fd, KVM_GET_VCPU_EVENTS, &events) < 0 ||
+    if (kvm_vcpu_ioctl(v, KVM_GET_VCPU_EVENTS, &events) < 0 ||
         !kvm_vcpu_get_sregs(&v->vcpu, &sregs, NULL)) {
         log_host(LOG_ERROR, "kvm", "exception %d is lost: %s", v->injected.vector, strerror(errno));
         v->exception_waits = false;
@@ -46,7 +46,7 @@ void kvm_inject_waiting(struct kvm_vcpu *v)
     events.exception.nr = (uint8_t)v->injected.vector;
     events.exception.has_error_code = v->injected.has_error && sregs.cr0 & 1;
     events.exception.error_code = v->injected.error;
-    if (kvm_ioctl(v->fd, KVM_SET_VCPU_EVENTS, &events) < 0)
+    if (kvm_vcpu_ioctl(v, KVM_SET_VCPU_EVENTS, &events) < 0)
         log_host(LOG_ERROR, "kvm", "exception %d is lost: %s", v->injected.vector, strerror(errno));
 }
 
@@ -61,7 +61,7 @@ bool kvm_vcpu_machine_check(struct vcpu *vcpu, const struct vcpu_machine_check *
         .bank = (uint8_t)m->bank,
     };
 
-    if (m->bank > UINT8_MAX || kvm_ioctl(kvm_vcpu_of(vcpu)->fd, KVM_X86_SET_MCE, &mce) < 0)
+    if (m->bank > UINT8_MAX || kvm_vcpu_ioctl(kvm_vcpu_of(vcpu), KVM_X86_SET_MCE, &mce) < 0)
         return error_set(err, "kvm: bank %u does not take a machine check: %s", m->bank,
                          strerror(errno));
     kvm_vcpu_kick(vcpu);

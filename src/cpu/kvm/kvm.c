@@ -25,6 +25,12 @@ int kvm_ioctl(int fd, unsigned long request, void *argument)
     return r;
 }
 
+int kvm_vcpu_ioctl(struct kvm_vcpu *v, unsigned long request, void *argument)
+{
+    v->stats.host_calls++;
+    return kvm_ioctl(v->fd, request, argument);
+}
+
 /* What errno says of opening it, and what can be done; NULL: nothing that would be known. */
 static const char *remedy_of(int error)
 {
@@ -91,6 +97,13 @@ bool kvm_check_capabilities(int kvm_fd, struct error *err)
     return true;
 }
 
+static unsigned capability(const struct accel *a, long which)
+{
+    int n = ioctl(a->vm_fd, KVM_CHECK_EXTENSION, which);
+
+    return n < 0 ? 0 : (unsigned)n;
+}
+
 /* Intel hosts without unrestricted guests need three pages for real mode, and one for its page
  * table, out of the guest's sight: below the firmware's 4 GiB end, where no PC has memory. */
 bool kvm_create_vm(struct accel *a, struct error *err)
@@ -108,6 +121,8 @@ bool kvm_create_vm(struct accel *a, struct error *err)
     if (size < (int)sizeof(struct kvm_run))
         return error_set_host(err, 0, "kvm: this kernel's vcpu area is too small (%d bytes)", size);
     a->run_size = size;
+    a->vcpus_max = capability(a, KVM_CAP_MAX_VCPUS);
+    a->sync_regs = capability(a, KVM_CAP_SYNC_REGS);
     if (kvm_ioctl(a->vm_fd, KVM_SET_IDENTITY_MAP_ADDR, &identity_map) < 0 ||
         ioctl(a->vm_fd, KVM_SET_TSS_ADDR, tss_address) < 0)
         return error_set_host(err, errno, "kvm: cannot set the task state segment aside");
@@ -183,6 +198,7 @@ const struct vcpu_backend vcpu_kvm = {
     .set_fpu = kvm_vcpu_set_fpu,
     .get_msr = kvm_vcpu_get_msr,
     .set_msr = kvm_vcpu_set_msr,
+    .msrs = kvm_vcpu_msrs,
     .translate = kvm_vcpu_translate,
     .get_stats = get_stats,
     .inject = kvm_vcpu_inject,

@@ -2,8 +2,8 @@
  * Documentation/virt/kvm/api.rst.
  *
  * One accel per machine owns the descriptors of /dev/kvm and of the virtual machine, and the memory
- * slots. One vcpu, which runs on whatever thread calls `run`. Interrupt controllers are the
- * machine's own devices, or the kernel's: irqchip.h. */
+ * slots. A vcpu runs on whatever thread calls `run`: each has one of its own. Interrupt controllers
+ * are the machine's own devices, or the kernel's: irqchip.h. */
 #pragma once
 
 #include "cpu/model/features.h"
@@ -60,10 +60,12 @@ struct accel {
     bool listening;
     struct kvm_slot *slots;
     unsigned slot_count;
-    struct kvm_vcpu *vcpu;
+    struct kvm_vcpu *vcpus[MACHINE_CPUS_MAX];
+    unsigned vcpu_count, vcpus_max;
+    unsigned sync_regs; /* KVM_SYNC_X86_...: state that goes with KVM_RUN if asked for */
     enum kvm_probe probes[KVM_PROBES];
-    /* Slots are being replaced, or what a vcpu in the guest would not let go of is looked at: the
-     * vcpu stays outside of the guest. Set with the machine lock held. */
+    /* Slots are being replaced, or what a vcpu in the guest would not let go of is looked at: vcpus
+     * stay outside of the guest. Set with the machine lock held. */
     atomic_bool changing;
     unsigned kept_out; /* how often kvm_keep_out() is in force */
 };
@@ -86,7 +88,14 @@ struct kvm_vcpu {
     atomic_bool kicked;
     /* Machine lock. */
     bool intr, nmi;
-    bool halted;
+    bool halted, wait_sipi;
+    bool init_waits, sipi_waits;
+    uint8_t sipi_vector;
+    bool incomplete; /* the access that it came out for is completed by the next KVM_RUN */
+    /* Registers: see state.c. Sets of KVM_SYNC_X86_... */
+    unsigned known;                 /* run->s.regs has them as the vcpu does */
+    unsigned wanted;                /* somebody has asked for them since it came out */
+    bool regs_dirty;                /* run->s.regs has them as the vcpu is to have them */
     struct vcpu_exception injected; /* while exception_waits */
     bool exception_waits;
     uint8_t cr8;
@@ -118,10 +127,12 @@ static inline struct kvm_vcpu *kvm_vcpu_at(const struct machine *m, unsigned n)
     return v && v->backend == &vcpu_kvm ? kvm_vcpu_of(v) : NULL;
 }
 
-/* kvm.c: ioctl that is tried again when a signal came between. */
+/* kvm.c: ioctl that is tried again when a signal came between. The second counts it as a host call
+ * of the vcpu. */
 int kvm_ioctl(int fd, unsigned long request, void *argument);
 /* /dev/kvm, closed by the caller; negative with an error that names the remedy. */
 int kvm_open_device(struct error *err);
+int kvm_vcpu_ioctl(struct kvm_vcpu *v, unsigned long request, void *argument);
 /* Those without which nothing works. */
 bool kvm_check_capabilities(int kvm_fd, struct error *err);
 /* vm_fd and run_size, with kvm_fd there. */
@@ -130,6 +141,8 @@ bool kvm_create_vm(struct accel *a, struct error *err);
 /* memslots.c. Registering maps what the machine has already. */
 bool kvm_memslots_init(struct accel *a, struct error *err);
 void kvm_memslots_fini(struct accel *a);
+/* The vcpu is going. */
+void kvm_memslots_forget(struct accel *a, struct kvm_vcpu *v);
 
 /* cpuid.c */
 bool kvm_cpuid_load(struct accel *a, struct error *err);
@@ -185,6 +198,13 @@ int kvm_kick_signal(void);
 void kvm_prepare_kicks(void);
 /* Get it out of KVM_RUN without ending `run`. */
 void kvm_vcpu_interrupt(struct kvm_vcpu *v);
+/* Has it been kicked? Once. */
+bool kvm_vcpu_take_kick(struct kvm_vcpu *v);
+
+/* exits.c */
+/* What the guest has left for, or KVM_RUN failed with. False with *stop: `run` is over. Machine
+ * lock. */
+bool kvm_exit_handle(struct kvm_vcpu *v, int entry_errno, enum vcpu_stop *stop);
 
 /* inject.c */
 bool kvm_vcpu_inject(struct vcpu *vcpu, const struct vcpu_exception *e, struct error *err);
@@ -198,6 +218,14 @@ bool kvm_state_init(struct kvm_vcpu *v, struct error *err);
 void kvm_vcpu_reset(struct vcpu *vcpu);
 /* A vcpu that waits in the kernel's HLT goes on behind it. */
 void kvm_end_halt(struct kvm_vcpu *v);
+/* INIT and SIPI: SDM vol. 3 table 9-1, 8.4.4. */
+void kvm_state_init_signal(struct kvm_vcpu *v);
+void kvm_state_startup(struct kvm_vcpu *v, uint8_t vector);
+/* Around KVM_RUN: before it with the machine lock, after it without. */
+void kvm_state_enter(struct kvm_vcpu *v);
+void kvm_state_left(struct kvm_vcpu *v);
+/* Before calls of the kernel that look at registers or change them. */
+void kvm_state_flush(struct kvm_vcpu *v);
 bool kvm_vcpu_get_regs(struct vcpu *vcpu, struct kvm_regs *regs, struct error *err);
 bool kvm_vcpu_set_regs(struct vcpu *vcpu, const struct kvm_regs *regs, struct error *err);
 uint64_t kvm_vcpu_get_reg(struct vcpu *vcpu, unsigned number);
@@ -229,6 +257,9 @@ void kvm_debug_halted(struct kvm_vcpu *v);
 bool kvm_debug_exit(struct kvm_vcpu *v);
 /* KVM_EXIT_X86_RDMSR, KVM_EXIT_X86_WRMSR */
 void kvm_debug_exit_msr(struct kvm_vcpu *v, bool write);
+
+/* msrs.c */
+size_t kvm_vcpu_msrs(struct vcpu *vcpu, uint32_t *out, size_t max);
 
 /* survey.c */
 bool kvm_survey(bool thorough, struct vcpu_survey *out, struct error *err);

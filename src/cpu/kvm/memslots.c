@@ -5,8 +5,8 @@
  * and ranges whose host and guest addresses do not agree within a page, are served by exits as
  * well. A read-only range (ROM, or a tap on writes) becomes a read-only slot, whose writes exit.
  *
- * Replacing a slot is not atomic, so the vcpu is kept out of the guest from the first change to the
- * last. */
+ * Replacing a slot is not atomic, so all vcpus are kept out of the guest from the first change to
+ * the last. */
 #include "cpu/kvm/kvm_internal.h"
 
 #include "base/alloc.h"
@@ -50,21 +50,24 @@ static bool set_slot(struct accel *a, unsigned slot, uint64_t gpa, uint64_t size
 
 void kvm_keep_out(struct accel *a)
 {
-    if (!a->vcpu || a->kept_out++)
+    if (!a->vcpu_count || a->kept_out++)
         return;
     /* Whoever is in KVM_RUN comes out, and waits for the machine lock, which is ours, before going
      * in again. */
     atomic_store(&a->changing, true);
-    kvm_vcpu_interrupt(a->vcpu);
-    pthread_mutex_lock(&a->vcpu->in_guest);
+    for (unsigned i = 0; i < a->vcpu_count; i++)
+        kvm_vcpu_interrupt(a->vcpus[i]);
+    for (unsigned i = 0; i < a->vcpu_count; i++)
+        pthread_mutex_lock(&a->vcpus[i]->in_guest);
 }
 
 void kvm_let_in(struct accel *a)
 {
-    if (!a->vcpu || !a->kept_out || --a->kept_out)
+    if (!a->vcpu_count || !a->kept_out || --a->kept_out)
         return;
     atomic_store(&a->changing, false);
-    pthread_mutex_unlock(&a->vcpu->in_guest);
+    for (unsigned i = 0; i < a->vcpu_count; i++)
+        pthread_mutex_unlock(&a->vcpus[i]->in_guest);
 }
 
 static void slots_begin(struct mem_listener *l)
@@ -145,9 +148,18 @@ bool kvm_memslots_init(struct accel *a, struct error *err)
     return true;
 }
 
+void kvm_memslots_forget(struct accel *a, struct kvm_vcpu *v)
+{
+    for (unsigned i = 0; i < a->vcpu_count; i++)
+        if (a->vcpus[i] == v) {
+            a->vcpus[i] = a->vcpus[--a->vcpu_count];
+            return;
+        }
+}
+
 void kvm_memslots_fini(struct accel *a)
 {
-    assert(!a->vcpu);
+    assert(!a->vcpu_count);
     if (a->listening)
         mem_listener_remove(a->machine->mem, &a->listener);
     free(a->slots);

@@ -1,6 +1,10 @@
-/* The register state of a vcpu, in and out of the kernel; RESET; the time stamp counter; the last
- * words when the backend cannot go on. Only while the vcpu does not run, but for the two TSC
- * functions. */
+/* The register state of a vcpu, in and out of the kernel; RESET, INIT, SIPI; the time stamp
+ * counter; the last words when the backend cannot go on. Only while the vcpu does not run, but for
+ * the two TSC functions.
+ *
+ * The general and system registers are kept in the shared area (KVM_CAP_SYNC_REGS), and only as far
+ * as somebody asks: the first question after an exit is a call of the kernel, and then the next
+ * exit brings the answer with it. General registers that are set go in with the next entry. */
 #include "cpu/kvm/kvm_internal.h"
 
 #include "base/bits.h"
@@ -22,31 +26,81 @@
 /* SDM vol. 3 table 9-1: the page attribute table after RESET. */
 #define PAT_RESET 0x0007040600070406ULL
 
+#define CR0_CACHES 0x60000000ULL /* CD, NW */
+
 enum { RIP_RESET = 0xfff0, RFLAGS_RESET = 2, MXCSR_RESET = 0x1f80, FCW_RESET = 0x40 };
 
 static bool transfer(struct vcpu *vcpu, unsigned long request, void *data, const char *what,
                      struct error *err)
 {
-    if (kvm_ioctl(kvm_vcpu_of(vcpu)->fd, request, data) >= 0)
+    if (kvm_vcpu_ioctl(kvm_vcpu_of(vcpu), request, data) >= 0)
         return true;
     return error_set_host(err, errno, "kvm: cannot access the %s of the vcpu", what);
 }
 
+/* Have the set in run->s.regs. */
+static bool know(struct kvm_vcpu *v, unsigned set, struct error *err)
+{
+    struct kvm_sync_regs *s = &v->run->s.regs;
+    bool general = set == KVM_SYNC_X86_REGS;
+
+    v->wanted |= set;
+    if (v->known & set)
+        return true;
+    if (!(general ? transfer(&v->vcpu, KVM_GET_REGS, &s->regs, "registers", err)
+                  : transfer(&v->vcpu, KVM_GET_SREGS, &s->sregs, "system registers", err)))
+        return false;
+    v->known |= set;
+    return true;
+}
+
+void kvm_state_flush(struct kvm_vcpu *v)
+{
+    struct error err;
+
+    if (v->regs_dirty && !transfer(&v->vcpu, KVM_SET_REGS, &v->run->s.regs.regs, "registers", &err))
+        log_host(LOG_ERROR, "kvm", "%s", err.text);
+    v->regs_dirty = false;
+}
+
+void kvm_state_enter(struct kvm_vcpu *v)
+{
+    v->run->kvm_valid_regs = v->wanted & v->accel->sync_regs;
+    v->run->kvm_dirty_regs = 0;
+    if (v->regs_dirty && v->accel->sync_regs & KVM_SYNC_X86_REGS)
+        v->run->kvm_dirty_regs = KVM_SYNC_X86_REGS;
+    else
+        kvm_state_flush(v);
+    v->wanted = 0;
+}
+
+/* What the kernel has not taken stays to be taken. */
+void kvm_state_left(struct kvm_vcpu *v)
+{
+    v->regs_dirty = v->run->kvm_dirty_regs & KVM_SYNC_X86_REGS;
+    v->known = v->regs_dirty ? KVM_SYNC_X86_REGS : v->run->kvm_valid_regs;
+}
+
 bool kvm_vcpu_get_regs(struct vcpu *vcpu, struct kvm_regs *regs, struct error *err)
 {
-    return transfer(vcpu, KVM_GET_REGS, regs, "registers", err);
+    struct kvm_vcpu *v = kvm_vcpu_of(vcpu);
+
+    if (!know(v, KVM_SYNC_X86_REGS, err))
+        return false;
+    *regs = v->run->s.regs.regs;
+    return true;
 }
 
 uint64_t kvm_vcpu_get_reg(struct vcpu *vcpu, unsigned number)
 {
-    struct kvm_regs regs = { 0 };
-    struct kvm_sregs sregs = { 0 };
+    struct kvm_vcpu *v = kvm_vcpu_of(vcpu);
     uint64_t values[VCPU_REG_COUNT];
 
     if (number == VCPU_REG_CR3)
-        return kvm_vcpu_get_sregs(vcpu, &sregs, NULL) ? sregs.cr3 : 0;
-    kvm_vcpu_get_regs(vcpu, &regs, NULL);
-    memcpy(values, &regs, sizeof values);
+        return know(v, KVM_SYNC_X86_SREGS, NULL) ? v->run->s.regs.sregs.cr3 : 0;
+    if (!know(v, KVM_SYNC_X86_REGS, NULL))
+        return 0;
+    memcpy(values, &v->run->s.regs.regs, sizeof values);
     return values[number];
 }
 
@@ -75,16 +129,24 @@ static void reset_mp_state(struct kvm_vcpu *v)
 /* Registers set from outside end a halt: the guest goes on at the new rip. */
 bool kvm_vcpu_set_regs(struct vcpu *vcpu, const struct kvm_regs *regs, struct error *err)
 {
-    struct kvm_regs copy = *regs;
+    struct kvm_vcpu *v = kvm_vcpu_of(vcpu);
 
-    kvm_vcpu_of(vcpu)->halted = false;
-    kvm_end_halt(kvm_vcpu_of(vcpu));
-    return transfer(vcpu, KVM_SET_REGS, &copy, "registers", err);
+    v->run->s.regs.regs = *regs;
+    v->known |= KVM_SYNC_X86_REGS;
+    v->regs_dirty = true;
+    v->halted = false;
+    kvm_end_halt(v);
+    return true;
 }
 
 bool kvm_vcpu_get_sregs(struct vcpu *vcpu, struct kvm_sregs *sregs, struct error *err)
 {
-    return transfer(vcpu, KVM_GET_SREGS, sregs, "system registers", err);
+    struct kvm_vcpu *v = kvm_vcpu_of(vcpu);
+
+    if (!know(v, KVM_SYNC_X86_SREGS, err))
+        return false;
+    *sregs = v->run->s.regs.sregs;
+    return true;
 }
 
 bool kvm_vcpu_set_sregs(struct vcpu *vcpu, const struct kvm_sregs *sregs, struct error *err)
@@ -92,6 +154,7 @@ bool kvm_vcpu_set_sregs(struct vcpu *vcpu, const struct kvm_sregs *sregs, struct
     struct kvm_sregs copy = *sregs;
     struct kvm_vcpu *v = kvm_vcpu_of(vcpu);
 
+    v->known &= ~KVM_SYNC_X86_SREGS;
     if (!transfer(vcpu, KVM_SET_SREGS, &copy, "system registers", err))
         return false;
     /* KVM_RUN would take the old ones from the shared area. */
@@ -125,7 +188,7 @@ bool kvm_vcpu_get_msr(struct vcpu *vcpu, uint32_t index, uint64_t *value, struct
         *value = kvm_tsc(vcpu->port);
         return true;
     }
-    if (kvm_ioctl(kvm_vcpu_of(vcpu)->fd, KVM_GET_MSRS, &m) != 1)
+    if (kvm_vcpu_ioctl(kvm_vcpu_of(vcpu), KVM_GET_MSRS, &m) != 1)
         return error_set(err, "kvm: there is no MSR 0x%x", index);
     *value = m.entry.data;
     return true;
@@ -135,7 +198,7 @@ bool kvm_vcpu_set_msr(struct vcpu *vcpu, uint32_t index, uint64_t value, struct 
 {
     struct one_msr m = { .head.nmsrs = 1, .entry = { .index = index, .data = value } };
 
-    if (kvm_ioctl(kvm_vcpu_of(vcpu)->fd, KVM_SET_MSRS, &m) != 1)
+    if (kvm_vcpu_ioctl(kvm_vcpu_of(vcpu), KVM_SET_MSRS, &m) != 1)
         return error_set(err, "kvm: MSR 0x%x does not take 0x%llx", index,
                          (unsigned long long)value);
     if (index == MSR_TSC)
@@ -147,7 +210,7 @@ bool kvm_vcpu_translate(struct vcpu *vcpu, uint64_t gva, uint64_t *gpa)
 {
     struct kvm_translation t = { .linear_address = gva };
 
-    if (kvm_ioctl(kvm_vcpu_of(vcpu)->fd, KVM_TRANSLATE, &t) < 0 || !t.valid)
+    if (kvm_vcpu_ioctl(kvm_vcpu_of(vcpu), KVM_TRANSLATE, &t) < 0 || !t.valid)
         return false;
     *gpa = t.physical_address;
     return true;
@@ -192,8 +255,8 @@ static void reset_events(struct kvm_vcpu *v)
     struct kvm_vcpu_events events = { .flags = KVM_VCPUEVENT_VALID_NMI_PENDING };
     struct kvm_debugregs debug = { .dr6 = 0xffff0ff0, .dr7 = 0x400 };
 
-    if (kvm_ioctl(v->fd, KVM_SET_VCPU_EVENTS, &events) < 0 ||
-        kvm_ioctl(v->fd, KVM_SET_DEBUGREGS, &debug) < 0)
+    if (kvm_vcpu_ioctl(v, KVM_SET_VCPU_EVENTS, &events) < 0 ||
+        kvm_vcpu_ioctl(v, KVM_SET_DEBUGREGS, &debug) < 0)
         log_host(LOG_WARN, "kvm", "reset: events or debug registers stay: %s", strerror(errno));
 }
 
@@ -216,6 +279,50 @@ static void reset_paravirtual(struct kvm_vcpu *v)
             log_host(LOG_WARN, "kvm", "reset: %s", err.text);
 }
 
+/* What RESET and INIT have in common. INIT leaves the caches as they are: `keep` of CR0. */
+static void start_state(struct kvm_vcpu *v, uint64_t keep)
+{
+    struct cpu_port *p = v->vcpu.port;
+    struct kvm_regs regs = { .rip = RIP_RESET, .rflags = RFLAGS_RESET, .rdx = v->signature };
+    struct kvm_sregs sregs = v->reset_sregs;
+    struct error err;
+
+    if (p->apic)
+        sregs.apic_base = p->apic_ops->get_base(p->apic);
+    sregs.cr0 = (sregs.cr0 & ~CR0_CACHES) | keep;
+    reset_events(v);
+    if (!kvm_vcpu_set_sregs(&v->vcpu, &sregs, &err) || !kvm_vcpu_set_regs(&v->vcpu, &regs, &err))
+        log_host(LOG_ERROR, "kvm", "reset: %s", err.text);
+    v->halted = v->nmi = v->exception_waits =
+        false; /* the INTR pin is the interrupt controller's to lower */
+    v->cr8 = 0;
+    v->apic_base = sregs.apic_base;
+}
+
+void kvm_state_init_signal(struct kvm_vcpu *v)
+{
+    struct kvm_sregs now;
+
+    start_state(v, kvm_vcpu_get_sregs(&v->vcpu, &now, NULL) ? now.cr0 & CR0_CACHES : 0);
+}
+
+void kvm_state_startup(struct kvm_vcpu *v, uint8_t vector)
+{
+    struct kvm_regs regs;
+    struct kvm_sregs sregs;
+    struct error err;
+
+    if (!kvm_vcpu_get_regs(&v->vcpu, &regs, &err) || !kvm_vcpu_get_sregs(&v->vcpu, &sregs, &err)) {
+        log_host(LOG_ERROR, "kvm", "start of cpu %u: %s", v->vcpu.port->index, err.text);
+        return;
+    }
+    sregs.cs.selector = (uint16_t)(vector << 8);
+    sregs.cs.base = (uint64_t)vector << 12;
+    regs.rip = 0;
+    if (!kvm_vcpu_set_sregs(&v->vcpu, &sregs, &err) || !kvm_vcpu_set_regs(&v->vcpu, &regs, &err))
+        log_host(LOG_ERROR, "kvm", "start of cpu %u: %s", v->vcpu.port->index, err.text);
+}
+
 void kvm_vcpu_reset(struct vcpu *vcpu)
 {
     static const struct vcpu_msr msrs[] = {
@@ -224,28 +331,21 @@ void kvm_vcpu_reset(struct vcpu *vcpu)
         { MSR_TSC, 0 },    { 0x277, PAT_RESET },
     };
     struct kvm_vcpu *v = kvm_vcpu_of(vcpu);
-    struct kvm_regs regs = { .rip = RIP_RESET, .rflags = RFLAGS_RESET, .rdx = v->signature };
-    struct kvm_sregs sregs = v->reset_sregs;
     struct kvm_fpu fpu = v->reset_fpu;
     struct error err;
 
-    if (vcpu->port->apic)
-        sregs.apic_base = vcpu->port->apic_ops->get_base(vcpu->port->apic);
     fpu.fcw = FCW_RESET;
     fpu.mxcsr = MXCSR_RESET;
-    reset_events(v);
     reset_mp_state(v);
-    if (!kvm_vcpu_set_sregs(vcpu, &sregs, &err) || !kvm_vcpu_set_regs(vcpu, &regs, &err) ||
-        !kvm_vcpu_set_fpu(vcpu, &fpu, &err))
+    start_state(v, v->reset_sregs.cr0 & CR0_CACHES);
+    if (!kvm_vcpu_set_fpu(vcpu, &fpu, &err))
         log_host(LOG_ERROR, "kvm", "reset: %s", err.text);
     for (size_t i = 0; i < ARRAY_LEN(msrs); i++)
         if (!kvm_vcpu_set_msr(vcpu, msrs[i].index, msrs[i].value, &err))
             log_host(LOG_WARN, "kvm", "reset: %s", err.text);
     reset_paravirtual(v);
-    v->halted = v->nmi = v->exception_waits =
-        false; /* the INTR pin is the interrupt controller's to lower */
-    v->cr8 = 0;
-    v->apic_base = sregs.apic_base;
+    v->init_waits = v->sipi_waits = v->incomplete = false;
+    v->wait_sipi = !vcpu->port->bootstrap && !v->accel->chips; /* or the kernel has it wait */
 }
 
 /* Up to 15 bytes at rip in hexadecimal, where they can be read. */

@@ -1,4 +1,4 @@
-/* The vcpu under KVM: the loop around KVM_RUN, what its exits ask for, interrupts in, kicks.
+/* A vcpu under KVM: the loop around KVM_RUN, its pins, kicks. What exits ask for is in exits.c.
  *
  * The machine lock is held except inside of the guest. An access that exits is completed by the
  * next KVM_RUN; so a kick is honoured only when KVM_RUN itself says that it was interrupted, which
@@ -67,7 +67,7 @@ void kvm_vcpu_kick(struct vcpu *vcpu)
     vcpu_wake(vcpu);
 }
 
-static bool take_kick(struct kvm_vcpu *v)
+bool kvm_vcpu_take_kick(struct kvm_vcpu *v)
 {
     bool kicked;
 
@@ -103,12 +103,20 @@ static void pin_smi(struct cpu_port *p)
 
 static void pin_init(struct cpu_port *p)
 {
-    log_guest("kvm", "INIT to the only cpu: ignored under kvm");
+    struct kvm_vcpu *v = p->vcpu;
+
+    v->init_waits = true;
+    v->sipi_waits = false;
+    kvm_vcpu_kick(&v->vcpu);
 }
 
 static void pin_startup(struct cpu_port *p, uint8_t vector)
 {
-    log_guest("kvm", "SIPI to a cpu that runs: ignored");
+    struct kvm_vcpu *v = p->vcpu;
+
+    v->sipi_waits = true;
+    v->sipi_vector = vector;
+    kvm_vcpu_kick(&v->vcpu);
 }
 
 static void pin_a20(struct cpu_port *p, bool enabled)
@@ -128,112 +136,7 @@ static const struct cpu_pins pins = {
     .tsc_deadline_ns = kvm_tsc_deadline_ns,
 };
 
-static const struct trace_event kvm_events[] = {
-    [KVM_TRACE_PIO] = { "kvm.pio",
-                        "the guest has left for a port access",
-                        { { "port", TRACE_HEX },
-                          { "size", TRACE_BYTES },
-                          { "count", TRACE_DEC },
-                          { "write", TRACE_BOOL } } },
-    [KVM_TRACE_MMIO] = { "kvm.mmio",
-                         "the guest has left for an access to what is not RAM",
-                         { { "gpa", TRACE_HEX },
-                           { "size", TRACE_BYTES },
-                           { "write", TRACE_BOOL } } },
-    [KVM_TRACE_EXIT] = { "kvm.exit",
-                         "the guest has left for another reason (KVM_EXIT_...)",
-                         { { "reason", TRACE_DEC } } },
-    [KVM_TRACE_INTERRUPT] = { "kvm.interrupt",
-                              "an interrupt is injected",
-                              { { "vector", TRACE_HEX } } },
-    [KVM_TRACE_LINE] = { "kvm.line",
-                         "a line into a chip in the kernel changes",
-                         { { "gsi", TRACE_DEC }, { "level", TRACE_BOOL } } },
-    [KVM_TRACE_MSI] = { "kvm.msi",
-                        "a message goes to the local APICs in the kernel",
-                        { { "addr", TRACE_HEX }, { "data", TRACE_HEX } } },
-    [KVM_TRACE_EOI] = { "kvm.eoi",
-                        "a local APIC in the kernel tells of an end of interrupt",
-                        { { "vector", TRACE_HEX } } },
-};
-struct trace_table kvm_trace = TRACE_TABLE(kvm_events);
-
-/* ---- exits: machine lock ---- */
-
-/* One exit for up to `count` accesses: INS and OUTS with a repeat prefix. */
-static void exit_pio(struct kvm_vcpu *v)
-{
-    struct kvm_run *run = v->run;
-    struct machine *m = v->vcpu.machine;
-    uint8_t *data = (uint8_t *)run + run->io.data_offset;
-
-    v->stats.exits_pio++;
-    TRACE(kvm_trace, KVM_TRACE_PIO, vcpu_source(&v->vcpu), run->io.port, run->io.size,
-          run->io.count, run->io.direction == KVM_EXIT_IO_OUT);
-    m->current_cpu = v->vcpu.port;
-    for (uint32_t i = 0; i < run->io.count; i++, data += run->io.size) {
-        uint64_t value = 0;
-
-        if (run->io.direction == KVM_EXIT_IO_OUT) {
-            memcpy(&value, data, run->io.size);
-            address_space_store(m->io, run->io.port, run->io.size, value);
-        } else {
-            address_space_load(m->io, run->io.port, run->io.size, &value);
-            memcpy(data, &value, run->io.size);
-        }
-    }
-    m->current_cpu = NULL;
-}
-
-/* Accesses that crossed a page come in odd lengths: those go byte by byte, as wide as the devices
- * allow. */
-static void exit_mmio(struct kvm_vcpu *v)
-{
-    struct kvm_run *run = v->run;
-    struct machine *m = v->vcpu.machine;
-    uint64_t addr = run->mmio.phys_addr, value = 0;
-    unsigned len = run->mmio.len;
-
-    v->stats.exits_mmio++;
-    TRACE(kvm_trace, KVM_TRACE_MMIO, vcpu_source(&v->vcpu), addr, len, !!run->mmio.is_write);
-    m->current_cpu = v->vcpu.port;
-    if (!is_pow2(len) && run->mmio.is_write) {
-        address_space_write(m->memory, addr, run->mmio.data, len);
-    } else if (!is_pow2(len)) {
-        address_space_read(m->memory, addr, run->mmio.data, len);
-    } else if (run->mmio.is_write) {
-        memcpy(&value, run->mmio.data, len);
-        address_space_store(m->memory, addr, len, value);
-    } else {
-        address_space_load(m->memory, addr, len, &value);
-        memcpy(run->mmio.data, &value, len);
-    }
-    m->current_cpu = NULL;
-}
-
-static enum vcpu_stop exit_failure(struct kvm_vcpu *v, const char *what, uint64_t reason)
-{
-    char why[96];
-
-    snprintf(why, sizeof why, "%s (0x%llx)", what, (unsigned long long)reason);
-    v->stats.exits_other++;
-    kvm_state_describe(v, why);
-    return VCPU_STOP_ERROR;
-}
-
-static const char *internal_error_name(uint32_t suberror)
-{
-    switch (suberror) {
-    case KVM_INTERNAL_ERROR_EMULATION:
-        return "the host's kernel cannot emulate an instruction";
-    case KVM_INTERNAL_ERROR_SIMUL_EX:
-        return "an exception while another was delivered";
-    case KVM_INTERNAL_ERROR_DELIVERY_EV:
-        return "an exit while an event was delivered";
-    default:
-        return "an internal error of the host's kernel";
-    }
-}
+/* ---- entry: machine lock until the guest is entered ---- */
 
 /* CR8 and the APIC base go both ways through the shared area. */
 static void sync_from_guest(struct kvm_vcpu *v)
@@ -258,83 +161,13 @@ static void sync_to_guest(struct kvm_vcpu *v)
     v->run->apic_base = v->apic_base = p->apic_ops->get_base(p->apic);
 }
 
-/* False with *stop: `run` is over. */
-static bool handle_exit(struct kvm_vcpu *v, int entry_errno, enum vcpu_stop *stop)
-{
-    struct kvm_run *run = v->run;
-
-    if (entry_errno == EINTR || entry_errno == EAGAIN) {
-        if (!take_kick(v))
-            return true;
-        v->stats.exits_kick++;
-        *stop = v->stop_wanted ? VCPU_STOP_DEBUG : VCPU_STOP_KICK;
-        v->stop_wanted = false;
-        return false;
-    }
-    if (entry_errno) {
-        *stop = exit_failure(v, "KVM_RUN fails", entry_errno);
-        return false;
-    }
-    if (run->exit_reason != KVM_EXIT_IO && run->exit_reason != KVM_EXIT_MMIO)
-        TRACE(kvm_trace, KVM_TRACE_EXIT, vcpu_source(&v->vcpu), run->exit_reason);
-    switch (run->exit_reason) {
-    case KVM_EXIT_IO:
-        exit_pio(v);
-        return true;
-    case KVM_EXIT_MMIO:
-        exit_mmio(v);
-        return true;
-    case KVM_EXIT_HLT:
-        v->stats.exits_halt++;
-        kvm_debug_halted(v);
-        v->halted = true; /* the next round decides whether it sleeps */
-        return true;
-    case KVM_EXIT_IOAPIC_EOI:
-        v->stats.exits_other++;
-        TRACE(kvm_trace, KVM_TRACE_EOI, vcpu_source(&v->vcpu), run->eoi.vector);
-        machine_eoi(v->vcpu.machine, run->eoi.vector);
-        return true;
-    case KVM_EXIT_IRQ_WINDOW_OPEN:
-    case KVM_EXIT_INTR:
-    case KVM_EXIT_SET_TPR:
-        v->stats.exits_other++;
-        return true;
-    case KVM_EXIT_SHUTDOWN:
-        v->stats.exits_shutdown++;
-        *stop = VCPU_STOP_SHUTDOWN;
-        return false;
-    case KVM_EXIT_DEBUG:
-        v->stats.exits_other++;
-        *stop = VCPU_STOP_DEBUG;
-        return kvm_debug_exit(v);
-    case KVM_EXIT_X86_RDMSR:
-    case KVM_EXIT_X86_WRMSR:
-        v->stats.exits_other++;
-        kvm_debug_exit_msr(v, run->exit_reason == KVM_EXIT_X86_WRMSR);
-        return true;
-    case KVM_EXIT_FAIL_ENTRY:
-        *stop = exit_failure(v, "the processor refuses to enter the guest",
-                             run->fail_entry.hardware_entry_failure_reason);
-        return false;
-    case KVM_EXIT_INTERNAL_ERROR:
-        *stop =
-            exit_failure(v, internal_error_name(run->internal.suberror), run->internal.suberror);
-        return false;
-    default:
-        *stop = exit_failure(v, "an exit that is not known here", run->exit_reason);
-        return false;
-    }
-}
-
-/* ---- entry: machine lock until the guest is entered ---- */
-
 static void inject(struct kvm_vcpu *v)
 {
     struct cpu_port *p = v->vcpu.port;
     struct kvm_run *run = v->run;
 
     kvm_inject_waiting(v);
-    if (v->nmi && kvm_ioctl(v->fd, KVM_NMI, NULL) == 0) {
+    if (v->nmi && kvm_vcpu_ioctl(v, KVM_NMI, NULL) == 0) {
         v->nmi = false;
         v->stats.interrupts++;
     }
@@ -345,7 +178,7 @@ static void inject(struct kvm_vcpu *v)
             struct kvm_interrupt interrupt = { .irq = vector };
             TRACE(kvm_trace, KVM_TRACE_INTERRUPT, vcpu_source(&v->vcpu), (uint64_t)vector);
 
-            if (kvm_ioctl(v->fd, KVM_INTERRUPT, &interrupt) < 0)
+            if (kvm_vcpu_ioctl(v, KVM_INTERRUPT, &interrupt) < 0)
                 log_host(LOG_ERROR, "kvm", "interrupt 0x%x is lost: %s", vector, strerror(errno));
             run->ready_for_interrupt_injection = 0;
             v->stats.interrupts++;
@@ -354,16 +187,44 @@ static void inject(struct kvm_vcpu *v)
     run->request_interrupt_window = v->intr;
 }
 
-/* False with *stop: still halted. A wake-up may have come between HLT and here. */
+/* INIT and SIPI take effect between instructions: an access under way is completed first, for which
+ * the kick of the pin has seen. */
+static void take_init(struct kvm_vcpu *v)
+{
+    if (v->incomplete)
+        return;
+    if (v->init_waits) {
+        kvm_state_init_signal(v);
+        v->halted = false;
+        v->wait_sipi = !v->vcpu.port->bootstrap;
+    }
+    if (v->sipi_waits && v->wait_sipi) {
+        kvm_state_startup(v, v->sipi_vector);
+        v->wait_sipi = false;
+    }
+    v->init_waits = v->sipi_waits = false;
+}
+
+static bool may_wake(const struct kvm_vcpu *v)
+{
+    return v->nmi || v->exception_waits || (v->intr && v->run->if_flag);
+}
+
+/* False with *stop: it has nothing to execute. A wake-up may have come between HLT and here. */
 static bool prepare(struct kvm_vcpu *v, enum vcpu_stop *stop)
 {
-    if (v->halted && !v->nmi && !v->exception_waits && !(v->intr && v->run->if_flag)) {
-        *stop = take_kick(v) ? VCPU_STOP_KICK : VCPU_STOP_HALT;
+    if (v->init_waits || v->sipi_waits)
+        take_init(v);
+    if (v->wait_sipi || (v->halted && !may_wake(v))) {
+        *stop = kvm_vcpu_take_kick(v) ? VCPU_STOP_KICK
+                : v->wait_sipi        ? VCPU_STOP_WAIT_SIPI
+                                      : VCPU_STOP_HALT;
         return false;
     }
     v->halted = false;
     inject(v);
     sync_to_guest(v);
+    kvm_state_enter(v);
     return true;
 }
 
@@ -378,8 +239,10 @@ static int enter_guest(struct kvm_vcpu *v)
     pthread_mutex_lock(&v->in_guest);
     /* Slots that began to change before immediate_exit was cleared are seen here, later ones set it
      * again. */
-    if (!atomic_load(&v->accel->changing))
+    if (!atomic_load(&v->accel->changing)) {
         error = ioctl(v->fd, KVM_RUN, 0) < 0 ? errno : 0;
+        kvm_state_left(v);
+    }
     pthread_mutex_unlock(&v->in_guest);
     return error;
 }
@@ -414,7 +277,7 @@ enum vcpu_stop kvm_vcpu_run(struct vcpu *vcpu, uint64_t limit)
         error = enter_guest(v);
         machine_lock_take(lock);
         sync_from_guest(v);
-        if (!handle_exit(v, error, &stop))
+        if (!kvm_exit_handle(v, error, &stop))
             break;
     }
     machine_lock_release(lock);
@@ -428,7 +291,7 @@ static bool create(struct kvm_vcpu *v, struct error *err)
 {
     void *area;
 
-    v->fd = ioctl(v->accel->vm_fd, KVM_CREATE_VCPU, 0);
+    v->fd = ioctl(v->accel->vm_fd, KVM_CREATE_VCPU, (unsigned long)v->vcpu.port->apic_id);
     if (v->fd < 0)
         return error_set_host(err, errno, "kvm: cannot create a vcpu");
     area = mmap(NULL, v->accel->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, v->fd, 0);
@@ -444,8 +307,11 @@ struct vcpu *kvm_vcpu_new(struct accel *a, struct cpu_port *port, const char *mo
     struct cpu_features features;
     struct kvm_vcpu *v;
 
-    if (a->vcpu) {
-        error_set(err, "kvm: one cpu only; use --accel soft for more");
+    if (a->vcpu_count >= a->vcpus_max) {
+        error_set(err,
+                  "kvm: this host's kernel runs at most %u cpus in a machine: use --smp %u, or "
+                  "--accel soft",
+                  a->vcpus_max, a->vcpus_max);
         return NULL;
     }
     if (!cpu_model_parse(model, &a->offer, &features, err))
@@ -455,13 +321,14 @@ struct vcpu *kvm_vcpu_new(struct accel *a, struct cpu_port *port, const char *mo
     v->vcpu = (struct vcpu){ .backend = &vcpu_kvm, .machine = a->machine, .port = port };
     v->accel = a;
     v->features = features;
+    v->fd = -1;
     pthread_mutex_init(&v->in_guest, NULL);
     pthread_mutex_init(&v->kick_lock, NULL);
     if (!create(v, err)) {
         kvm_vcpu_free(&v->vcpu);
         return NULL;
     }
-    a->vcpu = v;
+    a->vcpus[a->vcpu_count++] = v;
     port->vcpu = v;
     port->pins = &pins;
     kvm_vcpu_reset(&v->vcpu);
@@ -474,8 +341,7 @@ void kvm_vcpu_free(struct vcpu *vcpu)
 
     if (!v)
         return;
-    if (v->accel->vcpu == v)
-        v->accel->vcpu = NULL;
+    kvm_memslots_forget(v->accel, v);
     if (v->run)
         munmap(v->run, v->accel->run_size);
     if (v->fd >= 0)

@@ -6,7 +6,6 @@
  * thread or while it does not run. */
 #include "cpu/soft/soft_cpu.h"
 
-enum { MSR_MCG_CAP = 0x179, MSR_MCG_STATUS = 0x17a, MSR_MC0_CTL = 0x400 };
 enum { MC_CTL, MC_STATUS, MC_ADDR, MC_MISC };
 enum { MCG_SER_P = 1 << 24, MCG_STATUS_KNOWN = 7 };
 
@@ -105,6 +104,15 @@ uint64_t mc_msr_read(const struct soft_cpu *c, uint32_t index)
 }
 
 /* Of a bank software can set the control register, and clear the others. */
+void mc_msr_set(struct soft_cpu *c, uint32_t index, uint64_t value)
+{
+    unsigned n = index - MSR_MC0_CTL;
+    if (index == MSR_MCG_STATUS)
+        c->mcg_status = value;
+    else if (index != MSR_MCG_CAP)
+        *bank_register(&c->mc[n / 4], n % 4) = value;
+}
+
 bool mc_msr_write(struct soft_cpu *c, uint32_t index, uint64_t value)
 {
     if (index == MSR_MCG_CAP)

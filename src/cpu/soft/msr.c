@@ -78,6 +78,35 @@ static uint64_t *plain_msr(struct soft_cpu *c, uint32_t index)
     }
 }
 
+/* TSC_ADJUST is another view of the TSC; EFER and the bases of segments are in struct kvm_sregs. */
+size_t soft_msrs(struct vcpu *v, uint32_t *out, size_t max)
+{
+    static const struct {
+        uint32_t first, last;
+    } ranges[] = {
+        { MSR_TSC, MSR_TSC },
+        { MSR_SYSENTER_CS, MSR_SYSENTER_EIP },
+        { MSR_MISC_ENABLE, MSR_MISC_ENABLE },
+        { MSR_MTRR_PHYS0, MSR_MTRR_PHYS0 + 15 },
+        { MSR_MTRR_FIX64K, MSR_MTRR_FIX64K },
+        { MSR_MTRR_FIX16K_80000, MSR_MTRR_FIX16K_A0000 },
+        { MSR_MTRR_FIX4K, MSR_MTRR_FIX4K + 7 },
+        { MSR_PAT, MSR_PAT },
+        { MSR_MTRR_DEF_TYPE, MSR_MTRR_DEF_TYPE },
+        { MSR_STAR, MSR_SFMASK },
+        { MSR_KERNEL_GS_BASE, MSR_TSC_AUX },
+        { MSR_MCG_STATUS, MSR_MCG_STATUS },
+        { MSR_MC0_CTL, MSR_MC0_CTL + 4 * MC_BANKS - 1 },
+    };
+    size_t count = 0;
+    (void)v;
+    for (size_t n = 0; n < ARRAY_LEN(ranges); n++)
+        for (uint32_t index = ranges[n].first; index <= ranges[n].last; index++, count++)
+            if (count < max)
+                out[count] = index;
+    return count;
+}
+
 bool msr_read(struct soft_cpu *c, uint32_t index, uint64_t *v)
 {
     struct cpu_port *p = c->vcpu.port;

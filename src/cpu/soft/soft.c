@@ -212,6 +212,10 @@ static bool soft_offer(struct cpu_offer *out, struct error *err)
 static struct vcpu *soft_vcpu_new(struct accel *a, struct cpu_port *port, const char *model,
                                   struct error *err)
 {
+    if (port->index) {
+        error_set(err, "cpu: the software CPU runs one cpu for now; use --accel kvm for more");
+        return NULL;
+    }
     struct cpu_features features;
     if (!cpu_model_parse(model, &soft_cpu_offer, &features, err))
         return NULL;
@@ -450,6 +454,10 @@ static bool soft_get_msr(struct vcpu *v, uint32_t index, uint64_t *value, struct
 static bool soft_set_msr(struct vcpu *v, uint32_t index, uint64_t value, struct error *err)
 {
     struct machine_lock *l = loop_lock(v->machine->loop);
+    if (mc_is_msr(index)) {
+        mc_msr_set(soft_of(v), index, value);
+        return true;
+    }
     machine_lock_release(l);
     bool ok = msr_write(soft_of(v), index, value);
     soft_recheck(soft_of(v));
@@ -492,6 +500,7 @@ const struct vcpu_backend vcpu_soft = {
     .set_fpu = soft_set_fpu,
     .get_msr = soft_get_msr,
     .set_msr = soft_set_msr,
+    .msrs = soft_msrs,
     .translate = soft_translate,
     .get_stats = soft_get_stats,
     .inject = soft_inject,

@@ -229,6 +229,7 @@ struct x87 {
 /* ---- the cpu ---- */
 
 enum { MC_BANKS = 4 }; /* of machine checks */
+enum { MSR_MCG_CAP = 0x179, MSR_MCG_STATUS = 0x17a, MSR_MC0_CTL = 0x400 };
 
 struct code_page;
 
@@ -457,11 +458,14 @@ void inject_take_exception(struct soft_cpu *c);
 bool mc_is_msr(uint32_t index);
 uint64_t mc_msr_read(const struct soft_cpu *c, uint32_t index);
 bool mc_msr_write(struct soft_cpu *c, uint32_t index, uint64_t value); /* false: #GP */
+/* From outside: whatever it was. */
+void mc_msr_set(struct soft_cpu *c, uint32_t index, uint64_t value);
 
 /* ---- msr.c, cpuid.c ---- */
 
 bool msr_read(struct soft_cpu *c, uint32_t index, uint64_t *value); /* false: #GP */
 bool msr_write(struct soft_cpu *c, uint32_t index, uint64_t value); /* false: #GP */
+size_t soft_msrs(struct vcpu *v, uint32_t *out, size_t max);        /* as the backend's msrs() */
 extern const struct cpu_offer soft_cpu_offer;
 void cpuid_query(struct soft_cpu *c, uint32_t leaf, uint32_t subleaf, uint32_t out[4]);
 /* Control registers, with all checks and consequences. X_JUMP-style: 0 or X_FAULT. */
