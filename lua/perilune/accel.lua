@@ -27,7 +27,7 @@ function M.objection(facts, problem)
         return M.plain(problem)
     elseif facts.mips < M.mips_wanted then
         return ("/dev/kvm opens, but runs a guest's kernel code at %s; %d million are "
-            .. "wanted, the software CPU does some 280"):format(M.speed(facts.mips), M.mips_wanted)
+            .. "wanted, the software CPU does some 280 million"):format(M.speed(facts.mips), M.mips_wanted)
     end
     return nil
 end

@@ -7,12 +7,27 @@ local util = require "perilune.util"
 
 local M = {}
 
-local function check_range(row, n)
-    if row.min and n < row.min or row.max and n > row.max then
-        return nil, ("%s is out of range: from %s to %s"):format(n, row.min or "the least", row.max
-            or "the most")
+--- A size in the largest unit that leaves a whole number.
+local function size_text(n)
+    for _, unit in ipairs { { "T", 40 }, { "G", 30 }, { "M", 20 }, { "K", 10 } } do
+        if n ~= 0 and n % (1 << unit[2]) == 0 then
+            return n // (1 << unit[2]) .. unit[1]
+        end
     end
-    return n
+    return tostring(n)
+end
+
+local function check_range(row, n)
+    local low, high = row.min and n < row.min, row.max and n > row.max
+    if not low and not high then
+        return n
+    end
+    local show = row[1] == "size" and size_text or tostring
+    if row.min and row.max then
+        return nil, ("%s is out of range: from %s to %s"):format(show(n), show(row.min), show(row.max))
+    end
+    return nil, ("%s is out of range: %s %s"):format(show(n), low and "at least" or "at most",
+        show(low and row.min or row.max))
 end
 
 local function as_integer(v)

@@ -100,6 +100,7 @@ check.case("properties", function()
     refused('has no property "memry"; did you mean "memory"?', minimal_with("--set", "memry=1M",
         "--dump", "mtree"))
     refused("--smp: \"many\" is not an integer", minimal_with("--smp", "many", "--dump", "mtree"))
+    refused("--memory: 3000G is out of range: at most 2G", minimal_with("--memory", "3000G"))
     refused("--smp: 99 is out of range", minimal_with("--smp", "99", "--dump", "mtree"))
     refused("--set idle: \"wrap\" is not one of sleep, warp; did you mean \"warp\"?",
         minimal_with("--set", "idle=wrap", "--dump", "mtree"))
