@@ -75,7 +75,7 @@ local function run(vm, code)
     elseif vm.exit_reason == "debug-exit" then
         return "a wrong result"
     end
-    return vm.exit_reason
+    return vm.exit_reason ~= "" and vm.exit_reason or vm.pause_reason
 end
 
 --- Run the programs on a backend, up to the first that hangs: { { name =, problem = nil or text,

@@ -81,6 +81,9 @@ refused("no machine", ["cannot create a virtual machine", "another hypervisor"],
 out, err, status, _ = run(["--accel", "kvm", *MACHINE], f"fail.{CREATE_VCPU}={errno.ENOMEM}")
 expect("no vcpu", f"{status} {err}", "4 perilune: kvm: cannot create a vcpu")
 
+out, err, status, _ = run(["--accel", "kvm", "--smp", "3", "--machine", "pc", "--dump", "flat"], "cap.66=2")
+expect("too many cpus", err, "at most 2 cpus in a machine: use --smp 2")
+
 # A host that hangs: nothing takes longer than its patience; one that is fast is taken.
 out, err, status, seconds = run(["--accel", "auto", *MACHINE], "hang=1")
 expect("hanging: auto", f"{status} {err}", "0 perilune: --accel auto: soft, because")
