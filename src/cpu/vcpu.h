@@ -185,7 +185,7 @@ struct vcpu_backend {
     void (*stop_time)(struct accel *a);
     void (*start_time)(struct accel *a);
 
-    /* What `model` below can choose from, on this host. */
+    /* What `model` below can choose from, on this host, in a machine that is best for it. */
     bool (*cpu_offer)(struct cpu_offer *out, struct error *err);
 
     /* Look at what the host can do for this backend, by trials in less than a second; unless

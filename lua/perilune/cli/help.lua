@@ -89,7 +89,11 @@ function M.machine_props_help(name)
 end
 
 local function cpu_cell(f)
-    return f and (f.chosen and "base" or f.offered and "yes" or f.withheld and "(no)" or "-") or "?"
+    if not f then
+        return "?"
+    end
+    local cell = f.chosen and "base" or (f.offered or f.withheld) and "yes" or "-"
+    return f.withheld and cell .. "*" or cell
 end
 
 --- Names in lines of text.
@@ -127,11 +131,11 @@ function M.cpu_help()
         end
     end
     print(columns(rows))
+    print("\n*: needs interrupt chips in the kernel: a machine with irqchip=kernel, as pc has, or split.")
     if not kvm then
-        print("\n" .. problem)
+        print("?: " .. problem)
     end
-    print("\n(no): the host has it, but not with interrupt controllers outside of the kernel.")
-    print("features that no accelerator gives here:")
+    print("\nfeatures that no accelerator gives here:")
     print_wrapped(elsewhere)
 end
 

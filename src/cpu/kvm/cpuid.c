@@ -120,13 +120,13 @@ void kvm_cpuid_offer(const struct kvm_cpuid2 *host, bool kernel_apic, struct cpu
 }
 
 /* The kernel does not count it among what it supports, because it depends on its APIC. */
-static void add_tsc_deadline(struct accel *a)
+static void add_tsc_deadline(int kvm_fd, struct kvm_cpuid2 *c)
 {
-    if (ioctl(a->kvm_fd, KVM_CHECK_EXTENSION, KVM_CAP_TSC_DEADLINE_TIMER) <= 0)
+    if (ioctl(kvm_fd, KVM_CHECK_EXTENSION, KVM_CAP_TSC_DEADLINE_TIMER) <= 0)
         return;
-    for (unsigned i = 0; i < a->cpuid->nent; i++)
-        if (a->cpuid->entries[i].function == 1)
-            a->cpuid->entries[i].ecx |= ECX1_TSC_DEADLINE;
+    for (unsigned i = 0; i < c->nent; i++)
+        if (c->entries[i].function == 1)
+            c->entries[i].ecx |= ECX1_TSC_DEADLINE;
 }
 
 bool kvm_cpuid_load(struct accel *a, struct error *err)
@@ -135,22 +135,30 @@ bool kvm_cpuid_load(struct accel *a, struct error *err)
     if (!a->cpuid)
         return false;
     if (a->chips)
-        add_tsc_deadline(a);
+        add_tsc_deadline(a->kvm_fd, a->cpuid);
     kvm_cpuid_offer(a->cpuid, a->chips, &a->offer);
     return true;
 }
 
+/* With interrupt chips in the kernel, where it has them; `withheld` is then what others do without.
+ */
 bool kvm_cpu_offer(struct cpu_offer *out, struct error *err)
 {
+    struct cpu_offer with_chips;
     struct kvm_cpuid2 *host;
     int fd = kvm_open_device(err);
 
     if (fd < 0)
         return false;
     host = load(fd, err);
-    close(fd);
-    if (host)
+    if (host) {
+        add_tsc_deadline(fd, host);
         kvm_cpuid_offer(host, false, out);
+        kvm_cpuid_offer(host, true, &with_chips);
+        if (ioctl(fd, KVM_CHECK_EXTENSION, KVM_CAP_IRQCHIP) > 0)
+            out->max = with_chips.max;
+    }
+    close(fd);
     free(host);
     return host;
 }

@@ -18,10 +18,12 @@
 #define MSR_TSC 0x10
 
 /* Addresses that the guest has given to KVM to write to (Documentation/virt/kvm/x86/msr.rst), by
- * feature: kvmclock's two, stolen time. */
+ * feature. */
 #define MSR_KVM_SYSTEM_TIME 0x4b564d01
 #define MSR_KVM_WALL_CLOCK  0x4b564d00
+#define MSR_KVM_ASYNC_PF    0x4b564d02
 #define MSR_KVM_STEAL_TIME  0x4b564d03
+#define MSR_KVM_PV_EOI      0x4b564d04
 
 /* SDM vol. 3 table 9-1: the page attribute table after RESET. */
 #define PAT_RESET 0x0007040600070406ULL
@@ -267,9 +269,9 @@ static void reset_paravirtual(struct kvm_vcpu *v)
         const char *feature;
         uint32_t msr;
     } rows[] = {
-        { "kvmclock", MSR_KVM_SYSTEM_TIME },
-        { "kvmclock", MSR_KVM_WALL_CLOCK },
-        { "kvm_steal_time", MSR_KVM_STEAL_TIME },
+        { "kvmclock", MSR_KVM_SYSTEM_TIME }, { "kvmclock", MSR_KVM_WALL_CLOCK },
+        { "kvm_asyncpf", MSR_KVM_ASYNC_PF }, { "kvm_steal_time", MSR_KVM_STEAL_TIME },
+        { "kvm_pv_eoi", MSR_KVM_PV_EOI },
     };
     struct error err;
 
