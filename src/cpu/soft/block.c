@@ -83,13 +83,20 @@ void code_cache_free(struct code_cache *cc)
     free(cc);
 }
 
+/* What the cpus remember of blocks by address. */
+static void forget_jumps(struct accel *a)
+{
+    for (unsigned n = 0; n < a->cpu_count; n++)
+        a->cpus[n]->jump_generation++;
+}
+
 void code_flush_all(struct soft_cpu *c)
 {
     struct code_cache *cc = c->code;
     while (cc->used)
         drop_page(cc, cc->used);
     cc->arena_used = 0;
-    c->jump_generation++;
+    forget_jumps(c->accel);
 }
 
 static uint64_t lines_mask(uint64_t ram_addr, uint64_t len)
@@ -98,10 +105,10 @@ static uint64_t lines_mask(uint64_t ram_addr, uint64_t len)
     return bits_mask(last + 1) & ~bits_mask(first);
 }
 
-bool code_written(struct soft_cpu *c, uint64_t ram_addr, uint64_t len)
+bool code_written(struct accel *a, uint64_t ram_addr, uint64_t len)
 {
     uint64_t first = ram_addr, size = len;
-    struct code_cache *cc = c->code;
+    struct code_cache *cc = a->code;
     bool any = false;
     while (len) {
         uint64_t n = RAM_PAGE_SIZE - (ram_addr & (RAM_PAGE_SIZE - 1));
@@ -117,12 +124,25 @@ bool code_written(struct soft_cpu *c, uint64_t ram_addr, uint64_t len)
         len -= n;
     }
     if (any) {
-        c->jump_generation++;
-        soft_recheck(
-            c); /* the block being executed may be one of those: leave it after this instruction */
+        forget_jumps(a);
+        /* The block being executed may be one of those: leave it after this instruction. */
+        const struct soft_cpu *c = a->running ? a->running : a->cpus[0];
+        if (a->running)
+            soft_recheck(a->running);
         TRACE(soft_trace, SOFT_TRACE_CODE_DROPPED, soft_source(c), first, size);
     }
     return any;
+}
+
+static void code_watch_written(void *opaque, uint64_t ram_addr, uint64_t len)
+{
+    code_written(opaque, ram_addr, len);
+}
+
+void code_watch_init(struct accel *a)
+{
+    a->code_watch = (struct mem_code_watch){ .written = code_watch_written, .opaque = a };
+    mem_code_watch_add(a->machine->mem, &a->code_watch);
 }
 
 static struct code_page *page_of(struct soft_cpu *c, uint64_t ram_page, const uint8_t *host_page)
@@ -142,7 +162,8 @@ static struct code_page *page_of(struct soft_cpu *c, uint64_t ram_page, const ui
         cc->used = page;
         cc->pages[ram_page] = page;
         *mem_page_flags(cc->mem, ram_page << RAM_PAGE_BITS) |= RAM_PAGE_CODE;
-        mmu_protect_code(c, host_page);
+        for (unsigned n = 0; n < c->accel->cpu_count; n++)
+            mmu_protect_code(c->accel->cpus[n], host_page);
     }
     return page;
 }

@@ -133,10 +133,13 @@ static bool attend(struct soft_cpu *c, int64_t *budget, enum vcpu_stop *stop)
         *stop = c->stop_wanted                       ? VCPU_STOP_DEBUG
                 : atomic_exchange(&c->kicked, false) ? VCPU_STOP_KICK
                 : c->shut_down                       ? VCPU_STOP_SHUTDOWN
+                : c->yields                          ? VCPU_STOP_YIELD
                 : c->icount >= c->limit              ? VCPU_STOP_LIMIT
                                                      : VCPU_STOP_HALT;
         if (*stop == VCPU_STOP_DEBUG)
             c->stop_wanted = false;
+        if (*stop == VCPU_STOP_YIELD)
+            c->yields = false;
         if (*stop != VCPU_STOP_HALT)
             return false;
         take_init(c);

@@ -316,9 +316,13 @@ int op_fence(struct soft_cpu *c, const struct insn *i)
     return 0;
 }
 
+/* Where there are other cpus it is one of them that this one waits for. */
 int op_pause(struct soft_cpu *c, const struct insn *i)
 {
-    (void)c;
     (void)i;
-    return 0;
+    if (c->accel->cpu_count == 1)
+        return 0;
+    c->yields = true;
+    soft_recheck(c);
+    return X_BREAK;
 }

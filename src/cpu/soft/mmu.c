@@ -58,7 +58,7 @@ static bool ram_changes(struct soft_cpu *c, uint64_t ram_addr, uint64_t len)
 {
     if (!(*mem_page_flags(c->vcpu.machine->mem, ram_addr) & RAM_PAGE_CODE))
         return false;
-    return code_written(c, ram_addr, len);
+    return code_written(c->accel, ram_addr, len);
 }
 
 static void phys_store(struct soft_cpu *c, uint64_t gpa, unsigned size, uint64_t v)
@@ -642,11 +642,6 @@ static void ignore_range(struct mem_listener *l, const struct flat_range *r)
     (void)r;
 }
 
-static void code_watch_written(void *opaque, uint64_t ram_addr, uint64_t len)
-{
-    code_written(opaque, ram_addr, len);
-}
-
 void mmu_init(struct soft_cpu *c)
 {
     struct machine *m = c->vcpu.machine;
@@ -656,14 +651,11 @@ void mmu_init(struct soft_cpu *c)
     };
     c->view = flatview_ref(address_space_view(m->memory));
     mem_listener_add(m->mem, &c->listener);
-    c->code_watch = (struct mem_code_watch){ .written = code_watch_written, .opaque = c };
-    mem_code_watch_add(m->mem, &c->code_watch);
     mmu_flush(c);
 }
 
 void mmu_fini(struct soft_cpu *c)
 {
     mem_listener_remove(c->vcpu.machine->mem, &c->listener);
-    mem_code_watch_remove(c->vcpu.machine->mem, &c->code_watch);
     flatview_unref(c->view);
 }

@@ -8,9 +8,6 @@
 #include <stddef.h>
 #include <stdlib.h>
 
-struct accel {
-    struct machine *machine;
-};
 
 enum { MILLION = 1000000 };
 
@@ -71,7 +68,7 @@ void soft_init(struct soft_cpu *c)
     c->debug_hits = 0;
     debug_registers_changed(c);
     c->nmi = c->nmi_blocked = c->halted = c->shut_down = c->step_pending = false;
-    c->exception_waits = c->mc_waits = false;
+    c->exception_waits = c->mc_waits = c->yields = false;
     c->shadow_at = UINT64_MAX;
     c->wait_sipi = !c->vcpu.port->bootstrap;
     update_mode(c);
@@ -192,13 +189,24 @@ static struct accel *soft_open(struct machine *m, struct error *err)
     if (!fpu_host_ok(err))
         return NULL;
     soft_exec(NULL);
+    struct code_cache *code = code_cache_new(m->mem);
+    if (!code) {
+        error_set_host(err, 0, "cpu: no memory for the cache of decoded instructions");
+        return NULL;
+    }
     struct accel *a = ALLOC(struct accel);
     a->machine = m;
+    a->code = code;
+    code_watch_init(a);
     return a;
 }
 
 static void soft_close(struct accel *a)
 {
+    if (!a)
+        return;
+    mem_code_watch_remove(a->machine->mem, &a->code_watch);
+    code_cache_free(a->code);
     free(a);
 }
 
@@ -212,25 +220,18 @@ static bool soft_offer(struct cpu_offer *out, struct error *err)
 static struct vcpu *soft_vcpu_new(struct accel *a, struct cpu_port *port, const char *model,
                                   struct error *err)
 {
-    if (port->index) {
-        error_set(err, "cpu: the software CPU runs one cpu for now; use --accel kvm for more");
-        return NULL;
-    }
     struct cpu_features features;
     if (!cpu_model_parse(model, &soft_cpu_offer, &features, err))
         return NULL;
-    struct code_cache *code = code_cache_new(a->machine->mem);
-    if (!code) {
-        error_set_host(err, 0, "cpu: no memory for the cache of decoded instructions");
-        return NULL;
-    }
     struct soft_cpu *c = aligned_alloc(64, align_up(sizeof *c, 64));
     if (!c)
         c = alloc_zero(1, sizeof *c);
     memset(c, 0, sizeof *c);
     c->vcpu = (struct vcpu){ .backend = &vcpu_soft, .machine = a->machine, .port = port };
     c->lock = loop_lock(a->machine->loop);
-    c->code = code;
+    c->accel = a;
+    c->code = a->code;
+    a->cpus[a->cpu_count++] = c;
     c->features = features;
     port->pins = &pins;
     port->vcpu = c;
@@ -243,8 +244,11 @@ static struct vcpu *soft_vcpu_new(struct accel *a, struct cpu_port *port, const 
 static void soft_vcpu_free(struct vcpu *v)
 {
     struct soft_cpu *c = soft_of(v);
+    struct accel *a = c->accel;
     mmu_fini(c);
-    code_cache_free(c->code);
+    for (unsigned n = 0; n < a->cpu_count; n++)
+        if (a->cpus[n] == c)
+            a->cpus[n] = a->cpus[--a->cpu_count];
     v->port->pins = NULL;
     v->port->vcpu = NULL;
     free(c);
@@ -259,9 +263,15 @@ static uint64_t attainable(uint64_t limit)
 static enum vcpu_stop soft_run(struct vcpu *v, uint64_t limit)
 {
     struct soft_cpu *c = soft_of(v);
-    c->limit = attainable(limit);
+    struct accel *a = c->accel;
+    c->others = a->retired - c->icount;
+    a->running = c;
+    c->limit = attainable(limit) - c->others;
     soft_recheck(c);
-    return soft_exec(c);
+    enum vcpu_stop stop = soft_exec(c);
+    a->retired = c->others + c->icount;
+    a->running = NULL;
+    return stop;
 }
 
 static void soft_kick(struct vcpu *v)
@@ -275,13 +285,15 @@ static void soft_kick(struct vcpu *v)
 static void soft_set_limit(struct vcpu *v, uint64_t limit)
 {
     struct soft_cpu *c = soft_of(v);
-    c->limit = attainable(limit);
+    c->limit = attainable(limit) - c->others;
     soft_recheck(c);
 }
 
 static uint64_t soft_instructions(struct vcpu *v)
 {
-    return soft_icount(soft_of(v));
+    const struct accel *a = soft_of(v)->accel;
+    const struct soft_cpu *c = a->running;
+    return c ? c->others + soft_icount(c) : a->retired;
 }
 
 /* ---- state in KVM's structures ---- */

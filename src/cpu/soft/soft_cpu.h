@@ -232,6 +232,18 @@ enum { MC_BANKS = 4 }; /* of machine checks */
 enum { MSR_MCG_CAP = 0x179, MSR_MCG_STATUS = 0x17a, MSR_MC0_CTL = 0x400 };
 
 struct code_page;
+struct soft_cpu;
+
+/* What the cpus of a machine share. One thread executes them, one after the other. */
+struct accel {
+    struct machine *machine;
+    struct soft_cpu *cpus[MACHINE_CPUS_MAX];
+    unsigned cpu_count;
+    struct soft_cpu *running; /* in soft_run(); NULL: none */
+    uint64_t retired;         /* by all of them, up to the last that ran */
+    struct code_cache *code;
+    struct mem_code_watch code_watch;
+};
 
 struct soft_cpu {
     struct vcpu vcpu; /* must be first */
@@ -250,7 +262,8 @@ struct soft_cpu {
 
     /* Counting. `icount` counts up to the start of the block being executed. */
     uint64_t icount;
-    uint64_t limit;
+    uint64_t others;          /* what the other cpus have retired, while it runs */
+    uint64_t limit;           /* of icount */
     _Atomic uint64_t stop_at; /* limit, or 0 to be called at the next block */
     atomic_bool kicked;
     struct block *block;    /* being executed; NULL between blocks */
@@ -294,6 +307,7 @@ struct soft_cpu {
     uint64_t told_at; /* icount at which the point at told_rip was told of: it is passed now */
     uint64_t told_rip;
     bool stop_wanted; /* a callback said VCPU_STOP */
+    bool yields;      /* PAUSE: let another cpu go on */
 
     /* From outside: see inject.c. */
     struct vcpu_exception injected; /* while exception_waits */
@@ -314,7 +328,6 @@ struct soft_cpu {
     /* Where memory is. The view is kept so that RAM needs no lock. */
     struct flatview *view;
     struct mem_listener listener;
-    struct mem_code_watch code_watch;
     struct tlb_entry tlbs[2][TLB_SIZE]; /* supervisor, user */
     struct fetch_entry fetch_tlb[2][FETCH_TLB_SIZE];
     /* Entries that came from pages larger than 4 KiB: see mmu_flush_page(). */
@@ -323,7 +336,8 @@ struct soft_cpu {
 
     struct jump_cache_entry jump_cache[JUMP_CACHE_SIZE];
     uint32_t jump_generation;
-    struct code_cache *code;
+    struct accel *accel;
+    struct code_cache *code; /* of the accelerator */
 
     struct cpu_features features; /* what CPUID says that it can do */
     struct vcpu_stats stats;
@@ -361,8 +375,10 @@ void code_cache_free(struct code_cache *cc);
 struct block *block_at_rip(struct soft_cpu *c);
 /* Bytes of RAM are about to change: drop what was decoded from them. Returns whether anything was.
  */
-bool code_written(struct soft_cpu *c, uint64_t ram_addr, uint64_t len);
+bool code_written(struct accel *a, uint64_t ram_addr, uint64_t len);
 void code_flush_all(struct soft_cpu *c);
+/* Have the accelerator told of code that devices change. */
+void code_watch_init(struct accel *a);
 /* A block of the first `count` instructions of `b`, in the cpu's scratch space. */
 struct block *block_truncated(struct soft_cpu *c, const struct block *b, unsigned count);
 
