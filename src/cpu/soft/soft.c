@@ -8,7 +8,6 @@
 #include <stddef.h>
 #include <stdlib.h>
 
-
 enum { MILLION = 1000000 };
 
 /* What the TSC is ahead of virtual time by its skew. */
