@@ -15,7 +15,7 @@ kernel = vmlinux if os.path.exists(vmlinux) else guest.KERNEL
 
 with guest.web_server(test.path("www"), {"file": content}) as port, guest.Terminal(test.linux(
         "shell", "--accel", "kvm", "--nic", "user", "--stats", test.path("stats.json"),
-        kernel=kernel)) as t:
+        kernel=kernel, append="quiet pci=noearly")) as t:
     t.expect(PROMPT, PATIENCE)
     t.type("echo value=$((6 * 7))\r")
     t.expect("value=42", PATIENCE)
