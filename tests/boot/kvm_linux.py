@@ -32,6 +32,6 @@ with guest.web_server(test.path("www"), {"file": content}) as port, guest.Termin
 stats = test.stats()
 guest.equal(stats["accel"], "kvm", "accel")
 guest.equal(stats["exit_reason"], "poweroff", "exit_reason")
-assert stats["exits"]["pio"] > 0 and stats["exits"]["mmio"] > 0 and stats["interrupts"] > 0, stats
+assert stats["exits"]["pio"] > 0 and stats["exits"]["mmio"] > 0, stats
 guest.equal([link["dropped"] for link in stats["links"].values()], [0], "packets dropped")
 print(stats)

@@ -330,10 +330,11 @@ single_step:
     EXPECT(step_rips, $10b)
     EXPECT(step_rips + 8, $11b)
     EXPECT(step_rips + 16, $11b)
+    leave_out_on_tcg "the last round of a repeated instruction, stepped", 1f /* one too many with -icount */
     EXPECT(step_rips + 24, $12b)
     EXPECT(step_rips + 32, $13b)
     EXPECT(step_rips + 40, $14b)
-    mov %dr6, %rax
+1:  mov %dr6, %rax
     and $0x400f, %eax
     EXPECT(%rax, $0x4000)
     ret
