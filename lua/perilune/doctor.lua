@@ -217,8 +217,8 @@ end
 
 yes("breakpoints", "break_exec", "stop before an instruction, and single steps go on from there",
     "breakpoints on execution and single steps are not honoured: hooks on execution are refused")
-yes("watchpoints", "break_write", "stop after a write",
-    "breakpoints on writes are not honoured: hooks on writes are refused")
+yes("watchpoints", "break_write", "writes to data are told of",
+    "neither breakpoints on writes nor read-only memory are honoured: hooks on writes are refused")
 yes("MSR hooks", "break_msr", "accesses to MSRs exit as asked", "accesses to MSRs do not exit")
 yes("interrupts", "irqchip", "interrupt controllers in the kernel are there",
     "no interrupt controllers in the kernel")

@@ -76,8 +76,8 @@ struct vcpu_event_ops {
     bool (*exec_wanted)(void *opaque, struct vcpu *v, uint64_t va);
     /* Between instructions. */
     enum vcpu_verdict (*exec)(void *opaque, struct vcpu *v, uint64_t va);
-    /* Reads: after, *value may be replaced. Writes: before, *value may be replaced; on backends
-     * whose watch is late (see below) after, and *value only tells. */
+    /* Reads: after, *value may be replaced. Writes: before, *value may be replaced; where
+     * vcpu->late says so after, and *value only tells. */
     enum vcpu_verdict (*access)(void *opaque, struct vcpu *v, uint64_t gva, unsigned size,
                                 bool write, uint64_t *value);
     /* Between instructions, rip at the one that faults (or after the one that traps). */
@@ -126,6 +126,7 @@ static inline bool vcpu_ranges_meet(const struct vcpu_ranges *r, uint64_t first,
 struct vcpu_watch {
     unsigned events; /* enum vcpu_event */
     struct vcpu_ranges exec, data, msr;
+    struct vcpu_ranges reads;        /* those of data whose reads are wanted */
     bool exec_changed, data_changed; /* they are not what they were at the last call */
 };
 
@@ -248,16 +249,22 @@ struct vcpu_backend {
     /* Can it tell of the event? The error says why not. May try it out at the first call, which
      * takes some milliseconds. NULL: of all. */
     bool (*supports)(struct vcpu *v, enum vcpu_event event, struct error *err);
+    /* Are there means to watch this, however much else is watched? False: fits() has to look at all
+     * of it. NULL: no. */
+    bool (*fits_always)(struct vcpu *v, enum vcpu_event event, uint64_t first, uint64_t last);
     /* Are there means to watch all of this? NULL: any number. */
     bool (*fits)(struct vcpu *v, const struct vcpu_watch *w, struct error *err);
-    /* Tells of writes after they have happened: they can be neither replaced nor dropped. */
-    bool late;
+    /* What serves the watch on this range: "hardware", "software", "tap", several joined by "+", or
+     * "pending" where the range is not mapped. NULL: the backend has one way only. */
+    const char *(*means)(struct vcpu *v, enum vcpu_event event, uint64_t first, uint64_t last);
     /* Change what is watched, from the vcpu's own thread or while it does not run. Takes effect at
      * the next instruction. */
     void (*watch)(struct vcpu *v, const struct vcpu_watch *w);
     /* Tell stepped() after `count` more instructions; 0: no more. While it does not run. NULL on
      * backends that count instructions: there the limit of `run` does it. */
     void (*step)(struct vcpu *v, uint64_t count);
+    /* Does that work on this host? The error says why not. NULL: yes. */
+    bool (*can_step)(struct vcpu *v, struct error *err);
 };
 
 /* What every backend's vcpu begins with. */
@@ -272,6 +279,8 @@ struct vcpu {
     /* Set by who runs the vcpu: where events go. */
     const struct vcpu_event_ops *event_ops;
     void *event_opaque;
+    /* The write that access() is told of has happened: it can be neither replaced nor dropped. */
+    bool late;
 };
 
 /* By the backend, whenever a kick or a pin may end a halt. From any thread. */

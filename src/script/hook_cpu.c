@@ -56,11 +56,12 @@ static void take_value(lua_State *L, void *opaque)
     const struct vcpu_backend *backend = call->info->vcpu->backend;
     if (hook_says_stop(L, call->h))
         call->verdict = VCPU_STOP;
-    else if (backend->late && call->h->kind == &hook_gva_write && !lua_isnoneornil(L, HOOK_RESULT))
-        luaL_error(L,
-                   "accel \"%s\" tells of a write when it has happened: it cannot be replaced or "
-                   "dropped; accel \"soft\" can",
-                   backend->name);
+    else if (call->info->vcpu->late && call->info->write && !lua_isnoneornil(L, HOOK_RESULT))
+        luaL_error(
+            L,
+            "accel \"%s\" tells of a write by a hardware breakpoint when it has happened: it "
+            "cannot be replaced or dropped; accel \"soft\" can",
+            backend->name);
     else if (lua_isboolean(L, HOOK_RESULT) && !lua_toboolean(L, HOOK_RESULT))
         call->verdict = VCPU_DROP;
     else if (lua_isinteger(L, HOOK_RESULT) && call->info->value)
@@ -193,6 +194,11 @@ void script_hook_check_reach(lua_State *L, const struct script_hook *h)
                    vm_name(h->svm->vm));
 }
 
+const char *script_hook_means(const struct script_hook *h)
+{
+    return h->kind->uninstall == uninstall ? vm_event_means(&h->event) : NULL;
+}
+
 #define CPU_KEYS                                                                               \
     { "cpu", NULL, "integer", "number of the cpu, from 0; all unless given" },                 \
         { "skip", NULL, "integer", "let so many matching events pass first" },                 \
@@ -263,7 +269,7 @@ static int push_access(lua_State *L, void *opaque)
 
 static enum vcpu_verdict fire_access(void *opaque, const struct vm_event_info *info)
 {
-    return run(opaque, info, push_access, take_value, !info->vcpu->backend->late);
+    return run(opaque, info, push_access, take_value, !info->vcpu->late);
 }
 
 static void install_access(lua_State *L, struct script_hook *h, int filter)

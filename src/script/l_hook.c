@@ -194,7 +194,15 @@ int l_vm_hooks(lua_State *L)
 }
 
 /* Features that are no events of enum vcpu_event. */
-enum { COUNTS = -1, ALWAYS = -2, INJECTS = -3, MACHINE_CHECKS = -4, SKEWS = -5, ALL_LINES = -6 };
+enum {
+    COUNTS = -1,
+    ALWAYS = -2,
+    INJECTS = -3,
+    MACHINE_CHECKS = -4,
+    SKEWS = -5,
+    ALL_LINES = -6,
+    STEPS = -7
+};
 
 static bool has_feature(struct vm *vm, int feature)
 {
@@ -210,6 +218,8 @@ static bool has_feature(struct vm *vm, int feature)
         return b->machine_check != NULL;
     case ALL_LINES:
         return vm_irqchip(vm) == IRQCHIP_USER;
+    case STEPS:
+        return vm_can_step(vm, NULL);
     case SKEWS:
         return b->skew_tsc != NULL;
     default:
@@ -247,6 +257,7 @@ int l_vm_supports(lua_State *L)
         { "nmi", ALWAYS },
         { "skew", SKEWS },
         { "stall", ALWAYS },
+        { "step", STEPS },
         { "deterministic", COUNTS },
     };
     struct script_vm *svm = binding_vm(L, 1, META_VM);
@@ -347,6 +358,13 @@ static int get_symbol(lua_State *L)
     return 1;
 }
 
+static int get_means(lua_State *L)
+{
+    const struct script_hook *h = check_hook(L);
+    lua_pushstring(L, h->installed && !h->pending ? script_hook_means(h) : NULL);
+    return 1;
+}
+
 static int hook_tostring(lua_State *L)
 {
     struct script_hook *h = check_hook(L);
@@ -374,6 +392,10 @@ static const struct binding_member properties[] = {
       "its symbol is nowhere yet: the kernel or the module is not "
       "there" },
     { "symbol", get_symbol, "string or nil", "the symbol that it follows" },
+    { "means", get_means, "string or nil",
+      "what serves it on KVM: \"hardware\", \"software\", \"tap\", \"filter\", \"pending\" while "
+      "its "
+      "address is not mapped; nil where there is but one way" },
     { "where", get_where, "string", "where its function was written, file:line" },
     { "stopped", get_stopped, "boolean", "it has paused the machine, which is paused since" },
     { NULL },

@@ -99,6 +99,9 @@ void script_hook_remove(struct script_hook *h);
  * the thread of another machine, which never waits for them. */
 void script_hook_check_reach(lua_State *L, const struct script_hook *h);
 
+/* What the cpus serve it with; NULL: it is none of theirs, or there is but one way. */
+const char *script_hook_means(const struct script_hook *h);
+
 /* Remove hooks on lines that are gone. */
 void script_hooks_sweep(struct script_vm *svm);
 

@@ -40,6 +40,13 @@ bool vm_event_supported(const struct vm *vm, enum vcpu_event event, struct error
     return vm->backend->supports(vm->cpus[0].vcpu, event, err);
 }
 
+bool vm_can_step(const struct vm *vm, struct error *err)
+{
+    if (!vm->cpu_count)
+        return error_set(err, "machine \"%s\" has no cpu to step", vm->config.name);
+    return !vm->backend->can_step || vm->backend->can_step(vm->cpus[0].vcpu, err);
+}
+
 /* ---- what the vcpus are asked for ---- */
 
 static int by_first(const void *a, const void *b)
@@ -66,13 +73,26 @@ static void sort_in(struct event_list *l, size_t sorted)
     free(tail);
 }
 
+/* Add a range that begins where the last one does or later. */
+static void merge_range(struct vcpu_range *ranges, size_t *count, const struct vm_event *e)
+{
+    struct vcpu_range *top = *count ? &ranges[*count - 1] : NULL;
+    if (top && (e->first <= top->last || e->first - 1 == top->last)) {
+        if (e->last > top->last)
+            top->last = e->last;
+    } else {
+        ranges[(*count)++] = (struct vcpu_range){ e->first, e->last };
+    }
+}
+
 /* Merge the ranges of a sorted list; `reach[n]` is the highest end of entries 0..n, for searching.
  */
 static void merge(struct event_list *l)
 {
     l->merged = alloc_resize(l->merged, l->count, sizeof *l->merged);
+    l->reads = alloc_resize(l->reads, l->count, sizeof *l->reads);
     l->reach = alloc_resize(l->reach, l->count, sizeof *l->reach);
-    l->merged_count = 0;
+    l->merged_count = l->read_count = 0;
     l->needs = 0;
     uint64_t reach = 0;
     for (size_t n = 0; n < l->count; n++) {
@@ -81,13 +101,9 @@ static void merge(struct event_list *l)
         l->needs |= needs(e);
         reach = n && reach > e->last ? reach : e->last;
         l->reach[n] = reach;
-        struct vcpu_range *top = l->merged_count ? &l->merged[l->merged_count - 1] : NULL;
-        if (top && (e->first <= top->last || e->first - 1 == top->last)) {
-            if (e->last > top->last)
-                top->last = e->last;
-        } else {
-            l->merged[l->merged_count++] = (struct vcpu_range){ e->first, e->last };
-        }
+        merge_range(l->merged, &l->merged_count, e);
+        if (e->kind == VM_EVENT_ACCESS && e->reads)
+            merge_range(l->reads, &l->read_count, e);
     }
 }
 
@@ -140,6 +156,7 @@ static struct vcpu_watch arrange(struct event_table *t)
                             *msr = &l[VM_EVENT_MSR];
     w.exec = (struct vcpu_ranges){ exec->merged, exec->merged_count };
     w.data = (struct vcpu_ranges){ data->merged, data->merged_count };
+    w.reads = (struct vcpu_ranges){ data->reads, data->read_count };
     w.msr = (struct vcpu_ranges){ msr->merged, msr->merged_count };
     w.exec_changed = exec->untold;
     w.data_changed = data->untold;
@@ -430,6 +447,7 @@ void vm_events_fini(struct vm *vm)
         free(t->lists[k].events);
         free(t->lists[k].reach);
         free(t->lists[k].merged);
+        free(t->lists[k].reads);
     }
     free(t->waiting);
     free(t->matches);
@@ -444,12 +462,30 @@ static bool supported(struct vm *vm, const struct vm_event *e, struct error *err
     return true;
 }
 
-static bool fits(struct vm *vm, struct error *err)
+static bool fits(struct vm *vm, const struct vm_event *e, struct error *err)
 {
-    if (!vm->backend->fits || !vm->cpu_count)
+    const struct vcpu_backend *b = vm->backend;
+    if (!b->fits || !vm->cpu_count)
+        return true;
+    if (b->fits_always &&
+        b->fits_always(vm->cpus[0].vcpu, (enum vcpu_event)needs(e), e->first, e->last))
         return true;
     struct vcpu_watch w = arrange(&vm->events);
-    return vm->backend->fits(vm->cpus[0].vcpu, &w, err);
+    return b->fits(vm->cpus[0].vcpu, &w, err);
+}
+
+const char *vm_event_means(const struct vm_event *e)
+{
+    struct vm *vm = e->vm;
+    if (!vm || e->removed || !vm->backend->means || !vm->cpu_count)
+        return NULL;
+    if (!vm->events.firing && vm_cpus_are_still(vm))
+        vm_events_settle(vm);
+    if (e->waiting)
+        return "pending";
+    return vm->backend->means(
+        vm->cpus[e->cpu > 0 && (unsigned)e->cpu < vm->cpu_count ? e->cpu : 0].vcpu,
+        (enum vcpu_event)(needs(e) & -needs(e)), e->first, e->last);
 }
 
 void vm_event_order(struct vm *vm, struct vm_event *e)
@@ -473,7 +509,7 @@ bool vm_event_add(struct vm *vm, struct vm_event *e, struct error *err)
     ALLOC_GROW(t->waiting, t->waiting_count, t->waiting_capacity);
     t->waiting[t->waiting_count++] = e;
     t->lists[e->kind].changed = true;
-    if (!fits(vm, err)) {
+    if (!fits(vm, e, err)) {
         vm_event_remove(e);
         return false;
     }

@@ -71,8 +71,14 @@ void vm_event_order(struct vm *vm, struct vm_event *e);
 /* Harmless twice. After it the struct may go, even when called from its own callback. */
 void vm_event_remove(struct vm_event *e);
 
+/* What serves it at present: see vcpu_backend.means. NULL: the backend has one way only. Machine
+ * lock. */
+const char *vm_event_means(const struct vm_event *e);
+
 /* Can the VM's backend tell of it? The error says why not. */
 bool vm_event_supported(const struct vm *vm, enum vcpu_event event, struct error *err);
+/* Can its cpus execute single instructions? */
+bool vm_can_step(const struct vm *vm, struct error *err);
 const char *vm_event_kind_name(enum vm_event_kind kind);
 
 /* Timers of this clock wait for a count of retired instructions; NULL on backends that do not

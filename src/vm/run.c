@@ -207,11 +207,9 @@ bool vm_step(struct vm *vm, uint64_t count, struct error *err)
     struct vcpu *v = vm->cpu_count ? vm->cpus[0].vcpu : NULL;
     if (vm->state == VM_RUNNING)
         return error_set(err, "machine \"%s\" is running; pause it to step it", vm->config.name);
-    if (!v)
-        return error_set(err, "machine \"%s\" has no cpu to step", vm->config.name);
+    if (!vm_can_step(vm, err))
+        return false;
     if (vm->backend->step) {
-        if (!vm_event_supported(vm, VCPU_EVENT_EXEC, err))
-            return false;
         vm->backend->step(v, count);
     } else {
         uint64_t now = (uint64_t)clock_now(&vm->instructions);

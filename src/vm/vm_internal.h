@@ -40,6 +40,8 @@ struct event_list {
     size_t count, capacity;
     struct vcpu_range *merged; /* what the vcpus are asked for */
     size_t merged_count;
+    struct vcpu_range *reads; /* of accesses: those whose reads are wanted */
+    size_t read_count;
     unsigned needs; /* enum vcpu_event */
     bool changed;   /* since it was arranged */
     bool untold;    /* since the vcpus were told */

@@ -558,6 +558,7 @@ do
 ---@field installed boolean # false once it was removed
 ---@field pending boolean # its symbol is nowhere yet: the kernel or the module is not there
 ---@field symbol string|nil # the symbol that it follows
+---@field means string|nil # what serves it on KVM: "hardware", "software", "tap", "filter", "pending" while its address is not mapped; nil where there is but one way
 ---@field where string # where its function was written, file:line
 ---@field stopped boolean # it has paused the machine, which is paused since
 local it = {}

@@ -370,7 +370,7 @@ topics.hooks = {
         local rows = {}
         for i, h in ipairs(vm:hooks()) do
             rows[i] = { event = h.event, hits = h.hits, errors = h.errors, cost_ns = h.cost_ns,
-                symbol = h.symbol, pending = h.pending, hook = h }
+                symbol = h.symbol, pending = h.pending, means = h.means, hook = h }
         end
         return rows
     end,
@@ -379,8 +379,9 @@ topics.hooks = {
             return "there are no hooks"
         end
         return value.lines(rows, function(h)
-            return ("%-50s %10d hits %6d errors %12d ns%s"):format(tostring(h.hook), h.hits,
-                h.errors, h.cost_ns, h.symbol and "  " .. h.symbol or "")
+            return ("%-50s %10d hits %6d errors %12d ns%s%s"):format(tostring(h.hook), h.hits,
+                h.errors, h.cost_ns, h.symbol and "  " .. h.symbol or "",
+                h.means and "  " .. h.means or "")
         end)
     end,
 }

@@ -1,101 +1,58 @@
-/* Telling hooks what the guest does, as far as KVM lets us know: execution and writes by the
- * processor's four breakpoints, MSRs by a filter that makes their accesses exit.
+/* Telling hooks what the guest does, as far as KVM lets us know: execution by the processor's four
+ * breakpoints and by traps (pages.c), data by those breakpoints and by pages whose accesses exit,
+ * MSRs by a filter that makes theirs exit. plan.c decides which.
  *
- * The processor says of a write when it has happened, so it can be neither replaced nor dropped,
- * and it knows no breakpoint on reads alone. KVM has nothing to tell of exceptions and CPUID. While
- * any breakpoint is set the guest's own debug registers rest. Facts: Linux
- * Documentation/virt/kvm/api.rst (KVM_SET_GUEST_DEBUG, KVM_X86_SET_MSR_FILTER), SDM vol. 3
- * chapter 17.2.
+ * The processor says of a write when it has happened, so it can be neither replaced nor dropped.
+ * KVM has nothing to tell of exceptions and CPUID. While any breakpoint is set the guest's own
+ * debug registers rest. Facts: Linux Documentation/virt/kvm/api.rst (KVM_SET_GUEST_DEBUG,
+ * KVM_X86_SET_MSR_FILTER), SDM vol. 3 chapter 17.2.
+ *
+ * What has been told of before it executes is passed by a single step: without breakpoints on
+ * execution, with the traps of that instruction taken out, and with the other vcpus out of the
+ * guest meanwhile. An instruction that faults leads into a handler instead, without the flag that
+ * makes the processor step; a timer sees to it that this is noticed.
  *
  * Everything runs with the machine lock held, on the vcpu's thread or while it does not run. */
+#define _GNU_SOURCE /* SIGEV_THREAD_ID */
 #include "cpu/kvm/kvm_internal.h"
 
 #include "base/bits.h"
 #include "base/log.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <unistd.h>
 
 enum {
     DR7_FIXED = 0x600, /* LE and bit 10 */
     FILTER_MSRS_MAX = 8 * KVM_MSR_FILTER_MAX_BITMAP_SIZE,
+    VECTOR_DB = 1,
+    VECTOR_BP = 3,
+    STEP_NS = 1000000,    /* how long a step may take before somebody looks */
+    PENDING_NS = 5000000, /* how long a watched page may be mapped without anybody noticing */
 };
 
-#define DR6_BS 0x4000ULL
+#define DR6_BS    0x4000ULL
+#define RFLAGS_TF 0x100ULL
 
 /* ---- what the processor is asked for ---- */
-
-static bool add_slot(struct kvm_stop_points *b, uint64_t addr, unsigned size, bool data)
-{
-    if (b->count == KVM_BREAKPOINTS)
-        return false;
-    b->slots[b->count++] = (struct kvm_stop_point){ addr, size, data };
-    return true;
-}
-
-static bool add_exec(struct kvm_stop_points *b, const struct vcpu_range *r)
-{
-    for (uint64_t n = 0; n <= r->last - r->first; n++)
-        if (!add_slot(b, r->first + n, 1, false))
-            return false;
-    return true;
-}
-
-/* A breakpoint on data covers 1, 2, 4 or 8 bytes, aligned by their number. */
-static bool add_data(struct kvm_stop_points *b, const struct vcpu_range *r)
-{
-    if (r->last - r->first >= 8 * KVM_BREAKPOINTS)
-        return false;
-    for (uint64_t at = r->first, left = r->last - at + 1; left;) {
-        unsigned size = 8;
-        while (size > left || at & (size - 1))
-            size /= 2;
-        if (!add_slot(b, at, size, true))
-            return false;
-        at += size;
-        left -= size;
-    }
-    return true;
-}
-
-static bool plan(const struct vcpu_watch *w, struct kvm_stop_points *b, struct error *err)
-{
-    bool fits = true;
-
-    b->count = 0;
-    for (size_t n = 0; n < w->exec.count && fits; n++)
-        fits = add_exec(b, &w->exec.range[n]);
-    for (size_t n = 0; n < w->data.count && fits; n++)
-        fits = add_data(b, &w->data.range[n]);
-    if (fits)
-        return true;
-    return error_set(err,
-                     "kvm: the processor has %d breakpoints and all are in use; an exec hook takes "
-                     "one for each address, a write hook one for each aligned 1, 2, 4 or 8 bytes: "
-                     "remove one, or use --accel soft",
-                     KVM_BREAKPOINTS);
-}
-
-bool kvm_debug_fits(struct vcpu *vcpu, const struct vcpu_watch *w, struct error *err)
-{
-    struct kvm_stop_points unused;
-
-    return plan(w, &unused, err);
-}
 
 /* Execution at a breakpoint just told of is passed by a single step without those on execution.
  * Interrupts wait during a step where the kernel can have them wait: it is to get to the next
  * instruction, not into a handler. */
 bool kvm_set_breakpoints(const struct accel *a, int vcpu_fd, const struct kvm_stop_points *b,
-                         enum kvm_stepping step)
+                         bool traps, enum kvm_stepping step)
 {
     static const uint8_t lengths[] = { [1] = 0, [2] = 1, [4] = 3, [8] = 2 };
     int known = ioctl(a->kvm_fd, KVM_CHECK_EXTENSION, KVM_CAP_SET_GUEST_DEBUG2);
     struct kvm_guest_debug d = { .control = 0 };
 
-    if (b->count)
+    if (b->count || traps)
         d.control = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_HW_BP;
+    if (traps && a->trap == KVM_INSN_INT3)
+        d.control |= KVM_GUESTDBG_USE_SW_BP;
     if (step)
         d.control |= KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP |
                      (known > 0 ? known & KVM_GUESTDBG_BLOCKIRQ : 0);
@@ -116,8 +73,9 @@ static void arm(struct kvm_vcpu *v, bool over)
     enum kvm_stepping step = over ? KVM_STEP_OVER : v->steps ? KVM_STEP : KVM_NO_STEP;
 
     v->stepping = over;
+    v->traps_armed = v->accel->pages.traps;
     kvm_state_flush(v); /* the kernel looks at rip and rflags */
-    if (!kvm_set_breakpoints(v->accel, v->fd, &v->breakpoints, step))
+    if (!kvm_set_breakpoints(v->accel, v->fd, &v->breakpoints, v->traps_armed, step))
         log_host(LOG_ERROR, "kvm", "cannot set breakpoints: %s", strerror(errno));
 }
 
@@ -149,15 +107,21 @@ bool kvm_set_msr_filter(int vm_fd, const struct vcpu_ranges *msrs)
 void kvm_debug_watch(struct vcpu *vcpu, const struct vcpu_watch *w)
 {
     struct kvm_vcpu *v = kvm_vcpu_of(vcpu);
-    struct kvm_stop_points wanted;
+    struct kvm_pages *pages = &v->accel->pages;
+    struct kvm_plan plan;
     struct error err;
 
-    if (!plan(w, &wanted, &err)) {
+    kvm_plan_make(v, w, &plan);
+    if (!kvm_plan_check(v->accel, &plan, &err)) /* vm_event_add() asks before */
         log_host(LOG_ERROR, "kvm", "%s", err.text);
-        return;
-    }
-    bool any = wanted.count || v->breakpoints.count;
-    v->breakpoints = wanted;
+    bool any =
+        plan.points.count || v->breakpoints.count || plan.traps || pages->traps || v->traps_armed;
+    v->breakpoints = plan.points;
+    if (plan.traps || plan.datas || plan.readses || pages->places)
+        kvm_places_watch(v, &(struct vcpu_ranges){ plan.trap, plan.traps },
+                         &(struct vcpu_ranges){ plan.data, plan.datas },
+                         &(struct vcpu_ranges){ plan.reads, plan.readses });
+    kvm_plan_free(&plan);
     if (any)
         arm(v, v->stepping);
     if ((w->msr.count || v->msr_filtered) && !kvm_set_msr_filter(v->accel->vm_fd, &w->msr))
@@ -175,7 +139,12 @@ void kvm_debug_step(struct vcpu *vcpu, uint64_t count)
     arm(v, v->stepping);
 }
 
-/* ---- exits ---- */
+bool kvm_debug_holds_interrupts(const struct kvm_vcpu *v)
+{
+    return v->stepping || v->steps;
+}
+
+/* ---- around the guest ---- */
 
 static uint64_t linear_rip(struct kvm_vcpu *v)
 {
@@ -193,20 +162,90 @@ void kvm_debug_before_run(struct kvm_vcpu *v)
         arm(v, false);
 }
 
-void kvm_debug_halted(struct kvm_vcpu *v)
+/* A signal of this thread's own every so often, or none. */
+static void set_timer(struct kvm_vcpu *v, int64_t period_ns)
 {
-    if (v->stepping)
-        arm(v, false);
+    struct sigevent event = { .sigev_notify = SIGEV_THREAD_ID, .sigev_signo = kvm_kick_signal() };
+    struct itimerspec period = { .it_value.tv_nsec = period_ns, .it_interval.tv_nsec = period_ns };
+
+    if (!period_ns && !v->timed)
+        return;
+    if (v->timer_made && v->timer_thread != gettid())
+        kvm_debug_free(v);
+    event._sigev_un._tid = v->timer_thread = gettid();
+    if (!v->timer_made && timer_create(CLOCK_MONOTONIC, &event, &v->timer) != 0)
+        return; /* then it is noticed at the next exit */
+    v->timer_made = true;
+    v->timed = period_ns && timer_settime(v->timer, 0, &period, NULL) == 0;
+    if (!period_ns)
+        timer_settime(v->timer, 0, &period, NULL);
 }
 
-static enum vcpu_verdict tell_write(struct kvm_vcpu *v, const struct kvm_stop_point *s)
+void kvm_debug_free(struct kvm_vcpu *v)
+{
+    if (v->timer_made)
+        timer_delete(v->timer);
+    v->timer_made = v->timed = false;
+}
+
+/* PUSHF would push the flag by which the processor steps. */
+static bool is_pushf(struct kvm_vcpu *v)
+{
+    uint8_t code[2] = { 0 };
+
+    kvm_pages_peek(v, linear_rip(v), code, sizeof code);
+    return code[0] == 0x9c || (code[1] == 0x9c && (code[0] == 0x66 || code[0] == 0x48));
+}
+
+void kvm_debug_enter(struct kvm_vcpu *v)
+{
+    struct kvm_pages *pages = &v->accel->pages;
+
+    if (pages->places) {
+        kvm_pages_refresh(v);
+        kvm_places_look(v);
+        if (v->stepping && kvm_be_alone(v))
+            v->lifted = kvm_pages_lift(v, v->told);
+    }
+    if (v->stepping || v->steps) {
+        v->step_from = linear_rip(v);
+        v->flags_pushed = is_pushf(v);
+    }
+    set_timer(v, v->lifted ? STEP_NS : pages->pending ? PENDING_NS : 0);
+}
+
+void kvm_debug_leave(struct kvm_vcpu *v, bool interrupted)
+{
+    if (v->lifted)
+        kvm_pages_put_back(v->accel);
+    v->lifted = false;
+    if (v->accel->alone == v)
+        v->accel->alone = NULL;
+    if (interrupted && v->stepping && linear_rip(v) != v->told) {
+        v->stray = true;
+        arm(v, false);
+    }
+}
+
+/* ---- telling ---- */
+
+static enum vcpu_verdict tell_access(struct kvm_vcpu *v, uint64_t va, unsigned size, bool write,
+                                     uint64_t *value)
+{
+    return v->vcpu.event_ops->access(v->vcpu.event_opaque, &v->vcpu, va, size, write, value);
+}
+
+static enum vcpu_verdict tell_late_write(struct kvm_vcpu *v, const struct kvm_stop_point *s)
 {
     uint64_t gpa, value = 0;
+    enum vcpu_verdict verdict;
 
     if (kvm_vcpu_translate(&v->vcpu, s->addr, &gpa))
         address_space_read(v->vcpu.machine->memory, gpa, &value, s->size);
-    return v->vcpu.event_ops->access(v->vcpu.event_opaque, &v->vcpu, s->addr, s->size, true,
-                                     &value);
+    v->vcpu.late = true;
+    verdict = tell_access(v, s->addr, s->size, true, &value);
+    v->vcpu.late = false;
+    return verdict;
 }
 
 static enum vcpu_verdict tell_exec(struct kvm_vcpu *v, uint64_t va)
@@ -214,12 +253,31 @@ static enum vcpu_verdict tell_exec(struct kvm_vcpu *v, uint64_t va)
     const struct vcpu_event_ops *ops = v->vcpu.event_ops;
     enum vcpu_verdict verdict = VCPU_GO;
 
+    v->vcpu.machine->current_cpu = v->vcpu.port;
     if (ops->exec_wanted(v->vcpu.event_opaque, &v->vcpu, va))
         verdict = ops->exec(v->vcpu.event_opaque, &v->vcpu, va);
+    v->vcpu.machine->current_cpu = NULL;
     v->told = va;
     if (linear_rip(v) == va) /* unless somebody has moved it */
         arm(v, true);
     return verdict;
+}
+
+static void unpush_flag(struct kvm_vcpu *v)
+{
+    struct kvm_regs r;
+    struct kvm_sregs s;
+    uint64_t gpa;
+    uint8_t byte;
+
+    if (!kvm_vcpu_get_regs(&v->vcpu, &r, NULL) || !kvm_vcpu_get_sregs(&v->vcpu, &s, NULL))
+        return;
+    uint64_t sp = s.cs.l ? r.rsp : s.ss.base + (s.ss.db ? (uint32_t)r.rsp : (uint16_t)r.rsp);
+    if (!kvm_vcpu_translate(&v->vcpu, sp + 1, &gpa))
+        return;
+    address_space_read(v->vcpu.machine->memory, gpa, &byte, 1);
+    byte &= (uint8_t) ~(RFLAGS_TF >> 8);
+    address_space_write(v->vcpu.machine->memory, gpa, &byte, 1);
 }
 
 /* An instruction has been stepped over. */
@@ -227,59 +285,145 @@ static enum vcpu_verdict count_step(struct kvm_vcpu *v)
 {
     bool last = v->steps == 1;
 
+    if (v->flags_pushed)
+        unpush_flag(v);
+    v->flags_pushed = v->stray = false;
     v->steps -= v->steps != 0;
     arm(v, false); /* a breakpoint at the next instruction fires by itself */
     return last ? v->vcpu.event_ops->stepped(v->vcpu.event_opaque, &v->vcpu) : VCPU_GO;
 }
 
-/* #DB that is the guest's own affair. */
-static void give_back(struct kvm_vcpu *v, uint64_t dr6)
+/* ---- exits ---- */
+
+/* An exception that is the guest's own affair. */
+static void give_back(struct kvm_vcpu *v, int vector, uint64_t dr6)
 {
     struct kvm_vcpu_events e;
     struct kvm_debugregs d;
 
-    if (kvm_ioctl(v->fd, KVM_GET_DEBUGREGS, &d) == 0) {
+    if (vector == VECTOR_DB && kvm_ioctl(v->fd, KVM_GET_DEBUGREGS, &d) == 0) {
         d.dr6 = dr6;
         kvm_ioctl(v->fd, KVM_SET_DEBUGREGS, &d);
     }
     if (kvm_ioctl(v->fd, KVM_GET_VCPU_EVENTS, &e) == 0) {
         e.flags = 0;
         e.exception.injected = 1;
-        e.exception.nr = 1;
+        e.exception.nr = (uint8_t)vector;
         e.exception.has_error_code = 0;
         kvm_ioctl(v->fd, KVM_SET_VCPU_EVENTS, &e);
     }
 }
 
+/* INT3: a trap, the guest's own (which may be under a trap that has been stepped over), or a trap
+ * that is not there any more. */
+static bool exit_int3(struct kvm_vcpu *v, uint64_t pc)
+{
+    uint8_t code[2] = { 0 };
+
+    if (!(v->stepping && v->told == pc) && kvm_pages_trap_at(v, pc))
+        return tell_exec(v, pc) != VCPU_STOP;
+    kvm_pages_peek(v, pc, code, sizeof code);
+    if (code[0] == KVM_INSN_INT3 || (code[0] == 0xcd && code[1] == VECTOR_BP)) {
+        if (v->stepping)
+            arm(v, false);
+        give_back(v, VECTOR_BP, 0);
+    }
+    return true;
+}
+
+/* #DB by a flag that an earlier step has left on the guest's stack. */
+static void swallow_stray(struct kvm_vcpu *v)
+{
+    struct kvm_regs r;
+
+    v->stray = false;
+    if (!kvm_vcpu_get_regs(&v->vcpu, &r, NULL))
+        return;
+    r.rflags &= ~RFLAGS_TF;
+    kvm_vcpu_set_regs(&v->vcpu, &r, NULL);
+}
+
+/* Hardware breakpoints: those on data are of the instruction that is done, those on execution of
+ * the one that comes. */
+static bool tell_points(struct kvm_vcpu *v, bool stepped, enum vcpu_verdict *verdict)
+{
+    const struct kvm_debug_exit_arch at = v->run->debug.arch;
+    const struct kvm_stop_points b = v->breakpoints; /* a callback may change them */
+    enum vcpu_verdict answer;
+    bool any = false;
+
+    for (unsigned n = 0; n < b.count; n++) {
+        if (!b.slots[n].data || !(at.dr6 >> n & 1))
+            continue;
+        any = true;
+        answer = tell_late_write(v, &b.slots[n]);
+        *verdict = answer > *verdict ? answer : *verdict;
+    }
+    for (unsigned n = 0; n < b.count; n++) {
+        if (stepped || b.slots[n].data || b.slots[n].addr != at.pc || linear_rip(v) != at.pc)
+            continue;
+        answer = tell_exec(v, at.pc);
+        *verdict = answer > *verdict ? answer : *verdict;
+        return true;
+    }
+    return any;
+}
+
 bool kvm_debug_exit(struct kvm_vcpu *v)
 {
-    const struct kvm_debug_exit_arch *at = &v->run->debug.arch;
-    const struct kvm_stop_points b = v->breakpoints; /* a callback may change them */
-    enum vcpu_verdict verdict = VCPU_GO, answer;
-    bool stepped = (v->stepping || v->steps) && at->dr6 & DR6_BS, ours = stepped;
+    const struct kvm_debug_exit_arch at = v->run->debug.arch;
+    enum vcpu_verdict verdict = VCPU_GO;
+    bool stepped = (v->stepping || v->steps) && at.dr6 & DR6_BS;
 
+    if (at.exception == VECTOR_BP)
+        return exit_int3(v, at.pc);
     v->vcpu.machine->current_cpu = v->vcpu.port;
     if (stepped)
         verdict = count_step(v);
-    for (unsigned n = 0; n < b.count; n++) { /* of the instruction that is done */
-        if (!b.slots[n].data || !(at->dr6 >> n & 1))
-            continue;
-        ours = true;
-        answer = tell_write(v, &b.slots[n]);
-        verdict = answer > verdict ? answer : verdict;
-    }
-    for (unsigned n = 0; n < b.count; n++) { /* of the one that comes */
-        if (stepped || b.slots[n].data || b.slots[n].addr != at->pc || linear_rip(v) != at->pc)
-            continue;
-        ours = true;
-        answer = tell_exec(v, at->pc);
-        verdict = answer > verdict ? answer : verdict;
-        break;
-    }
+    bool ours = tell_points(v, stepped, &verdict) || stepped;
     v->vcpu.machine->current_cpu = NULL;
-    if (!ours)
-        give_back(v, at->dr6);
+    if (!ours && v->stray && at.dr6 & DR6_BS)
+        swallow_stray(v);
+    else if (!ours)
+        give_back(v, VECTOR_DB, at.dr6);
     return verdict != VCPU_STOP;
+}
+
+static void stop_after_access(struct kvm_vcpu *v, enum vcpu_verdict verdict)
+{
+    if (verdict != VCPU_STOP)
+        return;
+    v->stop_wanted = true;
+    kvm_vcpu_kick(&v->vcpu);
+}
+
+/* When the kernel emulates a write that exits, it tells of no step: it has been made all the same.
+ */
+void kvm_debug_accessed(struct kvm_vcpu *v)
+{
+    if ((v->stepping || v->steps) && linear_rip(v) != v->step_from)
+        stop_after_access(v, count_step(v));
+}
+
+bool kvm_debug_exit_halt(struct kvm_vcpu *v, bool *go)
+{
+    struct kvm_regs r;
+    uint64_t pc;
+
+    *go = true;
+    if (v->accel->trap == KVM_INSN_HLT && v->accel->pages.traps) {
+        pc = linear_rip(v) - 1;
+        if (!(v->stepping && v->told == pc) && kvm_pages_trap_at(v, pc) &&
+            kvm_vcpu_get_regs(&v->vcpu, &r, NULL)) {
+            r.rip--;
+            kvm_vcpu_set_regs(&v->vcpu, &r, NULL);
+            *go = tell_exec(v, pc) != VCPU_STOP;
+            return false;
+        }
+    }
+    if (v->stepping || v->steps)
+        *go = count_step(v) != VCPU_STOP;
+    return true;
 }
 
 /* The access is completed by the next KVM_RUN: a stop has to wait for that. */
@@ -299,8 +443,39 @@ void kvm_debug_exit_msr(struct kvm_vcpu *v, bool write)
     else if (verdict != VCPU_DROP)
         run->msr.error = !kvm_vcpu_set_msr(&v->vcpu, run->msr.index, value, NULL);
     v->vcpu.machine->current_cpu = NULL;
-    if (verdict == VCPU_STOP) {
-        v->stop_wanted = true;
-        kvm_vcpu_kick(&v->vcpu);
+    stop_after_access(v, verdict);
+}
+
+/* False: it is dropped. */
+static bool tell_mmio(struct kvm_vcpu *v, uint64_t va)
+{
+    struct kvm_run *run = v->run;
+    uint64_t value = 0;
+    enum vcpu_verdict verdict;
+
+    memcpy(&value, run->mmio.data, run->mmio.len);
+    verdict = tell_access(v, va, run->mmio.len, run->mmio.is_write, &value);
+    memcpy(run->mmio.data, &value, run->mmio.len);
+    stop_after_access(v, verdict);
+    return verdict != VCPU_DROP;
+}
+
+/* The kernel emulates an access that exits, and then asks no breakpoint of the processor. */
+bool kvm_debug_exit_mmio(struct kvm_vcpu *v)
+{
+    const struct kvm_run *run = v->run;
+    const struct kvm_stop_points b = v->breakpoints;
+    uint64_t gpa = run->mmio.phys_addr, at, va;
+    size_t from = 0;
+
+    for (unsigned n = 0; run->mmio.is_write && n < b.count; n++) {
+        const struct kvm_stop_point *s = &b.slots[n];
+        if (s->data && kvm_vcpu_translate(&v->vcpu, s->addr, &at) && at < gpa + run->mmio.len &&
+            gpa < at + s->size && !tell_mmio(v, s->addr + (gpa - at)))
+            return false;
     }
+    while (kvm_places_data_at(v->accel, gpa, run->mmio.len, run->mmio.is_write, &from, &va))
+        if (!tell_mmio(v, va))
+            return false;
+    return true;
 }

@@ -76,11 +76,14 @@ static void exit_mmio(struct kvm_vcpu *v)
     struct machine *m = v->vcpu.machine;
     uint64_t addr = run->mmio.phys_addr, value = 0;
     unsigned len = run->mmio.len;
+    bool watched = v->accel->pages.places || v->breakpoints.count;
 
     v->stats.exits_mmio++;
     TRACE(kvm_trace, KVM_TRACE_MMIO, vcpu_source(&v->vcpu), addr, len, !!run->mmio.is_write);
     m->current_cpu = v->vcpu.port;
-    if (!is_pow2(len) && run->mmio.is_write) {
+    if (watched && run->mmio.is_write && !kvm_debug_exit_mmio(v)) {
+        /* dropped */
+    } else if (!is_pow2(len) && run->mmio.is_write) {
         address_space_write(m->memory, addr, run->mmio.data, len);
     } else if (!is_pow2(len)) {
         address_space_read(m->memory, addr, run->mmio.data, len);
@@ -91,6 +94,8 @@ static void exit_mmio(struct kvm_vcpu *v)
         address_space_load(m->memory, addr, len, &value);
         memcpy(run->mmio.data, &value, len);
     }
+    if (watched && !run->mmio.is_write)
+        kvm_debug_exit_mmio(v);
     m->current_cpu = NULL;
 }
 
@@ -181,6 +186,7 @@ static bool entry_failed(struct kvm_vcpu *v, int error, enum vcpu_stop *stop)
 bool kvm_exit_handle(struct kvm_vcpu *v, int entry_errno, enum vcpu_stop *stop)
 {
     struct kvm_run *run = v->run;
+    bool go;
 
     v->incomplete = false;
     if (entry_errno)
@@ -190,9 +196,11 @@ bool kvm_exit_handle(struct kvm_vcpu *v, int entry_errno, enum vcpu_stop *stop)
     switch (run->exit_reason) {
     case KVM_EXIT_IO:
         exit_pio(v);
+        kvm_debug_accessed(v);
         return v->incomplete = true;
     case KVM_EXIT_MMIO:
         exit_mmio(v);
+        kvm_debug_accessed(v);
         return v->incomplete = true;
     case KVM_EXIT_X86_RDMSR:
     case KVM_EXIT_X86_WRMSR:
@@ -200,9 +208,10 @@ bool kvm_exit_handle(struct kvm_vcpu *v, int entry_errno, enum vcpu_stop *stop)
         kvm_debug_exit_msr(v, run->exit_reason == KVM_EXIT_X86_WRMSR);
         return v->incomplete = true;
     case KVM_EXIT_HLT:
-        v->stats.exits_halt++;
-        kvm_debug_halted(v);
-        return v->halted = true; /* the next round decides whether it sleeps */
+        v->halted = kvm_debug_exit_halt(v, &go); /* the next round decides whether it sleeps */
+        v->stats.exits_halt += v->halted;
+        *stop = VCPU_STOP_DEBUG;
+        return go;
     case KVM_EXIT_IOAPIC_EOI:
         v->stats.exits_other++;
         TRACE(kvm_trace, KVM_TRACE_EOI, vcpu_source(&v->vcpu), run->eoi.vector);

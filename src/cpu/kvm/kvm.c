@@ -204,8 +204,10 @@ const struct vcpu_backend vcpu_kvm = {
     .inject = kvm_vcpu_inject,
     .machine_check = kvm_vcpu_machine_check,
     .supports = kvm_debug_supports,
+    .fits_always = kvm_debug_fits_always,
     .fits = kvm_debug_fits,
-    .late = true,
+    .means = kvm_debug_means,
     .watch = kvm_debug_watch,
     .step = kvm_debug_step,
+    .can_step = kvm_debug_can_step,
 };

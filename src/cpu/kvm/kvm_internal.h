@@ -12,6 +12,8 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/types.h>
+#include <time.h>
 
 struct kvm_vcpu;
 
@@ -29,9 +31,33 @@ struct kvm_stop_points {
     unsigned count;
 };
 
-/* What trying out has shown; see probe.c. */
+/* What is tried out, and what that has shown; see probe.c. */
+enum kvm_trial {
+    KVM_TRIAL_EXEC,  /* hardware breakpoints on execution, and a step from one */
+    KVM_TRIAL_WRITE, /* hardware breakpoints on writes */
+    KVM_TRIAL_INT3,  /* INT3 exits, and single steps get past one */
+    KVM_TRIAL_HLT,   /* the same with HLT */
+    KVM_TRIAL_STEP,  /* single steps */
+    KVM_TRIAL_TAP,   /* writes to read-only slots exit */
+    KVM_TRIAL_MSR,   /* filtered MSRs exit */
+    KVM_TRIALS,
+};
 enum kvm_probe { KVM_PROBE_NOT_YET, KVM_PROBE_WORKS, KVM_PROBE_FAILS };
-enum { KVM_PROBES = 6 };
+
+/* What traps are made of: see probe.c. */
+enum { KVM_INSN_INT3 = 0xcc, KVM_INSN_HLT = 0xf4 };
+
+/* ---- memory: memslots.c, pages.c ---- */
+
+enum { KVM_PAGE = 4096, KVM_HOMES = 4 };
+
+/* Memory that slots may serve: whole pages of a flat range. */
+struct kvm_stretch {
+    uint64_t gpa, size;
+    uint8_t *host;
+    uint64_t ram; /* RAM address of the first byte */
+    bool readonly;
+};
 
 /* A timer of a local APIC in the kernel, as it was when time stopped. */
 struct kvm_apic_timer {
@@ -41,7 +67,61 @@ struct kvm_apic_timer {
 };
 
 struct kvm_slot {
-    uint64_t gpa, size; /* size 0: the slot is free */
+    uint64_t gpa, size;
+    uint8_t *host;
+    bool readonly;
+    unsigned id; /* KVM's number */
+};
+
+/* What becomes of a page that is watched. */
+enum kvm_guard {
+    KVM_GUARD_WRITES = 1, /* writes exit: a read-only slot */
+    KVM_GUARD_READS = 2,  /* reads as well: no slot */
+    KVM_GUARD_COPY = 4,   /* writes exit, and the guest sees a copy with traps in it */
+};
+
+/* A page of RAM or ROM that is watched. */
+struct kvm_page {
+    uint64_t ram;
+    unsigned guard;
+    uint8_t *real, *copy; /* `copy`: where guard has KVM_GUARD_COPY */
+    bool stale;           /* `real` has changed, or is about to */
+    bool overwritten;     /* under a trap */
+    uint8_t traps[KVM_PAGE / 8];
+};
+
+/* A linear page on which something is watched, and the RAM pages that it has been found to be: in
+ * different address spaces, at different times. */
+struct kvm_place {
+    uint64_t va;
+    unsigned guard;
+    unsigned homes;
+    uint64_t home[KVM_HOMES];
+};
+
+/* Host memory beside a region's, for copies of its pages. */
+struct kvm_mirror {
+    uint64_t ram, size;
+    uint8_t *base;
+};
+
+/* What is watched without the processor's help. Sorted: pages by RAM address, places by linear one.
+ */
+struct kvm_pages {
+    struct kvm_page *page;
+    size_t count;
+    struct kvm_place *place;
+    size_t places;
+    size_t pending;                         /* places that lead nowhere yet */
+    struct vcpu_range *trap, *data, *reads; /* what was asked for */
+    size_t traps, datas, readses;
+    struct kvm_mirror *mirror;
+    size_t mirrors, mirror_capacity;
+    struct mem_code_watch written;
+    bool watching, stale;
+    uint64_t lifted[2]; /* RAM addresses of pages some of whose traps are out */
+    unsigned lifts;
+    int64_t looked_ns, took_ns; /* the last look at all places: when, how long */
 };
 
 struct accel {
@@ -58,16 +138,23 @@ struct accel {
     struct cpu_offer offer;   /* of that, what works here */
     struct mem_listener listener;
     bool listening;
-    struct kvm_slot *slots;
-    unsigned slot_count;
+    struct kvm_stretch *stretches;
+    size_t stretch_count, stretch_capacity;
+    struct kvm_slot *slots; /* sorted by gpa */
+    size_t slot_count;
+    bool *slot_used; /* by id */
+    unsigned slots_max;
+    struct kvm_pages pages;
+    _Atomic(struct kvm_vcpu *) alone; /* the only one that may enter the guest: see debug.c */
     struct kvm_vcpu *vcpus[MACHINE_CPUS_MAX];
     unsigned vcpu_count, vcpus_max;
     unsigned sync_regs; /* KVM_SYNC_X86_...: state that goes with KVM_RUN if asked for */
-    enum kvm_probe probes[KVM_PROBES];
+    enum kvm_probe probes[KVM_TRIALS];
     /* Slots are being replaced, or what a vcpu in the guest would not let go of is looked at: vcpus
      * stay outside of the guest. Set with the machine lock held. */
     atomic_bool changing;
     unsigned kept_out; /* how often kvm_keep_out() is in force */
+    uint8_t trap;      /* the instruction that traps consist of, once one is known to work */
 };
 
 struct kvm_vcpu {
@@ -107,8 +194,16 @@ struct kvm_vcpu {
     struct kvm_fpu reset_fpu;
     /* Hooks: see debug.c. Machine lock. */
     struct kvm_stop_points breakpoints;
+    bool traps_armed;
     bool stepping; /* over the instruction at linear address `told`, which has been told of */
     uint64_t told;
+    bool lifted;        /* traps are out of the way of that */
+    uint64_t step_from; /* linear address of the instruction that is stepped */
+    bool flags_pushed;  /* the instruction that is stepped is PUSHF */
+    bool stray;         /* a step has ended in a handler, whose IRET will bring TF back */
+    timer_t timer;      /* gets it out of the guest now and then, while `timed` */
+    bool timer_made, timed;
+    pid_t timer_thread;
     uint64_t steps; /* instructions until stepped() is told; 0: nobody wants to know */
     bool msr_filtered;
     bool stop_wanted; /* `run` ends at the kick that comes, as for a hook */
@@ -143,6 +238,53 @@ bool kvm_memslots_init(struct accel *a, struct error *err);
 void kvm_memslots_fini(struct accel *a);
 /* The vcpu is going. */
 void kvm_memslots_forget(struct accel *a, struct kvm_vcpu *v);
+/* Work the slots out anew and tell KVM the difference. Between kvm_keep_out() and kvm_let_in(). */
+void kvm_memslots_arrange(struct accel *a);
+static inline uint64_t kvm_page_of(uint64_t address)
+{
+    return address & ~(uint64_t)(KVM_PAGE - 1);
+}
+
+/* pages.c */
+/* Begin to listen to changes of memory, if that has not been done. */
+void kvm_pages_init(struct accel *a);
+void kvm_pages_fini(struct accel *a);
+/* Index of the first page at `ram` or beyond; the page that holds `ram`, NULL: it is not watched.
+ */
+size_t kvm_pages_from(const struct kvm_pages *p, uint64_t ram);
+struct kvm_page *kvm_pages_find(const struct kvm_pages *p, uint64_t ram);
+/* The RAM address of what is at a physical address, or at a linear one in the page tables that the
+ * vcpu uses. False: nothing that slots can serve. */
+bool kvm_pages_ram_of(const struct accel *a, uint64_t gpa, uint64_t *ram);
+bool kvm_pages_translate(struct kvm_vcpu *v, uint64_t va, uint64_t *ram);
+/* The places have changed: make pages and slots of them. */
+void kvm_pages_rebuild(struct accel *a);
+/* Between exits of the guest: make copies anew whose memory has changed. */
+void kvm_pages_refresh(struct kvm_vcpu *v);
+/* The machine's memory map has changed; kvm_memslots_arrange() follows. */
+void kvm_pages_remapped(struct accel *a);
+/* Does the guest see a trap there? */
+bool kvm_pages_trap_at(struct kvm_vcpu *v, uint64_t va);
+/* Take the traps out of the instruction at `va`, until they are put back. False: there are none. */
+bool kvm_pages_lift(struct kvm_vcpu *v, uint64_t va);
+void kvm_pages_put_back(struct accel *a);
+/* The machine's own bytes at `va`, as far as they are memory; returns how many. */
+unsigned kvm_pages_peek(struct kvm_vcpu *v, uint64_t va, uint8_t *bytes, unsigned count);
+
+/* places.c */
+/* Watch these linear addresses: for execution, for writes, for reads. The ranges are copied. */
+void kvm_places_watch(struct kvm_vcpu *v, const struct vcpu_ranges *traps,
+                      const struct vcpu_ranges *data, const struct vcpu_ranges *reads);
+/* Between exits of the guest: look again where places are, if that was long enough ago. */
+void kvm_places_look(struct kvm_vcpu *v);
+/* Something has been written under traps. */
+void kvm_places_check(struct kvm_vcpu *v);
+/* The next linear address, beginning with place *from = 0, at which an access to `gpa` is watched.
+ */
+bool kvm_places_data_at(struct accel *a, uint64_t gpa, unsigned size, bool write, size_t *from,
+                        uint64_t *va);
+/* Has everything of [first, last] been found? */
+bool kvm_places_found(const struct accel *a, uint64_t first, uint64_t last);
 
 /* cpuid.c */
 bool kvm_cpuid_load(struct accel *a, struct error *err);
@@ -205,6 +347,9 @@ bool kvm_vcpu_take_kick(struct kvm_vcpu *v);
 /* What the guest has left for, or KVM_RUN failed with. False with *stop: `run` is over. Machine
  * lock. */
 bool kvm_exit_handle(struct kvm_vcpu *v, int entry_errno, enum vcpu_stop *stop);
+/* The other vcpus leave the guest and do not enter it until accel->alone is NULL again. False:
+ * another one is alone already. */
+bool kvm_be_alone(struct kvm_vcpu *v);
 
 /* inject.c */
 bool kvm_vcpu_inject(struct vcpu *vcpu, const struct vcpu_exception *e, struct error *err);
@@ -246,17 +391,45 @@ void kvm_state_describe(struct kvm_vcpu *v, const char *why);
  * on execution, because it has been told of. */
 enum kvm_stepping { KVM_NO_STEP, KVM_STEP, KVM_STEP_OVER };
 bool kvm_set_breakpoints(const struct accel *a, int vcpu_fd, const struct kvm_stop_points *b,
-                         enum kvm_stepping step);
+                         bool traps, enum kvm_stepping step);
 void kvm_debug_step(struct vcpu *vcpu, uint64_t count);
 bool kvm_set_msr_filter(int vm_fd, const struct vcpu_ranges *msrs);
-bool kvm_debug_fits(struct vcpu *vcpu, const struct vcpu_watch *w, struct error *err);
 void kvm_debug_watch(struct vcpu *vcpu, const struct vcpu_watch *w);
+void kvm_debug_free(struct kvm_vcpu *v);
+/* At the beginning of `run`. */
 void kvm_debug_before_run(struct kvm_vcpu *v);
-void kvm_debug_halted(struct kvm_vcpu *v);
+/* Around each KVM_RUN. */
+void kvm_debug_enter(struct kvm_vcpu *v);
+void kvm_debug_leave(struct kvm_vcpu *v, bool interrupted);
+/* Interrupts wait: it executes a single instruction. */
+bool kvm_debug_holds_interrupts(const struct kvm_vcpu *v);
 /* KVM_EXIT_DEBUG. False: somebody wants the machine to stop. */
 bool kvm_debug_exit(struct kvm_vcpu *v);
+/* KVM_EXIT_HLT. False: it was none, but a trap; *go is as above. */
+bool kvm_debug_exit_halt(struct kvm_vcpu *v, bool *go);
 /* KVM_EXIT_X86_RDMSR, KVM_EXIT_X86_WRMSR */
 void kvm_debug_exit_msr(struct kvm_vcpu *v, bool write);
+/* KVM_EXIT_MMIO, before a write and after a read: what is watched is told of. False: no write. */
+bool kvm_debug_exit_mmio(struct kvm_vcpu *v);
+/* After KVM_EXIT_MMIO and KVM_EXIT_IO: these may have been a step. */
+void kvm_debug_accessed(struct kvm_vcpu *v);
+
+/* plan.c */
+/* What serves a watch: the processor, traps in copies of pages, and pages whose accesses exit. */
+struct kvm_plan {
+    struct kvm_stop_points points;
+    struct vcpu_range *trap, *data, *reads;
+    size_t traps, datas, readses;
+};
+/* To be freed. */
+void kvm_plan_make(struct kvm_vcpu *v, const struct vcpu_watch *w, struct kvm_plan *p);
+/* The error says what there are no means for. */
+bool kvm_plan_check(struct accel *a, const struct kvm_plan *p, struct error *err);
+void kvm_plan_free(struct kvm_plan *p);
+bool kvm_debug_fits_always(struct vcpu *vcpu, enum vcpu_event event, uint64_t first, uint64_t last);
+bool kvm_debug_fits(struct vcpu *vcpu, const struct vcpu_watch *w, struct error *err);
+const char *kvm_debug_means(struct vcpu *vcpu, enum vcpu_event event, uint64_t first,
+                            uint64_t last);
 
 /* msrs.c */
 size_t kvm_vcpu_msrs(struct vcpu *vcpu, uint32_t *out, size_t max);
@@ -266,7 +439,12 @@ bool kvm_survey(bool thorough, struct vcpu_survey *out, struct error *err);
 
 /* probe.c */
 /* Do breakpoints, steps, writes, MSRs work? Runs trials. */
-bool kvm_probe_exec(struct accel *a);
-bool kvm_probe_write(struct accel *a);
-bool kvm_probe_msr(struct accel *a);
 bool kvm_debug_supports(struct vcpu *vcpu, enum vcpu_event event, struct error *err);
+bool kvm_debug_can_step(struct vcpu *vcpu, struct error *err);
+/* Does it work here? The first call tries it out. */
+bool kvm_works(struct accel *a, enum kvm_trial what);
+/* By whatever means. */
+bool kvm_tells_exec(struct accel *a);
+bool kvm_tells_writes(struct accel *a);
+/* Find an instruction to make traps of: a->trap. False: none works. */
+bool kvm_find_trap(struct accel *a);

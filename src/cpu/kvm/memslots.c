@@ -1,12 +1,13 @@
 /* Memory slots: what of the machine's memory KVM maps into the guest by itself.
  *
- * A listener on the "memory" address space makes a slot of every range that has host memory; the
- * rest of the address space ends in MMIO exits. Slots cover whole pages: the odd ends of a range,
- * and ranges whose host and guest addresses do not agree within a page, are served by exits as
- * well. A read-only range (ROM, or a tap on writes) becomes a read-only slot, whose writes exit.
+ * A listener on the "memory" address space keeps the stretches that have host memory; the rest of
+ * the address space ends in MMIO exits. Stretches are whole pages: the odd ends of a range, and
+ * ranges whose host and guest addresses do not agree within a page, are served by exits as well.
+ * What is read-only (ROM, taps on writes alone) becomes a read-only slot, whose writes exit.
  *
- * Replacing a slot is not atomic, so all vcpus are kept out of the guest from the first change to
- * the last. */
+ * Slots are the stretches, cut where pages are watched (pages.c): after each change they are worked
+ * out anew, and KVM is told the difference. Replacing a slot is not atomic, so vcpus are kept out
+ * of the guest meanwhile. */
 #include "cpu/kvm/kvm_internal.h"
 
 #include "base/alloc.h"
@@ -19,34 +20,9 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
-enum { SLOTS_MAX = 1024, SLOTS_DEFAULT = 32, PAGE = 4096 };
+enum { SLOTS_MAX = 1024, SLOTS_DEFAULT = 32, NO_ID = -1 };
 
-/* The pages that lie in the range wholly. False: there are none. */
-static bool whole_pages(const struct flat_range *r, uint64_t *gpa, uint64_t *size, uint8_t **hva)
-{
-    uint64_t start = align_up(r->start, PAGE), end = align_down(r->last + 1, PAGE);
-
-    if (!r->host || start < r->start || end <= start)
-        return false;
-    *gpa = start;
-    *size = end - start;
-    *hva = r->host + (start - r->start);
-    return ((uintptr_t)*hva & (PAGE - 1)) == 0;
-}
-
-static bool set_slot(struct accel *a, unsigned slot, uint64_t gpa, uint64_t size, uint8_t *hva,
-                     bool readonly)
-{
-    struct kvm_userspace_memory_region region = {
-        .slot = slot,
-        .flags = readonly ? KVM_MEM_READONLY : 0,
-        .guest_phys_addr = gpa,
-        .memory_size = size,
-        .userspace_addr = (uintptr_t)hva,
-    };
-
-    return kvm_ioctl(a->vm_fd, KVM_SET_USER_MEMORY_REGION, &region) == 0;
-}
+/* ---- keeping vcpus out of the guest ---- */
 
 void kvm_keep_out(struct accel *a)
 {
@@ -70,62 +46,180 @@ void kvm_let_in(struct accel *a)
         pthread_mutex_unlock(&a->vcpus[i]->in_guest);
 }
 
+/* ---- slots ---- */
+
+struct slot_list {
+    struct kvm_slot *slot;
+    size_t count, capacity;
+};
+
+/* The next slot, or more of the one before if that began at `from` or later. */
+static void append(struct slot_list *l, size_t from, struct kvm_slot s)
+{
+    struct kvm_slot *before = l->count > from ? &l->slot[l->count - 1] : NULL;
+
+    if (before && before->gpa + before->size == s.gpa && before->host + before->size == s.host &&
+        before->readonly == s.readonly) {
+        before->size += s.size;
+        return;
+    }
+    ALLOC_GROW(l->slot, l->count, l->capacity);
+    l->slot[l->count++] = s;
+}
+
+static void cut(const struct kvm_pages *pages, const struct kvm_stretch *s, struct slot_list *l)
+{
+    size_t n = kvm_pages_from(pages, s->ram), from = l->count;
+    uint64_t at = 0;
+
+    while (at < s->size) {
+        const struct kvm_page *p =
+            n < pages->count && pages->page[n].ram - s->ram < s->size ? &pages->page[n] : NULL;
+        uint64_t plain = (p ? p->ram - s->ram : s->size) - at;
+
+        if (plain)
+            append(l, from, (struct kvm_slot){ s->gpa + at, plain, s->host + at, s->readonly, 0 });
+        at += plain;
+        if (!p)
+            break;
+        if (!(p->guard & KVM_GUARD_READS) || p->copy)
+            append(l, from,
+                   (struct kvm_slot){ s->gpa + at, KVM_PAGE, p->copy ? p->copy : s->host + at, true,
+                                      0 });
+        at += KVM_PAGE;
+        n++;
+    }
+}
+
+static bool tell_kvm(struct accel *a, const struct kvm_slot *s, uint64_t size)
+{
+    struct kvm_userspace_memory_region region = {
+        .slot = s->id,
+        .flags = s->readonly ? KVM_MEM_READONLY : 0,
+        .guest_phys_addr = s->gpa,
+        .memory_size = size,
+        .userspace_addr = (uintptr_t)s->host,
+    };
+
+    return kvm_ioctl(a->vm_fd, KVM_SET_USER_MEMORY_REGION, &region) == 0;
+}
+
+/* Remove the slots that are not wanted, and hand the ids of the others on. */
+static void remove_slots(struct accel *a, struct slot_list *wanted)
+{
+    struct kvm_slot *w = wanted->slot, *end = w + wanted->count;
+
+    for (size_t n = 0; n < a->slot_count; n++) {
+        struct kvm_slot *s = &a->slots[n];
+
+        while (w < end && w->gpa < s->gpa)
+            w++;
+        if (w < end && w->gpa == s->gpa && w->size == s->size && w->host == s->host &&
+            w->readonly == s->readonly) {
+            w->id = s->id;
+            continue;
+        }
+        if (!tell_kvm(a, s, 0))
+            log_host(LOG_ERROR, "kvm", "cannot remove the memory slot at 0x%llx: %s",
+                     (unsigned long long)s->gpa, strerror(errno));
+        a->slot_used[s->id] = false;
+    }
+}
+
+static void add_slots(struct accel *a, struct slot_list *wanted)
+{
+    size_t kept = 0;
+    unsigned id = 0;
+
+    for (size_t n = 0; n < wanted->count; n++) {
+        struct kvm_slot *s = &wanted->slot[n];
+
+        if (s->id == (unsigned)NO_ID) {
+            while (id < a->slots_max && a->slot_used[id])
+                id++;
+            s->id = id;
+            if (id == a->slots_max || !tell_kvm(a, s, s->size)) {
+                log_host(LOG_ERROR, "kvm",
+                         "no memory slot for 0x%llx bytes at 0x%llx: %s; they are served by exits, "
+                         "slowly, and no code runs from there; map fewer pieces, or use --accel "
+                         "soft",
+                         (unsigned long long)s->size, (unsigned long long)s->gpa,
+                         id == a->slots_max ? "all are in use" : strerror(errno));
+                continue;
+            }
+            a->slot_used[id] = true;
+        }
+        wanted->slot[kept++] = *s;
+    }
+    wanted->count = kept;
+}
+
+void kvm_memslots_arrange(struct accel *a)
+{
+    struct slot_list wanted = { 0 };
+
+    for (size_t n = 0; n < a->stretch_count; n++)
+        cut(&a->pages, &a->stretches[n], &wanted);
+    for (size_t n = 0; n < wanted.count; n++)
+        wanted.slot[n].id = (unsigned)NO_ID;
+    remove_slots(a, &wanted);
+    add_slots(a, &wanted);
+    free(a->slots);
+    a->slots = wanted.slot;
+    a->slot_count = wanted.count;
+}
+
+/* ---- the listener ---- */
+
+/* The pages that lie in the range wholly. False: there are none. */
+static bool whole_pages(const struct flat_range *r, struct kvm_stretch *s)
+{
+    uint64_t start = align_up(r->start, KVM_PAGE), end = align_down(r->last + 1, KVM_PAGE);
+
+    if (!r->host || start < r->start || end <= start)
+        return false;
+    *s = (struct kvm_stretch){ start, end - start, r->host + (start - r->start),
+                               r->ram_addr + (start - r->start), r->readonly };
+    return ((uintptr_t)s->host & (KVM_PAGE - 1)) == 0;
+}
+
 static void slots_begin(struct mem_listener *l)
 {
     kvm_keep_out(CONTAINER_OF(l, struct accel, listener));
 }
 
-static void slots_commit(struct mem_listener *l)
-{
-    kvm_let_in(CONTAINER_OF(l, struct accel, listener));
-}
-
 static void slots_remove(struct mem_listener *l, const struct flat_range *range)
 {
     struct accel *a = CONTAINER_OF(l, struct accel, listener);
-    uint64_t gpa, size;
-    uint8_t *hva;
+    size_t kept = 0;
 
-    if (!whole_pages(range, &gpa, &size, &hva))
-        return;
-    for (unsigned i = 0; i < a->slot_count; i++) {
-        struct kvm_slot *s = &a->slots[i];
-
-        if (s->size == size && s->gpa == gpa) {
-            if (!set_slot(a, i, gpa, 0, hva, false))
-                log_host(LOG_ERROR, "kvm", "cannot remove the memory slot at 0x%llx: %s",
-                         (unsigned long long)gpa, strerror(errno));
-            s->size = 0;
-            return;
-        }
-    }
+    for (size_t n = 0; n < a->stretch_count; n++)
+        if (a->stretches[n].gpa < range->start || a->stretches[n].gpa > range->last)
+            a->stretches[kept++] = a->stretches[n];
+    a->stretch_count = kept;
 }
 
 static void slots_add(struct mem_listener *l, const struct flat_range *range)
 {
     struct accel *a = CONTAINER_OF(l, struct accel, listener);
-    uint64_t gpa, size;
-    uint8_t *hva;
-    unsigned i = 0;
+    struct kvm_stretch s;
+    size_t n;
 
-    if (!whole_pages(range, &gpa, &size, &hva))
+    if (!whole_pages(range, &s))
         return;
-    while (i < a->slot_count && a->slots[i].size)
-        i++;
-    if (i == a->slot_count) {
-        log_host(LOG_ERROR, "kvm",
-                 "all %u memory slots are in use: %s at 0x%llx is served by exits, slowly, and no "
-                 "code runs from it; map fewer pieces, or use --accel soft",
-                 a->slot_count, range->region->name, (unsigned long long)gpa);
-        return;
-    }
-    if (!set_slot(a, i, gpa, size, hva, range->readonly)) {
-        log_host(LOG_ERROR, "kvm", "no memory slot for %s at 0x%llx, 0x%llx bytes: %s",
-                 range->region->name, (unsigned long long)gpa, (unsigned long long)size,
-                 strerror(errno));
-        return;
-    }
-    a->slots[i] = (struct kvm_slot){ gpa, size };
+    ALLOC_GROW(a->stretches, a->stretch_count, a->stretch_capacity);
+    for (n = a->stretch_count++; n && a->stretches[n - 1].gpa > s.gpa; n--)
+        a->stretches[n] = a->stretches[n - 1];
+    a->stretches[n] = s;
+}
+
+static void slots_commit(struct mem_listener *l)
+{
+    struct accel *a = CONTAINER_OF(l, struct accel, listener);
+
+    kvm_pages_remapped(a);
+    kvm_memslots_arrange(a);
+    kvm_let_in(a);
 }
 
 bool kvm_memslots_init(struct accel *a, struct error *err)
@@ -134,8 +228,8 @@ bool kvm_memslots_init(struct accel *a, struct error *err)
 
     if (count <= 0)
         count = SLOTS_DEFAULT;
-    a->slot_count = count < SLOTS_MAX ? count : SLOTS_MAX;
-    a->slots = alloc_zero(a->slot_count, sizeof *a->slots);
+    a->slots_max = count < SLOTS_MAX ? count : SLOTS_MAX;
+    a->slot_used = alloc_zero(a->slots_max, sizeof *a->slot_used);
     a->listener = (struct mem_listener){
         .as = a->machine->memory,
         .begin = slots_begin,
@@ -162,5 +256,8 @@ void kvm_memslots_fini(struct accel *a)
     assert(!a->vcpu_count);
     if (a->listening)
         mem_listener_remove(a->machine->mem, &a->listener);
+    kvm_pages_fini(a);
     free(a->slots);
+    free(a->slot_used);
+    free(a->stretches);
 }

@@ -111,9 +111,14 @@ static const struct {
 static void look_closely(struct accel *a, struct vcpu_survey *out)
 {
     tell(out, "exit_ns", measure_exit(a));
-    tell(out, "break_exec", kvm_probe_exec(a));
-    tell(out, "break_write", kvm_probe_write(a));
-    tell(out, "break_msr", kvm_probe_msr(a));
+    tell(out, "break_exec", kvm_tells_exec(a) && kvm_works(a, KVM_TRIAL_STEP));
+    tell(out, "break_write", kvm_tells_writes(a));
+    tell(out, "break_msr", kvm_works(a, KVM_TRIAL_MSR));
+    tell(out, "hardware_exec", kvm_works(a, KVM_TRIAL_EXEC));
+    tell(out, "hardware_write", kvm_works(a, KVM_TRIAL_WRITE));
+    tell(out, "trap_int3", kvm_works(a, KVM_TRIAL_INT3));
+    tell(out, "trap_hlt", kvm_works(a, KVM_TRIAL_HLT));
+    tell(out, "write_exits", kvm_works(a, KVM_TRIAL_TAP));
     tell(out, "msrs", count_msrs(a->kvm_fd));
     for (size_t n = 0; n < ARRAY_LEN(extensions); n++) {
         int value = ioctl(a->kvm_fd, KVM_CHECK_EXTENSION, extensions[n].number);

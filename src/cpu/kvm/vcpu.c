@@ -15,6 +15,7 @@
 #include "loop/loop.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -65,6 +66,24 @@ void kvm_vcpu_kick(struct vcpu *vcpu)
     atomic_store(&v->kicked, true);
     kvm_vcpu_interrupt(v);
     vcpu_wake(vcpu);
+}
+
+bool kvm_be_alone(struct kvm_vcpu *v)
+{
+    struct accel *a = v->accel;
+
+    if (a->alone)
+        return a->alone == v;
+    a->alone = v;
+    for (unsigned i = 0; i < a->vcpu_count; i++)
+        if (a->vcpus[i] != v)
+            kvm_vcpu_interrupt(a->vcpus[i]);
+    for (unsigned i = 0; i < a->vcpu_count; i++)
+        if (a->vcpus[i] != v) { /* until it has come out */
+            pthread_mutex_lock(&a->vcpus[i]->in_guest);
+            pthread_mutex_unlock(&a->vcpus[i]->in_guest);
+        }
+    return true;
 }
 
 bool kvm_vcpu_take_kick(struct kvm_vcpu *v)
@@ -166,7 +185,10 @@ static void inject(struct kvm_vcpu *v)
     struct cpu_port *p = v->vcpu.port;
     struct kvm_run *run = v->run;
 
+    run->request_interrupt_window = 0;
     kvm_inject_waiting(v);
+    if (kvm_debug_holds_interrupts(v))
+        return;
     if (v->nmi && kvm_vcpu_ioctl(v, KVM_NMI, NULL) == 0) {
         v->nmi = false;
         v->stats.interrupts++;
@@ -224,6 +246,7 @@ static bool prepare(struct kvm_vcpu *v, enum vcpu_stop *stop)
     v->halted = false;
     inject(v);
     sync_to_guest(v);
+    kvm_debug_enter(v);
     kvm_state_enter(v);
     return true;
 }
@@ -231,6 +254,7 @@ static bool prepare(struct kvm_vcpu *v, enum vcpu_stop *stop)
 /* Without the machine lock. 0 or the errno of KVM_RUN. */
 static int enter_guest(struct kvm_vcpu *v)
 {
+    struct kvm_vcpu *alone;
     int error = EINTR;
 
     pthread_mutex_lock(&v->kick_lock);
@@ -238,8 +262,11 @@ static int enter_guest(struct kvm_vcpu *v)
     pthread_mutex_unlock(&v->kick_lock);
     pthread_mutex_lock(&v->in_guest);
     /* Slots that began to change before immediate_exit was cleared are seen here, later ones set it
-     * again. */
-    if (!atomic_load(&v->accel->changing)) {
+     * again; so does another vcpu that wants to be alone, which takes a few microseconds. */
+    alone = v->accel->alone;
+    if (alone && alone != v) {
+        sched_yield();
+    } else if (!atomic_load(&v->accel->changing)) {
         error = ioctl(v->fd, KVM_RUN, 0) < 0 ? errno : 0;
         kvm_state_left(v);
     }
@@ -276,6 +303,7 @@ enum vcpu_stop kvm_vcpu_run(struct vcpu *vcpu, uint64_t limit)
         machine_lock_release(lock);
         error = enter_guest(v);
         machine_lock_take(lock);
+        kvm_debug_leave(v, error == EINTR);
         sync_from_guest(v);
         if (!kvm_exit_handle(v, error, &stop))
             break;
@@ -342,6 +370,7 @@ void kvm_vcpu_free(struct vcpu *vcpu)
     if (!v)
         return;
     kvm_memslots_forget(v->accel, v);
+    kvm_debug_free(v);
     if (v->run)
         munmap(v->run, v->accel->run_size);
     if (v->fd >= 0)
