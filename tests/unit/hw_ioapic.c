@@ -12,6 +12,10 @@ struct sink {
     uint64_t addr;
     uint32_t data;
     unsigned count;
+    /* The last route that it was told. */
+    unsigned routes, gsi;
+    uint64_t route_addr;
+    uint32_t route_data;
 };
 
 struct ctx {
@@ -28,12 +32,21 @@ static void deliver(void *opaque, uint64_t addr, uint32_t data)
     s->count++;
 }
 
+static void route(void *opaque, unsigned gsi, uint64_t addr, uint32_t data)
+{
+    struct sink *s = opaque;
+    s->routes++;
+    s->gsi = gsi;
+    s->route_addr = addr;
+    s->route_data = data;
+}
+
 static int setup(void **state)
 {
     struct ctx *c = calloc(1, sizeof *c);
     struct error err = { 0 };
     c->h = hw_new();
-    c->sink.msi = (struct msi_sink){ .deliver = deliver, .opaque = &c->sink };
+    c->sink.msi = (struct msi_sink){ .deliver = deliver, .route = route, .opaque = &c->sink };
     c->h->m->msi = &c->sink.msi;
     c->dev = hw_device(c->h, "ioapic");
     if (!sysbus_map((struct sysbus_device *)c->dev, 0, IOAPIC, 0, &err))
@@ -160,6 +173,31 @@ static void test_splitter(void **state)
     assert_int_equal(c->sink.data, 0x55);
 }
 
+/* Who delivers is told what a level-triggered input sends, masked or not, and nothing of edges. */
+static void test_level_is_routed(void **state)
+{
+    struct ctx *c = *state;
+    reg_write(c, 0x10 + 2 * 5, 0x55); /* edge */
+    reg_write(c, 0x11 + 2 * 5, 0x03000000);
+    assert_int_equal(c->sink.routes, 0);
+    reg_write(c, 0x10 + 2 * 5, 0x18855); /* level, masked, logical */
+    assert_int_equal(c->sink.routes, 1);
+    assert_int_equal(c->sink.gsi, 5);
+    assert_true(c->sink.route_addr == 0xfee03004);
+    assert_int_equal(c->sink.route_data, 0xc055);
+    reg_write(c, 0x10 + 2 * 5, 0x8855); /* the same message */
+    assert_int_equal(c->sink.routes, 1);
+    line(c, 5, true);
+    assert_true(c->sink.addr == c->sink.route_addr && c->sink.data == c->sink.route_data);
+    reg_write(c, 0x11 + 2 * 5, 0x01000000);
+    assert_int_equal(c->sink.routes, 2);
+    assert_true(c->sink.route_addr == 0xfee01004);
+    device_reset(c->dev);
+    assert_int_equal(c->sink.routes, 3);
+    assert_int_equal(c->sink.gsi, 5);
+    assert_true(c->sink.route_addr == 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -169,6 +207,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_level, setup, teardown),
         cmocka_unit_test_setup_teardown(test_masked_level_waits, setup, teardown),
         cmocka_unit_test_setup_teardown(test_splitter, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_level_is_routed, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
