@@ -66,11 +66,15 @@ struct kvm_apic_timer {
     bool requested;    /* its interrupt waits already */
 };
 
+/* While slots are arranged: of those wanted, how they get there; of those there are, their end. */
+enum kvm_slot_fate { KVM_SLOT_COMES, KVM_SLOT_STAYS, KVM_SLOT_MOVES, KVM_SLOT_GOES };
+
 struct kvm_slot {
     uint64_t gpa, size;
     uint8_t *host;
     bool readonly;
     unsigned id; /* KVM's number */
+    enum kvm_slot_fate fate;
 };
 
 /* What becomes of a page that is watched. */
@@ -144,6 +148,8 @@ struct accel {
     size_t slot_count;
     bool *slot_used; /* by id */
     unsigned slots_max;
+    /* For tests and benches: calls of the kernel for slots, and how often vcpus were kept out. */
+    uint64_t slot_calls, pauses;
     struct kvm_pages pages;
     _Atomic(struct kvm_vcpu *) alone; /* the only one that may enter the guest: see debug.c */
     struct kvm_vcpu *vcpus[MACHINE_CPUS_MAX];
@@ -238,7 +244,7 @@ bool kvm_memslots_init(struct accel *a, struct error *err);
 void kvm_memslots_fini(struct accel *a);
 /* The vcpu is going. */
 void kvm_memslots_forget(struct accel *a, struct kvm_vcpu *v);
-/* Work the slots out anew and tell KVM the difference. Between kvm_keep_out() and kvm_let_in(). */
+/* Work the slots out anew and tell KVM the difference; vcpus are kept out only if there is one. */
 void kvm_memslots_arrange(struct accel *a);
 static inline uint64_t kvm_page_of(uint64_t address)
 {

@@ -6,8 +6,9 @@
  * What is read-only (ROM, taps on writes alone) becomes a read-only slot, whose writes exit.
  *
  * Slots are the stretches, cut where pages are watched (pages.c): after each change they are worked
- * out anew, and KVM is told the difference. Replacing a slot is not atomic, so vcpus are kept out
- * of the guest meanwhile. */
+ * out anew, and KVM is told the difference: where there is none nobody is disturbed, and a slot
+ * that only moves is moved by one call. Replacing a slot is not atomic, so vcpus are kept out of
+ * the guest meanwhile. */
 #include "cpu/kvm/kvm_internal.h"
 
 #include "base/alloc.h"
@@ -20,7 +21,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
-enum { SLOTS_MAX = 1024, SLOTS_DEFAULT = 32, NO_ID = -1 };
+enum { SLOTS_MAX = 1024, SLOTS_DEFAULT = 32 };
 
 /* ---- keeping vcpus out of the guest ---- */
 
@@ -28,6 +29,7 @@ void kvm_keep_out(struct accel *a)
 {
     if (!a->vcpu_count || a->kept_out++)
         return;
+    a->pauses++;
     /* Whoever is in KVM_RUN comes out, and waits for the machine lock, which is ours, before going
      * in again. */
     atomic_store(&a->changing, true);
@@ -78,14 +80,14 @@ static void cut(const struct kvm_pages *pages, const struct kvm_stretch *s, stru
         uint64_t plain = (p ? p->ram - s->ram : s->size) - at;
 
         if (plain)
-            append(l, from, (struct kvm_slot){ s->gpa + at, plain, s->host + at, s->readonly, 0 });
+            append(l, from, (struct kvm_slot){ s->gpa + at, plain, s->host + at, s->readonly });
         at += plain;
         if (!p)
             break;
         if (!(p->guard & KVM_GUARD_READS) || p->copy)
-            append(l, from,
-                   (struct kvm_slot){ s->gpa + at, KVM_PAGE, p->copy ? p->copy : s->host + at, true,
-                                      0 });
+            append(
+                l, from,
+                (struct kvm_slot){ s->gpa + at, KVM_PAGE, p->copy ? p->copy : s->host + at, true });
         at += KVM_PAGE;
         n++;
     }
@@ -101,24 +103,60 @@ static bool tell_kvm(struct accel *a, const struct kvm_slot *s, uint64_t size)
         .userspace_addr = (uintptr_t)s->host,
     };
 
+    a->slot_calls++;
     return kvm_ioctl(a->vm_fd, KVM_SET_USER_MEMORY_REGION, &region) == 0;
 }
 
-/* Remove the slots that are not wanted, and hand the ids of the others on. */
-static void remove_slots(struct accel *a, struct slot_list *wanted)
+static bool same_bytes(const struct kvm_slot *a, const struct kvm_slot *b)
+{
+    return a->size == b->size && a->host == b->host && a->readonly == b->readonly;
+}
+
+/* Hand the ids of the slots that stay on to what is wanted. Is anything left to do? */
+static bool keep_slots(struct accel *a, struct slot_list *wanted)
 {
     struct kvm_slot *w = wanted->slot, *end = w + wanted->count;
+    size_t kept = 0;
 
     for (size_t n = 0; n < a->slot_count; n++) {
         struct kvm_slot *s = &a->slots[n];
 
         while (w < end && w->gpa < s->gpa)
             w++;
-        if (w < end && w->gpa == s->gpa && w->size == s->size && w->host == s->host &&
-            w->readonly == s->readonly) {
+        s->fate = KVM_SLOT_GOES;
+        if (w < end && w->gpa == s->gpa && same_bytes(w, s)) {
             w->id = s->id;
-            continue;
+            w->fate = s->fate = KVM_SLOT_STAYS;
+            kept++;
         }
+    }
+    return kept != a->slot_count || kept != wanted->count;
+}
+
+/* What goes and comes elsewhere keeps its id. */
+static void find_moves(struct accel *a, struct slot_list *wanted)
+{
+    for (size_t n = 0; n < a->slot_count; n++) {
+        struct kvm_slot *s = &a->slots[n];
+
+        for (size_t i = 0; s->fate == KVM_SLOT_GOES && i < wanted->count; i++) {
+            struct kvm_slot *w = &wanted->slot[i];
+
+            if (w->fate != KVM_SLOT_COMES || !same_bytes(w, s))
+                continue;
+            w->id = s->id;
+            w->fate = s->fate = KVM_SLOT_MOVES;
+        }
+    }
+}
+
+static void remove_slots(struct accel *a)
+{
+    for (size_t n = 0; n < a->slot_count; n++) {
+        struct kvm_slot *s = &a->slots[n];
+
+        if (s->fate != KVM_SLOT_GOES)
+            continue;
         if (!tell_kvm(a, s, 0))
             log_host(LOG_ERROR, "kvm", "cannot remove the memory slot at 0x%llx: %s",
                      (unsigned long long)s->gpa, strerror(errno));
@@ -126,30 +164,51 @@ static void remove_slots(struct accel *a, struct slot_list *wanted)
     }
 }
 
+/* Refused while another slot that moves is in the way: then it goes, and comes with the others. */
+static void move_slots(struct accel *a, struct slot_list *wanted)
+{
+    for (size_t n = 0; n < wanted->count; n++) {
+        struct kvm_slot *s = &wanted->slot[n];
+
+        if (s->fate != KVM_SLOT_MOVES)
+            continue;
+        s->fate = KVM_SLOT_STAYS;
+        if (tell_kvm(a, s, s->size))
+            continue;
+        tell_kvm(a, s, 0);
+        a->slot_used[s->id] = false;
+        s->fate = KVM_SLOT_COMES;
+    }
+}
+
+static bool add_slot(struct accel *a, struct kvm_slot *s)
+{
+    unsigned id = 0;
+
+    while (id < a->slots_max && a->slot_used[id])
+        id++;
+    s->id = id;
+    if (id < a->slots_max)
+        return a->slot_used[id] = tell_kvm(a, s, s->size);
+    errno = ENOSPC;
+    return false;
+}
+
 static void add_slots(struct accel *a, struct slot_list *wanted)
 {
     size_t kept = 0;
-    unsigned id = 0;
 
     for (size_t n = 0; n < wanted->count; n++) {
         struct kvm_slot *s = &wanted->slot[n];
 
-        if (s->id == (unsigned)NO_ID) {
-            while (id < a->slots_max && a->slot_used[id])
-                id++;
-            s->id = id;
-            if (id == a->slots_max || !tell_kvm(a, s, s->size)) {
-                log_host(LOG_ERROR, "kvm",
-                         "no memory slot for 0x%llx bytes at 0x%llx: %s; they are served by exits, "
-                         "slowly, and no code runs from there; map fewer pieces, or use --accel "
-                         "soft",
-                         (unsigned long long)s->size, (unsigned long long)s->gpa,
-                         id == a->slots_max ? "all are in use" : strerror(errno));
-                continue;
-            }
-            a->slot_used[id] = true;
-        }
-        wanted->slot[kept++] = *s;
+        if (s->fate == KVM_SLOT_STAYS || add_slot(a, s))
+            wanted->slot[kept++] = *s;
+        else
+            log_host(LOG_ERROR, "kvm",
+                     "no memory slot for 0x%llx bytes at 0x%llx: %s; they are served by exits, "
+                     "slowly, and no code runs from there; map fewer pieces, or use --accel soft",
+                     (unsigned long long)s->size, (unsigned long long)s->gpa,
+                     s->id == a->slots_max ? "all are in use" : strerror(errno));
     }
     wanted->count = kept;
 }
@@ -160,10 +219,16 @@ void kvm_memslots_arrange(struct accel *a)
 
     for (size_t n = 0; n < a->stretch_count; n++)
         cut(&a->pages, &a->stretches[n], &wanted);
-    for (size_t n = 0; n < wanted.count; n++)
-        wanted.slot[n].id = (unsigned)NO_ID;
-    remove_slots(a, &wanted);
+    if (!keep_slots(a, &wanted)) {
+        free(wanted.slot);
+        return;
+    }
+    find_moves(a, &wanted);
+    kvm_keep_out(a);
+    remove_slots(a);
+    move_slots(a, &wanted);
     add_slots(a, &wanted);
+    kvm_let_in(a);
     free(a->slots);
     a->slots = wanted.slot;
     a->slot_count = wanted.count;
@@ -181,11 +246,6 @@ static bool whole_pages(const struct flat_range *r, struct kvm_stretch *s)
     *s = (struct kvm_stretch){ start, end - start, r->host + (start - r->start),
                                r->ram_addr + (start - r->start), r->readonly };
     return ((uintptr_t)s->host & (KVM_PAGE - 1)) == 0;
-}
-
-static void slots_begin(struct mem_listener *l)
-{
-    kvm_keep_out(CONTAINER_OF(l, struct accel, listener));
 }
 
 static void slots_remove(struct mem_listener *l, const struct flat_range *range)
@@ -219,7 +279,6 @@ static void slots_commit(struct mem_listener *l)
 
     kvm_pages_remapped(a);
     kvm_memslots_arrange(a);
-    kvm_let_in(a);
 }
 
 bool kvm_memslots_init(struct accel *a, struct error *err)
@@ -232,7 +291,6 @@ bool kvm_memslots_init(struct accel *a, struct error *err)
     a->slot_used = alloc_zero(a->slots_max, sizeof *a->slot_used);
     a->listener = (struct mem_listener){
         .as = a->machine->memory,
-        .begin = slots_begin,
         .remove = slots_remove,
         .add = slots_add,
         .commit = slots_commit,

@@ -282,11 +282,8 @@ void kvm_pages_rebuild(struct accel *a)
         make_copy(a, &p->page[n]);
     }
     p->stale = false;
-    if (same)
-        return;
-    kvm_keep_out(a);
-    kvm_memslots_arrange(a);
-    kvm_let_in(a);
+    if (!same)
+        kvm_memslots_arrange(a);
 }
 
 void kvm_pages_refresh(struct kvm_vcpu *v)
