@@ -257,9 +257,10 @@ static int enter_guest(struct kvm_vcpu *v)
     struct kvm_vcpu *alone;
     int error = EINTR;
 
-    pthread_mutex_lock(&v->kick_lock);
-    __atomic_store_n(&v->run->immediate_exit, atomic_load(&v->kicked), __ATOMIC_SEQ_CST);
-    pthread_mutex_unlock(&v->kick_lock);
+    /* Who kicks sets `kicked` first, then immediate_exit: one of the two is seen. */
+    __atomic_store_n(&v->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
+    if (atomic_load(&v->kicked))
+        __atomic_store_n(&v->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
     pthread_mutex_lock(&v->in_guest);
     /* Slots that began to change before immediate_exit was cleared are seen here, later ones set it
      * again; so does another vcpu that wants to be alone, which takes a few microseconds. */
