@@ -141,7 +141,8 @@ static void tell_missing(struct mem_listener *l, const struct flatview *v,
         if (!*begun && l->begin)
             l->begin(l);
         *begun = true;
-        told(l, &v->ranges[i]);
+        if (told)
+            told(l, &v->ranges[i]);
     }
 }
 

@@ -23,11 +23,12 @@ struct flat_range;
  * end of a transaction. Only differences are told: all removals first, in ascending order, then all
  * additions in ascending order. */
 struct mem_listener {
-    struct address_space *as;              /* whose changes */
-    void (*begin)(struct mem_listener *l); /* something has changed; may be NULL */
+    struct address_space *as; /* whose changes */
+    /* Any may be NULL. */
+    void (*begin)(struct mem_listener *l); /* something has changed */
     void (*remove)(struct mem_listener *l, const struct flat_range *range);
     void (*add)(struct mem_listener *l, const struct flat_range *range);
-    void (*commit)(struct mem_listener *l); /* all told; may be NULL */
+    void (*commit)(struct mem_listener *l); /* all told */
     struct mem_listener *next;
 };
 

@@ -1,6 +1,8 @@
 /* Memory slots: what is told to KVM, and that guests lose nothing by it. */
 #include "kvm_fixture.h"
 
+#include "mem/tap.h"
+
 enum { COUNTER = 0x9000, BESIDE = 0xa000, ELSEWHERE = 0x280000, CHANGES = 1000 };
 
 /* A change of what KVM does not serve, or one that comes to nothing, disturbs no vcpu. */
@@ -146,12 +148,199 @@ static void test_no_write_is_lost(void **state)
     guest_fini(&g);
 }
 
+/* ---- taps ---- */
+
+static bool tap_told(void *opaque, uint64_t offset, unsigned size, uint64_t *value)
+{
+    record(opaque, true, offset, *value, size);
+    *value += 1;
+    return true;
+}
+
+static bool tap_asked(void *opaque, uint64_t offset, unsigned size, uint64_t *value)
+{
+    record(opaque, false, offset, *value, size);
+    return true;
+}
+
+static const struct tap_ops write_tap = { .write = tap_told };
+static const struct tap_ops read_tap = { .read = tap_asked };
+
+static const struct kvm_slot *slot_at(const struct guest *g, uint64_t gpa)
+{
+    for (size_t n = 0; n < g->accel->slot_count; n++)
+        if (gpa - g->accel->slots[n].gpa < g->accel->slots[n].size)
+            return &g->accel->slots[n];
+    return NULL;
+}
+
+/* Under a tap on writes alone a page is read, and executed, without exits; what is written beside
+ * the tap gets to memory. */
+static void test_write_tap(void **state)
+{
+    static const uint8_t code[] = {
+        0xbb, 0x00, 0x10, 0x00, 0x00,                /* mov $0x1000, %ebx */
+        0xc7, 0x83, 0,    8,    0,    0, 5, 0, 0, 0, /* movl $5, 0x800(%rbx) */
+        0x8b, 0x83, 0,    8,    0,    0,             /* mov 0x800(%rbx), %eax */
+        0xc7, 0x83, 4,    8,    0,    0, 7, 0, 0, 0, /* movl $7, 0x804(%rbx) */
+        0x8b, 0x8b, 4,    8,    0,    0,             /* mov 0x804(%rbx), %ecx */
+        0xc6, 0x83, 0,    16,   0,    0, 9,          /* movb $9, 0x1000(%rbx) */
+        0xf4,                                        /* hlt */
+    };
+    struct guest g;
+    struct region tap;
+    struct kvm_regs regs;
+    struct vcpu_stats stats;
+
+    skip_without_kvm();
+    guest_init(&g, "base");
+    region_init_tap(&tap, &g.machine.system, "tap", 0x1800, 4, &write_tap, &g);
+    assert_true(slot_at(&g, 0x1000)->readonly);
+    assert_int_equal(slot_at(&g, 0x1000)->size, 0x1000);
+    assert_false(slot_at(&g, 0x2000)->readonly);
+    start_long(&g, code, sizeof code);
+    assert_int_equal(run(&g), VCPU_STOP_HALT);
+    assert_int_equal(g.logged, 1);
+    assert_access(&g, 0, true, 0, 5, 4);
+    assert_true(vcpu_kvm.get_regs(g.vcpu, &regs, NULL));
+    assert_int_equal(regs.rax, 6);
+    assert_int_equal(regs.rcx, 7);
+    assert_int_equal(g.ram.host[0x2000], 9);
+    vcpu_kvm.get_stats(g.vcpu, &stats);
+    assert_int_equal(stats.exits_mmio, 2);
+    region_fini(&tap);
+    assert_int_equal(slot_at(&g, 0x1000)->size, RAM_SIZE);
+    guest_fini(&g);
+}
+
+struct expected {
+    uint64_t gpa, size;
+    bool readonly;
+};
+
+static void assert_slots(const struct guest *g, const struct expected *e, size_t count)
+{
+    assert_int_equal(g->accel->slot_count, count);
+    for (size_t n = 0; n < count; n++) {
+        assert_int_equal(g->accel->slots[n].gpa, e[n].gpa);
+        assert_int_equal(g->accel->slots[n].size, e[n].size);
+        assert_int_equal(g->accel->slots[n].readonly, e[n].readonly);
+    }
+}
+
+/* Which slots there are with taps on parts of pages, over several, on reads, over each other. */
+static void test_tapped_slots(void **state)
+{
+    static const struct {
+        struct {
+            uint64_t at, size;
+            const struct tap_ops *ops;
+        } taps[3];
+        struct expected slots[6];
+        size_t count;
+    } rows[] = {
+        { { { 0x2ffe, 4, &write_tap } },
+          { { 0, 0x2000, false }, { 0x2000, 0x2000, true }, { 0x4000, 0xfc000, false } },
+          3 },
+        { { { 0x2010, 1, &write_tap }, { 0x2020, 1, &write_tap }, { 0x2800, 0x1000, &write_tap } },
+          { { 0, 0x2000, false }, { 0x2000, 0x2000, true }, { 0x4000, 0xfc000, false } },
+          3 },
+        { { { 0, 0x1001, &write_tap } }, { { 0, 0x2000, true }, { 0x2000, 0xfe000, false } }, 2 },
+        { { { 0xff800, 0x1000, &write_tap } },
+          { { 0, 0xff000, false }, { 0xff000, 0x1000, true } },
+          2 },
+        { { { 0x2010, 1, &write_tap }, { 0x2800, 8, &read_tap } },
+          { { 0, 0x2000, false }, { 0x3000, 0xfd000, false } },
+          2 },
+        { { { 0x2000, 0x2000, &write_tap }, { 0x2fff, 1, &read_tap } },
+          { { 0, 0x2000, false }, { 0x3000, 0x1000, true }, { 0x4000, 0xfc000, false } },
+          3 },
+        { { { 0x2fff, 1, &read_tap }, { 0x2000, 0x2000, &write_tap } },
+          { { 0, 0x2000, false }, { 0x3000, 0x1000, true }, { 0x4000, 0xfc000, false } },
+          3 },
+    };
+
+    for (size_t n = 0; n < ARRAY_LEN(rows); n++) {
+        struct guest g;
+        struct region taps[3];
+
+        skip_without_kvm();
+        guest_init(&g, "base");
+        region_remove(&g.rom);
+        for (size_t i = 0; i < 3 && rows[n].taps[i].ops; i++)
+            region_init_tap(&taps[i], &g.machine.system, "tap", rows[n].taps[i].at,
+                            rows[n].taps[i].size, rows[n].taps[i].ops, &g);
+        assert_slots(&g, rows[n].slots, rows[n].count);
+        for (size_t i = 0; i < 3 && rows[n].taps[i].ops; i++)
+            region_fini(&taps[i]);
+        assert_slots(&g, &(struct expected){ 0, RAM_SIZE, false }, 1);
+        guest_fini(&g);
+    }
+}
+
+/* ---- refusals ---- */
+
+/* Where there are no more slots the machine does not run, and says why; with fewer pieces it does.
+ */
+static void test_refused_slot(void **state)
+{
+    struct guest g;
+
+    skip_without_kvm();
+    guest_init(&g, "base");
+    start_long(&g, "\xf4", 1);
+    g.accel->slots_max = 2;
+    region_set_addr(&g.rom, BESIDE); /* RAM in two pieces, and ROM */
+    for (unsigned n = 0; n < 2; n++) {
+        assert_int_equal(run(&g), VCPU_STOP_ERROR);
+        assert_non_null(strstr(g.vcpu->failure.text, "all are in use; without that the guest"));
+        assert_non_null(strstr(g.vcpu->failure.text, "--accel soft"));
+    }
+    region_set_addr(&g.rom, ROM_BASE);
+    vcpu_kvm.kick(g.vcpu);
+    assert_int_equal(run(&g), VCPU_STOP_KICK);
+    assert_int_equal(run(&g), VCPU_STOP_HALT);
+    guest_fini(&g);
+}
+
+/* While it runs, too: it comes out for it. */
+static void *move_to_refusal(void *opaque)
+{
+    struct guest *g = opaque;
+
+    usleep(20000);
+    machine_lock_take(loop_lock(g->loop));
+    g->accel->slots_max = 2;
+    region_set_addr(&g->rom, BESIDE);
+    machine_lock_release(loop_lock(g->loop));
+    return NULL;
+}
+
+static void test_refused_while_running(void **state)
+{
+    static const uint8_t code[] = { 0xeb, 0xfe }; /* 1: jmp 1b */
+    struct guest g;
+    pthread_t thread;
+
+    skip_without_kvm();
+    guest_init(&g, "base");
+    start_long(&g, code, sizeof code);
+    pthread_create(&thread, NULL, move_to_refusal, &g);
+    assert_int_equal(run(&g), VCPU_STOP_ERROR);
+    machine_lock_release(loop_lock(g.loop));
+    pthread_join(thread, NULL);
+    machine_lock_take(loop_lock(g.loop));
+    assert_non_null(strstr(g.vcpu->failure.text, "does not give a memory slot"));
+    guest_fini(&g);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_only_differences),
-        cmocka_unit_test(test_exchanged),
-        cmocka_unit_test(test_no_write_is_lost),
+        cmocka_unit_test(test_only_differences),      cmocka_unit_test(test_exchanged),
+        cmocka_unit_test(test_no_write_is_lost),      cmocka_unit_test(test_write_tap),
+        cmocka_unit_test(test_tapped_slots),          cmocka_unit_test(test_refused_slot),
+        cmocka_unit_test(test_refused_while_running),
     };
 
     signal(SIGALRM, on_alarm);

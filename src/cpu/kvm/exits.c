@@ -178,6 +178,10 @@ static bool entry_failed(struct kvm_vcpu *v, int error, enum vcpu_stop *stop)
     if (!kvm_vcpu_take_kick(v))
         return true;
     v->stats.exits_kick++;
+    if (kvm_memslots_take_refusal(v->accel, &v->vcpu.failure)) {
+        *stop = VCPU_STOP_ERROR;
+        return false;
+    }
     *stop = v->stop_wanted ? VCPU_STOP_DEBUG : VCPU_STOP_KICK;
     v->stop_wanted = false;
     return false;

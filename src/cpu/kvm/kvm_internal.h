@@ -148,6 +148,8 @@ struct accel {
     size_t slot_count;
     bool *slot_used; /* by id */
     unsigned slots_max;
+    bool slots_incomplete;      /* the kernel has refused some of what is wanted */
+    struct error slots_refusal; /* nobody has been told yet; empty: nothing */
     /* For tests and benches: calls of the kernel for slots, and how often vcpus were kept out. */
     uint64_t slot_calls, pauses;
     struct kvm_pages pages;
@@ -244,12 +246,17 @@ bool kvm_memslots_init(struct accel *a, struct error *err);
 void kvm_memslots_fini(struct accel *a);
 /* The vcpu is going. */
 void kvm_memslots_forget(struct accel *a, struct kvm_vcpu *v);
+/* What the kernel has refused since this was asked last; false: nothing. */
+bool kvm_memslots_take_refusal(struct accel *a, struct error *err);
 /* Work the slots out anew and tell KVM the difference; vcpus are kept out only if there is one. */
 void kvm_memslots_arrange(struct accel *a);
 static inline uint64_t kvm_page_of(uint64_t address)
 {
     return address & ~(uint64_t)(KVM_PAGE - 1);
 }
+
+/* stretches.c: accel->stretches of a view. */
+void kvm_stretches_update(struct accel *a, const struct flatview *v);
 
 /* pages.c */
 /* Begin to listen to changes of memory, if that has not been done. */

@@ -1,19 +1,22 @@
 /* Memory slots: what of the machine's memory KVM maps into the guest by itself.
  *
- * A listener on the "memory" address space keeps the stretches that have host memory; the rest of
- * the address space ends in MMIO exits. Stretches are whole pages: the odd ends of a range, and
- * ranges whose host and guest addresses do not agree within a page, are served by exits as well.
- * What is read-only (ROM, taps on writes alone) becomes a read-only slot, whose writes exit.
+ * A listener on the "memory" address space keeps the stretches that have host memory (stretches.c);
+ * the rest of the address space ends in MMIO exits. What is read-only (ROM, and RAM under taps on
+ * writes alone) becomes a read-only slot, whose writes exit.
  *
  * Slots are the stretches, cut where pages are watched (pages.c): after each change they are worked
  * out anew, and KVM is told the difference: where there is none nobody is disturbed, and a slot
  * that only moves is moved by one call. Replacing a slot is not atomic, so vcpus are kept out of
- * the guest meanwhile. */
+ * the guest meanwhile.
+ *
+ * Without a slot that it should have a guest would run on and find nothing there, or what was there
+ * before. So where the kernel refuses one, whoever runs the machine is told: it pauses, and goes on
+ * only when the kernel takes it. */
 #include "cpu/kvm/kvm_internal.h"
 
 #include "base/alloc.h"
 #include "base/bits.h"
-#include "base/log.h"
+#include "mem/address_space.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -150,6 +153,30 @@ static void find_moves(struct accel *a, struct slot_list *wanted)
     }
 }
 
+/* The first one is told of. The vcpus come out with it: see kvm_memslots_take_refusal(). */
+static void refused(struct accel *a, const struct kvm_slot *s, const char *what, const char *why)
+{
+    a->slots_incomplete = true;
+    if (a->slots_refusal.text[0])
+        return;
+    error_set_host(
+        &a->slots_refusal, 0,
+        "kvm: the host's kernel does not %s 0x%llx bytes at 0x%llx: %s; without that the "
+        "guest cannot go on: less memory, fewer pieces of it, or --accel soft",
+        what, (unsigned long long)s->size, (unsigned long long)s->gpa, why);
+    for (unsigned i = 0; i < a->vcpu_count; i++)
+        kvm_vcpu_kick(&a->vcpus[i]->vcpu);
+}
+
+bool kvm_memslots_take_refusal(struct accel *a, struct error *err)
+{
+    if (!a->slots_refusal.text[0])
+        return false;
+    *err = a->slots_refusal;
+    a->slots_refusal.text[0] = 0;
+    return true;
+}
+
 static void remove_slots(struct accel *a)
 {
     for (size_t n = 0; n < a->slot_count; n++) {
@@ -158,8 +185,7 @@ static void remove_slots(struct accel *a)
         if (s->fate != KVM_SLOT_GOES)
             continue;
         if (!tell_kvm(a, s, 0))
-            log_host(LOG_ERROR, "kvm", "cannot remove the memory slot at 0x%llx: %s",
-                     (unsigned long long)s->gpa, strerror(errno));
+            refused(a, s, "take back a memory slot of", strerror(errno));
         a->slot_used[s->id] = false;
     }
 }
@@ -204,11 +230,8 @@ static void add_slots(struct accel *a, struct slot_list *wanted)
         if (s->fate == KVM_SLOT_STAYS || add_slot(a, s))
             wanted->slot[kept++] = *s;
         else
-            log_host(LOG_ERROR, "kvm",
-                     "no memory slot for 0x%llx bytes at 0x%llx: %s; they are served by exits, "
-                     "slowly, and no code runs from there; map fewer pieces, or use --accel soft",
-                     (unsigned long long)s->size, (unsigned long long)s->gpa,
-                     s->id == a->slots_max ? "all are in use" : strerror(errno));
+            refused(a, s, "give a memory slot for",
+                    s->id == a->slots_max ? "all are in use" : strerror(errno));
     }
     wanted->count = kept;
 }
@@ -219,6 +242,7 @@ void kvm_memslots_arrange(struct accel *a)
 
     for (size_t n = 0; n < a->stretch_count; n++)
         cut(&a->pages, &a->stretches[n], &wanted);
+    a->slots_incomplete = false;
     if (!keep_slots(a, &wanted)) {
         free(wanted.slot);
         return;
@@ -236,47 +260,11 @@ void kvm_memslots_arrange(struct accel *a)
 
 /* ---- the listener ---- */
 
-/* The pages that lie in the range wholly. False: there are none. */
-static bool whole_pages(const struct flat_range *r, struct kvm_stretch *s)
-{
-    uint64_t start = align_up(r->start, KVM_PAGE), end = align_down(r->last + 1, KVM_PAGE);
-
-    if (!r->host || start < r->start || end <= start)
-        return false;
-    *s = (struct kvm_stretch){ start, end - start, r->host + (start - r->start),
-                               r->ram_addr + (start - r->start), r->readonly };
-    return ((uintptr_t)s->host & (KVM_PAGE - 1)) == 0;
-}
-
-static void slots_remove(struct mem_listener *l, const struct flat_range *range)
-{
-    struct accel *a = CONTAINER_OF(l, struct accel, listener);
-    size_t kept = 0;
-
-    for (size_t n = 0; n < a->stretch_count; n++)
-        if (a->stretches[n].gpa < range->start || a->stretches[n].gpa > range->last)
-            a->stretches[kept++] = a->stretches[n];
-    a->stretch_count = kept;
-}
-
-static void slots_add(struct mem_listener *l, const struct flat_range *range)
-{
-    struct accel *a = CONTAINER_OF(l, struct accel, listener);
-    struct kvm_stretch s;
-    size_t n;
-
-    if (!whole_pages(range, &s))
-        return;
-    ALLOC_GROW(a->stretches, a->stretch_count, a->stretch_capacity);
-    for (n = a->stretch_count++; n && a->stretches[n - 1].gpa > s.gpa; n--)
-        a->stretches[n] = a->stretches[n - 1];
-    a->stretches[n] = s;
-}
-
 static void slots_commit(struct mem_listener *l)
 {
     struct accel *a = CONTAINER_OF(l, struct accel, listener);
 
+    kvm_stretches_update(a, address_space_view(l->as));
     kvm_pages_remapped(a);
     kvm_memslots_arrange(a);
 }
@@ -291,8 +279,6 @@ bool kvm_memslots_init(struct accel *a, struct error *err)
     a->slot_used = alloc_zero(a->slots_max, sizeof *a->slot_used);
     a->listener = (struct mem_listener){
         .as = a->machine->memory,
-        .remove = slots_remove,
-        .add = slots_add,
         .commit = slots_commit,
     };
     mem_listener_add(a->machine->mem, &a->listener);

@@ -290,6 +290,14 @@ static void set_thread(struct kvm_vcpu *v, bool on)
     pthread_mutex_unlock(&v->kick_lock);
 }
 
+/* Slots that the kernel has refused are asked for again. */
+static bool has_memory(struct kvm_vcpu *v)
+{
+    if (v->accel->slots_incomplete)
+        kvm_memslots_arrange(v->accel);
+    return !kvm_memslots_take_refusal(v->accel, &v->vcpu.failure);
+}
+
 enum vcpu_stop kvm_vcpu_run(struct vcpu *vcpu, uint64_t limit)
 {
     struct kvm_vcpu *v = kvm_vcpu_of(vcpu);
@@ -299,6 +307,11 @@ enum vcpu_stop kvm_vcpu_run(struct vcpu *vcpu, uint64_t limit)
 
     set_thread(v, true);
     machine_lock_take(lock);
+    if (!has_memory(v)) {
+        machine_lock_release(lock);
+        set_thread(v, false);
+        return VCPU_STOP_ERROR;
+    }
     kvm_debug_before_run(v);
     while (prepare(v, &stop)) {
         machine_lock_release(lock);
