@@ -8,6 +8,8 @@
  *     fail.N=ERRNO    ioctl number N (the low byte of its request) fails
  *     hang=1          KVM_RUN does not come back before a signal
  *     rax=N           KVM_GET_REGS says so
+ *     exit=N          KVM_RUN comes back at once with this exit reason
+ *     what=N          and this, 64 bits wide, as the first that belongs to the reason
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -21,6 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 /* The value of a key in FAKE_KVM. */
@@ -44,6 +47,26 @@ static bool fake_number(const char *prefix, unsigned long number, unsigned long 
 
     snprintf(key, sizeof key, "%s.%lu", prefix, number);
     return fake(key, value);
+}
+
+/* KVM_RUN without a guest: a vcpu's descriptor is the memory that it shares. */
+static int fake_exit(int fd, uint32_t reason)
+{
+    struct kvm_run *run = mmap(NULL, sizeof *run, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    unsigned long long what = 0;
+
+    if (run == MAP_FAILED)
+        return -1;
+    if (run->immediate_exit) {
+        munmap(run, sizeof *run);
+        errno = EINTR;
+        return -1;
+    }
+    fake("what", &what);
+    run->exit_reason = reason;
+    memcpy(run->padding, &what, sizeof what);
+    munmap(run, sizeof *run);
+    return 0;
 }
 
 int open(const char *path, int flags, ...)
@@ -95,6 +118,8 @@ int ioctl(int fd, unsigned long request, ...)
         return (int)value;
     if (request == KVM_RUN && fake("hang", &value))
         return pause();
+    if (request == KVM_RUN && fake("exit", &value))
+        return fake_exit(fd, (uint32_t)value);
     if (fake_number("fail", _IOC_NR(request), &value)) {
         errno = (int)value;
         return -1;
