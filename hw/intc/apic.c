@@ -175,6 +175,12 @@ static void apic_update(struct apic *s)
     apic_drive(s);
 }
 
+void apic_changed(struct apic *s)
+{
+    s->output = apic_deliverable(s) >= 0 || apic_extint_waits(s);
+    apic_drive(s);
+}
+
 static int apic_acknowledge_extint(struct apic *s)
 {
     s->extint_message = false;
@@ -695,6 +701,8 @@ static const struct local_apic_ops apic_local_ops = {
     .set_tpr = apic_set_tpr,
     .read_msr = apic_read_msr,
     .write_msr = apic_write_msr,
+    .get_page = apic_get_page,
+    .set_page = apic_set_page,
 };
 
 static bool apic_init(struct device *d, struct error *err)

@@ -120,6 +120,8 @@ void apic_accept(struct apic *s, uint8_t mode, uint8_t vector, bool level);
 void apic_error(struct apic *s, uint32_t bit);
 uint32_t apic_page_read(struct apic *s, unsigned offset);
 void apic_page_write(struct apic *s, unsigned offset, uint32_t value);
+/* Registers were set from outside: the cpu's INTR follows. */
+void apic_changed(struct apic *s);
 
 enum {
     APIC_ESR_SEND_VECTOR = 1 << 5,
@@ -139,5 +141,13 @@ void apic_timer_write_lvt(struct apic *s, uint32_t value);
 uint64_t apic_timer_deadline(const struct apic *s);
 void apic_timer_write_deadline(struct apic *s, uint64_t tsc);
 
+/* Registers were set from outside: go on with what is left of the count. */
+void apic_timer_restore(struct apic *s, uint32_t left);
+
 /* The timer has run out: what its LVT entry says happens. */
 void apic_timer_expired(struct apic *s);
+
+/* ---- apic_state.c ---- */
+
+void apic_get_page(struct device *d, uint8_t page[LOCAL_APIC_STATE]);
+void apic_set_page(struct device *d, const uint8_t page[LOCAL_APIC_STATE]);

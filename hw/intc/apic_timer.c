@@ -146,3 +146,14 @@ void apic_timer_write_deadline(struct apic *s, uint64_t tsc)
         timer_set(&s->timer, s->port->pins->tsc_deadline_ns(s->port, tsc));
     apic_timer_traced(s);
 }
+
+void apic_timer_restore(struct apic *s, uint32_t left)
+{
+    unsigned mode = apic_timer_mode(s->lvt[LVT_TIMER]);
+    s->tsc_deadline = 0;
+    if (mode == LVT_TIMER_DEADLINE)
+        left = 0;
+    else if (mode == LVT_TIMER_PERIODIC && !left)
+        left = s->initial_count;
+    apic_timer_run(s, left);
+}

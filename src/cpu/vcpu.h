@@ -46,6 +46,16 @@ struct vcpu_msr {
     uint64_t value;
 };
 
+/* What of its state is neither a register nor an MSR. */
+struct vcpu_misc {
+    struct kvm_vcpu_events events;
+    struct kvm_debugregs debugregs;
+    struct kvm_mp_state mp_state; /* UNINITIALIZED: waits for start-up, HALTED, RUNNABLE */
+    struct kvm_xcrs xcrs;         /* none where there is no XSAVE */
+    bool has_xsave;
+    struct kvm_xsave xsave;
+};
+
 /* What hooks, the monitor and a debugger can ask to be told of. */
 enum vcpu_event {
     VCPU_EVENT_EXEC = 1 << 0,      /* an instruction in one of the ranges is about to be executed */
@@ -231,6 +241,12 @@ struct vcpu_backend {
     /* The MSRs that belong to its state beside what the structures above hold, in the order in
      * which they are to be set: the first `max` into `out`. Returns how many there are. */
     size_t (*msrs)(struct vcpu *v, uint32_t *out, size_t max);
+    bool (*get_misc)(struct vcpu *v, struct vcpu_misc *m, struct error *err);
+    /* After the registers, which end events that are set before them. */
+    bool (*set_misc)(struct vcpu *v, const struct vcpu_misc *m, struct error *err);
+    /* Of a local APIC that is the backend's; false: there is none. NULL: never. */
+    bool (*get_lapic)(struct vcpu *v, struct kvm_lapic_state *lapic);
+    bool (*set_lapic)(struct vcpu *v, const struct kvm_lapic_state *lapic);
     /* Guest virtual to physical, as a supervisor read; no side effects. */
     bool (*translate)(struct vcpu *v, uint64_t gva, uint64_t *gpa);
     void (*get_stats)(struct vcpu *v, struct vcpu_stats *stats);

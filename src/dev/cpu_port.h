@@ -35,6 +35,7 @@ struct intc_ops {
 
 /* Interface "local-apic": MSRs and CR8 of the cpu's own APIC. */
 #define INTERFACE_LOCAL_APIC "local-apic"
+enum { LOCAL_APIC_STATE = 0x400 };
 struct local_apic_ops {
     uint64_t (*get_base)(struct device *apic);             /* IA32_APIC_BASE, SDM vol. 3 10.4.4 */
     bool (*set_base)(struct device *apic, uint64_t value); /* false: #GP */
@@ -43,6 +44,11 @@ struct local_apic_ops {
     /* 0x800-0x8ff, 0x6e0; false: #GP */
     bool (*read_msr)(struct device *apic, uint32_t msr, uint64_t *value);
     bool (*write_msr)(struct device *apic, uint32_t msr, uint64_t value);
+    /* All registers at their offsets in the page, as linux/kvm.h has them in kvm_lapic_state, to
+     * take them elsewhere and back: no side effects of the accesses. IA32_APIC_BASE and
+     * IA32_TSC_DEADLINE are set beside, the first before and the second after. */
+    void (*get_page)(struct device *apic, uint8_t page[LOCAL_APIC_STATE]);
+    void (*set_page)(struct device *apic, const uint8_t page[LOCAL_APIC_STATE]);
 };
 
 struct cpu_port {

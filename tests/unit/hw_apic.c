@@ -535,6 +535,37 @@ static void test_refusals(void **state)
     assert_int_equal(address_space_load(a->h->m->memory, APIC, 4, &v), MEM_UNASSIGNED);
 }
 
+/* All registers go into a page and back, with what is left of the timer's count. */
+static void test_state(void **state)
+{
+    struct apics *a = *state;
+    const struct local_apic_ops *ops = cpu(a, 0)->port.apic_ops;
+    uint8_t page[LOCAL_APIC_STATE], again[LOCAL_APIC_STATE];
+    wr(a, 0, LDR, 0x03000000);
+    wr(a, 0, LVT_LINT0, 0x10752);
+    wr(a, 0, LVT_TIMER, 0xe0);
+    wr(a, 0, DIVIDE, 0xb);
+    wr(a, 0, INITIAL, 1000);
+    test_machine_advance(a->h->t, 400);
+    msi(a, 0xfee00000, 0x41);
+    assert_int_equal(ack(a, 0), 0x41);
+    msi(a, 0xfee00000, 0x51);
+    ops->get_page(a->dev[0], page);
+    assert_int_equal(ld_le32(page + IRR + 0x20), 1 << 17);
+    assert_int_equal(ld_le32(page + CURRENT), 600);
+    device_reset(a->dev[0]);
+    assert_false(cpu(a, 0)->intr);
+    ops->set_page(a->dev[0], page);
+    assert_true(cpu(a, 0)->intr);
+    ops->get_page(a->dev[0], again);
+    assert_memory_equal(page, again, sizeof page);
+    assert_int_equal(ack(a, 0), 0x51);
+    test_machine_advance(a->h->t, 599);
+    assert_false(cpu(a, 0)->intr);
+    test_machine_advance(a->h->t, 1);
+    assert_int_equal(ack(a, 0), 0xe0);
+}
+
 #define apic_test(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -559,6 +590,7 @@ int main(void)
         apic_test(test_x2apic),
         apic_test(test_base_rules),
         apic_test(test_level_through_ioapic),
+        apic_test(test_state),
         apic_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -45,6 +45,7 @@ struct access {
 };
 
 struct guest {
+    const struct vcpu_backend *backend;
     struct loop *loop;
     struct machine machine;
     struct region ram, rom, device, ports;
@@ -119,15 +120,18 @@ static inline void skip_without_kvm(void)
     }
 }
 
-static inline void guest_init(struct guest *g, const char *model)
+static inline void guest_init_on(struct guest *g, const struct vcpu_backend *backend,
+                                 enum irqchip irqchip, const char *model)
 {
     struct error err = { 0 };
 
     memset(g, 0, sizeof *g);
+    g->backend = backend;
     g->loop = loop_new(&err);
     assert_non_null(g->loop);
     machine_lock_take(loop_lock(g->loop));
     machine_init(&g->machine, g->loop, NULL);
+    g->machine.irqchip = irqchip;
     clock_init(&g->machine.virtual, "virtual", no_time, NULL, NULL);
     assert_true(region_init_ram(&g->ram, g->machine.mem, "ram", RAM_SIZE, &err));
     region_add(&g->machine.system, 0, &g->ram, 0);
@@ -137,7 +141,7 @@ static inline void guest_init(struct guest *g, const char *model)
     region_add(&g->machine.system, DEVICE_BASE, &g->device, 0);
     region_init_io(&g->ports, g->machine.mem, "ports", 8, &device_ops, g);
     region_add(&g->machine.io_ports, PORT_BASE, &g->ports, 0);
-    g->accel = vcpu_kvm.open(&g->machine, &err);
+    g->accel = g->backend->open(&g->machine, &err);
     if (!g->accel)
         fail_msg("%s", err.text);
     g->port = (struct cpu_port){
@@ -145,15 +149,20 @@ static inline void guest_init(struct guest *g, const char *model)
         .intc = (struct device *)g,
         .intc_ops = &intc_ops,
     };
-    g->vcpu = vcpu_kvm.vcpu_new(g->accel, &g->port, model, &err);
+    g->vcpu = g->backend->vcpu_new(g->accel, &g->port, model, &err);
     if (!g->vcpu)
         fail_msg("%s", err.text);
 }
 
+static inline void guest_init(struct guest *g, const char *model)
+{
+    guest_init_on(g, &vcpu_kvm, IRQCHIP_USER, model);
+}
+
 static inline void guest_fini(struct guest *g)
 {
-    vcpu_kvm.vcpu_free(g->vcpu);
-    vcpu_kvm.close(g->accel);
+    g->backend->vcpu_free(g->vcpu);
+    g->backend->close(g->accel);
     region_fini(&g->ports);
     region_fini(&g->device);
     region_fini(&g->rom);
@@ -169,11 +178,11 @@ static inline void start_real(struct guest *g, const void *code, size_t size)
     struct kvm_regs regs = { .rip = CODE, .rsp = STACK, .rflags = 2 };
 
     memcpy(g->ram.host + CODE, code, size);
-    vcpu_kvm.reset(g->vcpu);
-    assert_true(vcpu_kvm.get_sregs(g->vcpu, &sregs, NULL));
+    g->backend->reset(g->vcpu);
+    assert_true(g->backend->get_sregs(g->vcpu, &sregs, NULL));
     sregs.cs.base = sregs.cs.selector = 0;
-    assert_true(vcpu_kvm.set_sregs(g->vcpu, &sregs, NULL));
-    assert_true(vcpu_kvm.set_regs(g->vcpu, &regs, NULL));
+    assert_true(g->backend->set_sregs(g->vcpu, &sregs, NULL));
+    assert_true(g->backend->set_regs(g->vcpu, &regs, NULL));
 }
 
 /* Long mode with the first GiB mapped one to one by 2 MiB pages. */
@@ -186,7 +195,7 @@ static inline void start_long(struct guest *g, const void *code, size_t size)
     struct kvm_sregs s;
 
     start_real(g, code, size);
-    assert_true(vcpu_kvm.get_sregs(g->vcpu, &s, NULL));
+    assert_true(g->backend->get_sregs(g->vcpu, &s, NULL));
     pml4[0] = (TABLES + 0x1000) | 3;
     pdpt[0] = (TABLES + 0x2000) | 3;
     for (uint64_t i = 0; i < 512; i++)
@@ -201,7 +210,7 @@ static inline void start_long(struct guest *g, const void *code, size_t size)
     s.cs.type = 11;
     s.cs.db = 0;
     s.cs.l = 1;
-    assert_true(vcpu_kvm.set_sregs(g->vcpu, &s, NULL));
+    assert_true(g->backend->set_sregs(g->vcpu, &s, NULL));
 }
 
 static inline enum vcpu_stop run(struct guest *g)
@@ -210,7 +219,7 @@ static inline enum vcpu_stop run(struct guest *g)
 
     machine_lock_release(loop_lock(g->loop));
     alarm(GUEST_SECONDS);
-    stop = vcpu_kvm.run(g->vcpu, UINT64_MAX);
+    stop = g->backend->run(g->vcpu, UINT64_MAX);
     alarm(0);
     machine_lock_take(loop_lock(g->loop));
     if (stop == VCPU_STOP_ERROR)

@@ -447,6 +447,12 @@ const char *kvm_debug_means(struct vcpu *vcpu, enum vcpu_event event, uint64_t f
 /* msrs.c */
 size_t kvm_vcpu_msrs(struct vcpu *vcpu, uint32_t *out, size_t max);
 
+/* misc.c */
+bool kvm_vcpu_get_misc(struct vcpu *vcpu, struct vcpu_misc *m, struct error *err);
+bool kvm_vcpu_set_misc(struct vcpu *vcpu, const struct vcpu_misc *m, struct error *err);
+bool kvm_vcpu_get_lapic(struct vcpu *vcpu, struct kvm_lapic_state *lapic);
+bool kvm_vcpu_set_lapic(struct vcpu *vcpu, const struct kvm_lapic_state *lapic);
+
 /* survey.c */
 bool kvm_survey(bool thorough, struct vcpu_survey *out, struct error *err);
 

@@ -26,7 +26,7 @@ static struct kvm_msr_list *load(int kvm_fd)
 }
 
 /* Those of paravirtual features can be read where they cannot be set: msr.rst tells which is whose.
- */
+ * Hyper-V's, 0x40000000 and on, are never offered. */
 static bool is_offered(const struct kvm_vcpu *v, uint32_t index)
 {
     static const struct {
@@ -46,6 +46,8 @@ static bool is_offered(const struct kvm_vcpu *v, uint32_t index)
         { 0x4b564d08, "kvm_migration_control" },
     };
 
+    if (index >> 12 == 0x40000)
+        return false;
     for (size_t n = 0; n < ARRAY_LEN(rows); n++)
         if (rows[n].index == index)
             return cpu_has_named(&v->features, rows[n].feature);

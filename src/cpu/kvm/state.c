@@ -165,16 +165,33 @@ bool kvm_vcpu_set_sregs(struct vcpu *vcpu, const struct kvm_sregs *sregs, struct
     return true;
 }
 
+/* KVM_GET_FPU and KVM_SET_FPU leave MXCSR out; it is in the extended state, in dword 6, and holds
+ * if the header says that x87 and SSE registers are there (SDM vol. 1 13.4). */
+enum { XSAVE_MXCSR = 6, XSAVE_HEADER = 128, XSAVE_X87_SSE = 3 };
+
 bool kvm_vcpu_get_fpu(struct vcpu *vcpu, struct kvm_fpu *fpu, struct error *err)
 {
-    return transfer(vcpu, KVM_GET_FPU, fpu, "floating-point registers", err);
+    struct kvm_xsave x;
+
+    if (!transfer(vcpu, KVM_GET_FPU, fpu, "floating-point registers", err))
+        return false;
+    if (kvm_vcpu_ioctl(kvm_vcpu_of(vcpu), KVM_GET_XSAVE, &x) == 0)
+        fpu->mxcsr = x.region[XSAVE_MXCSR];
+    return true;
 }
 
 bool kvm_vcpu_set_fpu(struct vcpu *vcpu, const struct kvm_fpu *fpu, struct error *err)
 {
     struct kvm_fpu copy = *fpu;
+    struct kvm_xsave x;
 
-    return transfer(vcpu, KVM_SET_FPU, &copy, "floating-point registers", err);
+    if (!transfer(vcpu, KVM_SET_FPU, &copy, "floating-point registers", err))
+        return false;
+    if (kvm_vcpu_ioctl(kvm_vcpu_of(vcpu), KVM_GET_XSAVE, &x) < 0)
+        return true;
+    x.region[XSAVE_MXCSR] = fpu->mxcsr;
+    x.region[XSAVE_HEADER] |= XSAVE_X87_SSE;
+    return transfer(vcpu, KVM_SET_XSAVE, &x, "MXCSR", err);
 }
 
 struct one_msr {

@@ -99,11 +99,15 @@ size_t soft_msrs(struct vcpu *v, uint32_t *out, size_t max)
         { MSR_MC0_CTL, MSR_MC0_CTL + 4 * MC_BANKS - 1 },
     };
     size_t count = 0;
-    (void)v;
     for (size_t n = 0; n < ARRAY_LEN(ranges); n++)
         for (uint32_t index = ranges[n].first; index <= ranges[n].last; index++, count++)
             if (count < max)
                 out[count] = index;
+    if (v->port->apic_ops) {
+        if (count < max)
+            out[count] = MSR_TSC_DEADLINE;
+        count++;
+    }
     return count;
 }
 
