@@ -211,12 +211,14 @@ bool vm_step(struct vm *vm, uint64_t count, struct error *err)
         return false;
     if (vm->backend->step) {
         vm->backend->step(v, count);
+        vm->stepped = &vm->cpus[0];
     } else {
         uint64_t now = (uint64_t)clock_now(&vm->instructions);
         timer_set(&vm->step_ends, count < CLOCK_NEVER - now ? (int64_t)(now + count) : CLOCK_NEVER);
     }
     bool ok = vm_run(vm, err);
     timer_cancel(&vm->step_ends);
+    vm->stepped = NULL;
     if (vm->backend->step)
         vm->backend->step(v, 0);
     return ok;

@@ -243,6 +243,8 @@ static struct vm_cpu *next_cpu(struct runner *r)
 {
     for (unsigned n = r->slice_over; n <= r->cpu_count; n++) {
         struct vm_cpu *c = &r->cpus[(r->last + n) % r->cpu_count];
+        if (r->vm->stepped && r->vm->stepped != c)
+            continue;
         if (vm_cpu_is_stalled(r->vm, c->vcpu->port->index))
             c->waits = true; /* until it is woken at the end */
         else if (!c->waits)

@@ -140,6 +140,7 @@ struct vm {
     uint64_t published_count;                            /* and of instructions in all */
     struct paced_clock paced_virtual, paced_virtual_rt, paced_host;
     struct timer step_ends;    /* of that clock */
+    struct vm_cpu *stepped;    /* the only one that may execute; NULL: all may */
     struct clock instructions; /* counting backends: its time is the retired count */
 
     struct event_table events;

@@ -1,5 +1,6 @@
 -- What guests leave KVM for, through a whole machine: ports and memory accesses of every kind, failures, floods.
--- The software CPU is asked the same. TEST_BACKENDS may name fewer backends.
+-- The software CPU is asked the same.
+local backends = require "backends"
 local bare = require "bare"
 local check = require "check"
 local uv = require "luv"
@@ -7,25 +8,7 @@ local uv = require "luv"
 local equal = check.equal
 local EXIT = bare.EXIT
 
-local backend -- of the case under way
-
-local function on_each(what, f)
-    for name in (os.getenv("TEST_BACKENDS") or "soft kvm"):gmatch("%S+") do
-        local label = ("%s [%s]"):format(what, name)
-        local ok, vm = pcall(perilune.machine, "minimal", { accel = name, serial = "none" })
-        if ok then
-            vm:close()
-            backend = name
-            check.case(label, f)
-        else
-            print(("skip %s: %s"):format(label, vm))
-        end
-    end
-end
-
-local function program(code)
-    return bare.program(code, { accel = backend, idle = backend == "soft" and "warp" or "sleep" })
-end
+local on_each, program = backends.on_each, backends.program
 
 local function run(vm)
     vm:run()
