@@ -568,6 +568,45 @@ static void test_second_cpu(void **state)
     guest_fini(&g);
 }
 
+/* Where traps are HLT a page that programs may execute gets none: refused when that is known, else
+ * the hook waits until the page is the kernel's alone. */
+static void test_traps_in_programs(void **state)
+{
+    const struct vcpu_range at = { CODE, CODE };
+    const struct vcpu_watch watch = { .exec = { &at, 1 } }, none = { .events = 0 };
+    struct guest g;
+    struct error err = { 0 };
+
+    skip_without_kvm();
+    guest_init(&g, "base");
+    start_long(&g, "\xf4", 1);
+    g.accel->probes[KVM_TRIAL_EXEC] = g.accel->probes[KVM_TRIAL_INT3] = KVM_PROBE_FAILS;
+    g.accel->probes[KVM_TRIAL_HLT] = g.accel->probes[KVM_TRIAL_TAP] = KVM_PROBE_WORKS;
+    uint64_t *tables = (uint64_t *)(g.ram.host + TABLES);
+    assert_true(vcpu_kvm.fits_always(g.vcpu, VCPU_EVENT_EXEC, CODE, CODE));
+    assert_true(vcpu_kvm.fits(g.vcpu, &watch, &err));
+    tables[0] |= 4; /* for all, if the lower levels say so, too */
+    tables[512] |= 4;
+    assert_false(kvm_is_for_programs((struct kvm_vcpu *)g.vcpu, CODE));
+    tables[1024] |= 4;
+    assert_true(kvm_is_for_programs((struct kvm_vcpu *)g.vcpu, CODE));
+    assert_false(kvm_is_for_programs((struct kvm_vcpu *)g.vcpu, 0x200000)); /* the next one */
+    assert_false(kvm_is_for_programs((struct kvm_vcpu *)g.vcpu, 1ULL << 39));
+    assert_false(vcpu_kvm.fits_always(g.vcpu, VCPU_EVENT_EXEC, CODE, CODE));
+    assert_false(vcpu_kvm.fits(g.vcpu, &watch, &err));
+    assert_non_null(strstr(err.text, "0x1000 is in a page of programs"));
+    vcpu_kvm.watch(g.vcpu, &watch);
+    assert_int_equal(g.accel->pages.count, 0);
+    assert_string_equal(vcpu_kvm.means(g.vcpu, VCPU_EVENT_EXEC, CODE, CODE), "pending");
+    vcpu_kvm.watch(g.vcpu, &none);
+    tables[1024] &= ~4ULL;
+    vcpu_kvm.watch(g.vcpu, &watch);
+    assert_int_equal(g.accel->pages.count, 1);
+    assert_string_equal(vcpu_kvm.means(g.vcpu, VCPU_EVENT_EXEC, CODE, CODE), "software");
+    vcpu_kvm.watch(g.vcpu, &none);
+    guest_fini(&g);
+}
+
 /* A model that is unknown, what needs an in-kernel APIC, and more cpus than the host allows. */
 static void test_refusals(void **state)
 {
@@ -609,6 +648,7 @@ int main(void)
         cmocka_unit_test(test_lazy_registers),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_second_cpu),
+        cmocka_unit_test(test_traps_in_programs),
     };
 
     signal(SIGALRM, on_alarm);

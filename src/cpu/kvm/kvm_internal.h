@@ -99,6 +99,7 @@ struct kvm_page {
 struct kvm_place {
     uint64_t va;
     unsigned guard;
+    bool forbidden; /* it leads to a page of programs, where the trap must not be */
     unsigned homes;
     uint64_t home[KVM_HOMES];
 };
@@ -290,6 +291,8 @@ void kvm_places_watch(struct kvm_vcpu *v, const struct vcpu_ranges *traps,
                       const struct vcpu_ranges *data, const struct vcpu_ranges *reads);
 /* Between exits of the guest: look again where places are, if that was long enough ago. */
 void kvm_places_look(struct kvm_vcpu *v);
+/* Traps are such that programs must not meet one, and they may execute what is there. */
+bool kvm_places_forbidden(struct kvm_vcpu *v, uint64_t va);
 /* Something has been written under traps. */
 void kvm_places_check(struct kvm_vcpu *v);
 /* The next linear address, beginning with place *from = 0, at which an access to `gpa` is watched.
@@ -298,6 +301,9 @@ bool kvm_places_data_at(struct accel *a, uint64_t gpa, unsigned size, bool write
                         uint64_t *va);
 /* Has everything of [first, last] been found? */
 bool kvm_places_found(const struct accel *a, uint64_t first, uint64_t last);
+
+/* walk.c: do the page tables that the vcpu uses let code of privilege level 3 execute it? */
+bool kvm_is_for_programs(struct kvm_vcpu *v, uint64_t va);
 
 /* cpuid.c */
 bool kvm_cpuid_load(struct accel *a, struct error *err);

@@ -6,21 +6,43 @@
  * was found to be (at most KVM_HOMES, the oldest goes), until something is written over a trap and
  * the address does not lead there any more: the page has come to serve somebody else.
  *
+ * Where traps are HLT, which is #GP to programs, a page that programs may execute gets none.
+ *
  * One per accel. Machine lock for everything. */
 #include "cpu/kvm/kvm_internal.h"
 
 #include "base/alloc.h"
+#include "base/log.h"
 #include "loop/loop.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+bool kvm_places_forbidden(struct kvm_vcpu *v, uint64_t va)
+{
+    return v->accel->trap == KVM_INSN_HLT && kvm_is_for_programs(v, va);
+}
+
+/* A trap of HLT would be #GP to the program that meets it: the hook waits. */
+static bool is_forbidden(struct kvm_vcpu *v, struct kvm_place *place)
+{
+    bool before = place->forbidden;
+
+    place->forbidden = place->guard & KVM_GUARD_COPY && kvm_places_forbidden(v, place->va);
+    if (place->forbidden && !before)
+        log_host(LOG_WARN, "kvm",
+                 "0x%llx has come to be in a page of programs, which on this host can have no "
+                 "software breakpoints: exec hooks there wait; --accel soft has them",
+                 (unsigned long long)place->va);
+    return place->forbidden;
+}
 
 /* Is it found where it was not known to be? */
 static bool look_up(struct kvm_vcpu *v, struct kvm_place *place)
 {
     uint64_t ram;
 
-    if (!kvm_pages_translate(v, place->va, &ram))
+    if (!kvm_pages_translate(v, place->va, &ram) || is_forbidden(v, place))
         return false;
     ram = kvm_page_of(ram);
     for (unsigned n = 0; n < place->homes; n++)
@@ -164,6 +186,7 @@ void kvm_places_watch(struct kvm_vcpu *v, const struct vcpu_ranges *traps,
         if (old) {
             memcpy(l.place[n].home, old->home, sizeof old->home);
             l.place[n].homes = old->homes;
+            l.place[n].forbidden = old->forbidden;
         }
     }
     free(p->place);

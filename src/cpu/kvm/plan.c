@@ -101,6 +101,34 @@ static bool check_traps(struct accel *a, const struct kvm_plan *p, struct error 
     return true;
 }
 
+/* Of the ranges, the first page that must have no trap. */
+static bool find_forbidden(struct kvm_vcpu *v, const struct vcpu_range *r, size_t count,
+                           uint64_t *where)
+{
+    for (size_t n = 0; n < count && v->accel->trap == KVM_INSN_HLT; n++)
+        for (uint64_t va = r[n].first;; va = kvm_page_of(va) + KVM_PAGE) {
+            *where = va;
+            if (kvm_places_forbidden(v, va))
+                return true;
+            if (kvm_page_of(va) == kvm_page_of(r[n].last))
+                break;
+        }
+    return false;
+}
+
+static bool check_programs(struct kvm_vcpu *v, const struct kvm_plan *p, struct error *err)
+{
+    uint64_t where;
+
+    if (!find_forbidden(v, p->trap, p->traps, &where))
+        return true;
+    return error_set(err,
+                     "kvm: 0x%llx is in a page of programs; software breakpoints are HLT on this "
+                     "host, which programs may not execute, and the processor's %d breakpoints are "
+                     "in use or do not work (a trial has shown): use --accel soft",
+                     (unsigned long long)where, KVM_BREAKPOINTS);
+}
+
 static bool check_data(struct accel *a, const struct kvm_plan *p, struct error *err)
 {
     const struct vcpu_ranges traps = { p->trap, p->traps };
@@ -157,8 +185,10 @@ bool kvm_debug_fits_always(struct vcpu *vcpu, enum vcpu_event event, uint64_t fi
     struct accel *a = kvm_vcpu_of(vcpu)->accel;
 
     switch (event) {
-    case VCPU_EVENT_EXEC: /* the page may be one whose reads are watched */
-        return !a->pages.readses && last - first < ALWAYS && kvm_find_trap(a);
+    case VCPU_EVENT_EXEC: /* the page may be one whose reads are watched, or of programs */
+        return !a->pages.readses && last - first < ALWAYS && kvm_find_trap(a) &&
+               !find_forbidden(kvm_vcpu_of(vcpu), &(struct vcpu_range){ first, last }, 1,
+                               &(uint64_t){ 0 });
     case VCPU_EVENT_WRITE:
         return last - first < ALWAYS && kvm_works(a, KVM_TRIAL_TAP);
     default:
@@ -191,6 +221,7 @@ bool kvm_debug_fits(struct vcpu *vcpu, const struct vcpu_watch *w, struct error 
                       "kvm: exec hooks on more than %d KiB in all, each byte of which would be a "
                       "breakpoint: use a shorter range, or --accel soft",
                       TRAPS_MAX >> 10);
+    fits = fits && check_programs(v, &p, err);
     if (fits && (too_long(p.data, p.datas, DATA_MAX) || too_long(p.reads, p.readses, DATA_MAX)))
         fits = error_set(err,
                          "kvm: hooks on more than %d MiB of data: use a shorter range, or --accel "

@@ -7,8 +7,8 @@
  * Software breakpoints are made of INT3 where its exception exits. Some hosts deliver it to the
  * guest instead (those that interpret the guest's code, and QEMU's emulation of SVM); there HLT
  * does, which always exits while the interrupt controllers are not in the kernel. Only privilege
- * level 0 may execute it, so that on such hosts code of other levels has no software breakpoints.
- */
+ * level 0 may execute it, so that on such hosts code of other levels has no software breakpoints
+ * (places.c). */
 #include "cpu/kvm/trial.h"
 
 #include <string.h>
