@@ -368,6 +368,7 @@ static uint8_t rtc_read_register(struct rtc *s, unsigned reg)
         rtc_update(s);
         value = s->ram[RTC_C];
         s->ram[RTC_C] = 0;
+        irq_set(s->irq, false); /* a period may end now: its interrupt is another edge */
         rtc_update(s);
         return value;
     case RTC_D:

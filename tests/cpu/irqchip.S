@@ -225,7 +225,7 @@ pic_slave:
     io_out RTC_DATA, 0x26 /* 1024 Hz */
     io_out RTC_INDEX, 0x0b
     io_out RTC_DATA, 0x42
-    wait_for 0x28, 1
+    sleep_for 0x28, 4
     io_out RTC_INDEX, 0x0b
     io_out RTC_DATA, 0x02
     ret

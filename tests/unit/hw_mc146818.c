@@ -233,6 +233,34 @@ static void test_periodic(void **state)
     assert_false(h->probe.level);
 }
 
+/* As under KVM, where time goes by while a register is read. */
+static int64_t time_goes_by(void *opaque)
+{
+    struct test_machine *t = opaque;
+    return t->now += 10000;
+}
+
+/* A period that ends while C is read is told of by an edge of its own. */
+static void test_period_ends_in_read(void **state)
+{
+    struct hw *h = *state;
+    start(h);
+    put(h, B, B_24H | B_PIE);
+    h->m->virtual.now = time_goes_by;
+    unsigned edges = 0;
+    for (int i = 0; i < 1000; i++) {
+        test_machine_advance(h->t, NS_PER_SECOND / 1000 + i * 1000);
+        assert_true(h->probe.level);
+        unsigned rises = h->probe.rises;
+        (void)get(h, C);
+        if (h->probe.level) {
+            assert_int_equal(h->probe.rises, rises + 1);
+            edges++;
+        }
+    }
+    assert_in_range(edges, 1, 999);
+}
+
 static void test_ram(void **state)
 {
     struct hw *h = *state;
@@ -272,6 +300,7 @@ int main(void)
         hw_test(test_update_interrupt),
         hw_test(test_alarm),
         hw_test(test_periodic),
+        hw_test(test_period_ends_in_read),
         hw_test(test_ram),
         hw_test(test_base_year),
     };
