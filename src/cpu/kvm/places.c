@@ -139,7 +139,8 @@ static void merge(struct place_list *l)
 {
     size_t kept = 0;
 
-    qsort(l->place, l->count, sizeof *l->place, by_va);
+    if (l->count)
+        qsort(l->place, l->count, sizeof *l->place, by_va);
     for (size_t n = 0; n < l->count; n++) {
         if (kept && l->place[kept - 1].va == l->place[n].va)
             l->place[kept - 1].guard |= l->place[n].guard;
