@@ -2,8 +2,8 @@
  *
  * Intel, "PCI/PCI-X Family of Gigabit Ethernet Controllers Software Developer's Manual", 317453: 13
  * (registers), 14.3 (resets). Registers are rows of a table; those without functions hold what is
- * written to them and act where irq, tx, rx and nvm look at them. Flow control frames, wake-up
- * filters and the packet buffer's own memory are not modelled: the last two do not answer.
+ * written to them and act where irq, tx, rx and nvm look at them. docs/e1000.md tells what is
+ * modelled.
  *
  * BAR 0 is the registers, BAR 1 a window on them. All time is virtual. The device owns its port;
  * the network backend given as `netdev` is joined to it by a link for as long as the device is
@@ -163,6 +163,28 @@ static void e1000_write_ctrl(void *opaque, unsigned index, uint32_t written)
     e1000_update_link(s);
 }
 
+static void e1000_write_ctrl_ext(void *opaque, unsigned index, uint32_t written)
+{
+    if (written & E1000_CTRL_EXT_EE_RST)
+        e1000_nvm_load(opaque);
+}
+
+/* What receiving does not get of the packet buffer is for transmitting (13.4.16). */
+static uint32_t e1000_read_pba(void *opaque, unsigned index)
+{
+    uint32_t rxa = *e1000_reg(opaque, E1000_PBA);
+    uint32_t txa = rxa < E1000_PBA_KIB ? E1000_PBA_KIB - rxa : 0;
+    return txa << E1000_PBA_TXA_SHIFT | rxa;
+}
+
+/* A table of quadwords: the upper half of each is reserved. */
+static void e1000_write_table(void *opaque, unsigned index, uint32_t written)
+{
+    struct e1000 *s = opaque;
+    if (index & 1)
+        *e1000_reg(s, s->bank.table[s->bank.row].offset + 4 * index) = 0;
+}
+
 static void e1000_write_tctl(void *opaque, unsigned index, uint32_t written)
 {
     e1000_tx_run(opaque);
@@ -185,6 +207,16 @@ static void e1000_write_rx(void *opaque, unsigned index, uint32_t written)
 #define PLAIN(NAME, MASK, RESET)                                          \
     {                                                                     \
         .name = #NAME, .offset = E1000_##NAME, .rw = MASK, .reset = RESET \
+    }
+/* The same, and only power on resets it. */
+#define KEPT(NAME, MASK, COUNT)                                                         \
+    {                                                                                   \
+        .name = #NAME, .offset = E1000_##NAME, .rw = MASK, .count = COUNT, .kept = true \
+    }
+#define KEPT_TABLE(NAME, MASK, ENTRIES)                                                        \
+    {                                                                                          \
+        .name = #NAME, .offset = E1000_##NAME, .rw = MASK, .count = 2 * ENTRIES, .kept = true, \
+        .write = e1000_write_table                                                             \
     }
 #define COUNTER(NAME)                                    \
     {                                                    \
@@ -219,8 +251,16 @@ static const struct reg e1000_table[] = {
       .pure = true,
       .write = e1000_write_eecd },
     { .name = "EERD", .offset = E1000_EERD, .ro = ALL, .write = e1000_write_eerd },
-    PLAIN(CTRL_EXT, 0x00e7fff0, 0),
-    PLAIN(FLA, 0x37, 0),
+    { .name = "CTRL_EXT",
+      .offset = E1000_CTRL_EXT,
+      .rw = 0x00e7fff0 & ~(E1000_CTRL_EXT_ASDCHK | E1000_CTRL_EXT_EE_RST),
+      .write = e1000_write_ctrl_ext },
+    { .name = "FLA",
+      .offset = E1000_FLA,
+      .rw = 0x17,
+      .ro = E1000_FLA_SO | E1000_FLA_GNT,
+      .read = e1000_read_fla,
+      .pure = true },
     { .name = "MDIC", .offset = E1000_MDIC, .ro = ALL, .write = e1000_write_mdic },
     PLAIN(FCAL, ALL, 0x00c28001),
     PLAIN(FCAH, 0xffff, 0x0100),
@@ -230,7 +270,14 @@ static const struct reg e1000_table[] = {
     PLAIN(TXCW, ALL, 0),
     { .name = "RXCW", .offset = E1000_RXCW, .ro = ALL },
     PLAIN(LEDCTL, ALL, 0x07068302),
-    PLAIN(PBA, 0xffff, 0x30),
+    { .name = "PBA",
+      .offset = E1000_PBA,
+      .rw = E1000_PBA_RXA,
+      .ro = 0xffff0000,
+      .reset = 0x30,
+      .kept = true,
+      .read = e1000_read_pba,
+      .pure = true },
 
     { .name = "ICR",
       .offset = E1000_ICR,
@@ -260,9 +307,9 @@ static const struct reg e1000_table[] = {
     PLAIN(RADV, 0xffff, 0),
     PLAIN(RSRPD, 0xfff, 0),
     PLAIN(RXCSUM, 0x3ff, 0),
-    { .name = "MTA", .offset = E1000_MTA, .count = E1000_MTA_WORDS, .rw = ALL },
+    KEPT(MTA, ALL, E1000_MTA_WORDS),
     { .name = "RA", .offset = E1000_RA, .count = 2 * E1000_RA_PAIRS, .rw = ALL },
-    { .name = "VFTA", .offset = E1000_VFTA, .count = E1000_VFTA_WORDS, .rw = ALL },
+    KEPT(VFTA, ALL, E1000_VFTA_WORDS),
 
     { .name = "TCTL", .offset = E1000_TCTL, .rw = 0x01fffffa, .write = e1000_write_tctl },
     PLAIN(TIPG, 0x3fffffff, 0),
@@ -342,12 +389,23 @@ static const struct reg e1000_table[] = {
     COUNTER(TSCTC),
     COUNTER(TSCTFC),
 
-    PLAIN(WUC, 0xf, 0),
-    PLAIN(WUFC, 0x000f00ff, 0),
-    { .name = "WUS", .offset = E1000_WUS, .w1c = 0x000f00ff },
+    { .name = "WUC",
+      .offset = E1000_WUC,
+      .rw = E1000_WUC_APME | E1000_WUC_PME_EN | E1000_WUC_APMPME,
+      .w1c = E1000_WUC_PME_STATUS,
+      .kept = true },
+    PLAIN(WUFC, E1000_WUFC_ALL, 0),
+    { .name = "WUS", .offset = E1000_WUS, .w1c = E1000_WUFC_ALL, .kept = true },
     PLAIN(MANC, ALL, 0),
     PLAIN(IPAV, 0x0001000f, 0),
-    { .name = "WUPL", .offset = E1000_WUPL, .ro = 0xfff },
+    KEPT_TABLE(IP4AT, ALL, E1000_IP4AT_ENTRIES),
+    KEPT(IP6AT, ALL, 4),
+    KEPT(WUPL, 0xfff, 1),
+    KEPT(WUPM, ALL, E1000_WUPM_BYTES / 4),
+    KEPT_TABLE(FFLT, 0x7ff, E1000_FLEX_FILTERS),
+    KEPT_TABLE(FFMT, 0xf, E1000_FLEX_BYTES),
+    KEPT_TABLE(FFVT, ALL, E1000_FLEX_BYTES),
+    KEPT(PBM, ALL, E1000_PBM_WORDS),
 };
 
 /* ---- access ---- */
@@ -420,7 +478,7 @@ static void e1000_io_write(void *opaque, uint64_t offset, uint64_t value, unsign
 {
     struct e1000 *s = opaque;
     if (offset == E1000_IOADDR)
-        s->io_address = value & ~3u;
+        s->io_address = value & E1000_IOADDR_MASK;
     else if (e1000_io_target(s, offset))
         e1000_write_register(s, s->io_address, value);
 }
@@ -472,19 +530,16 @@ static void e1000_cancel_timers(struct e1000 *s)
     timer_cancel(&s->tx_resume);
 }
 
-/* What CTRL.RST resets: all but PCI configuration, PHY and EEPROM; the address comes out of the
- * EEPROM again. */
+/* What CTRL.RST resets: all but PCI configuration, IOADDR, PHY, EEPROM and what power on alone
+ * resets: the packet buffer and its division, tables, the wake-up registers (14.3, 14.7); the
+ * address comes out of the EEPROM again. */
 static void e1000_mac_reset(struct e1000 *s)
 {
-    const uint16_t *words = s->nvm.words;
     e1000_cancel_timers(s);
-    reg_bank_reset(&s->bank);
-    uint32_t *ra = e1000_reg(s, E1000_RA);
-    ra[0] = words[0] | (uint32_t)words[1] << 16;
-    ra[1] = words[2] | E1000_RAH_AV;
+    reg_bank_soft_reset(&s->bank);
+    e1000_nvm_load(s);
     e1000_nvm_reset(s);
     e1000_tx_reset(s);
-    s->io_address = 0;
     s->link_up = false;
     s->asserted_ns = -1;
     e1000_update_irq(s);
@@ -494,6 +549,8 @@ static void e1000_mac_reset(struct e1000 *s)
 static void e1000_reset(struct device *d)
 {
     struct e1000 *s = (struct e1000 *)d;
+    s->io_address = 0;
+    reg_bank_reset(&s->bank);
     e1000_mac_reset(s);
     s->phy_link = s->phy_link_lost = false;
     e1000_phy_reset(s);

@@ -12,7 +12,7 @@
 #include <string.h>
 
 enum {
-    E1000_REG_SLOTS = 512, /* room for the values of the register table */
+    E1000_REG_SLOTS = E1000_PBM_WORDS + 1024, /* room for the values of the register table */
     E1000_NVM_WORDS = 64,
     E1000_TX_HEADER_MAX = 256,
     E1000_VLAN_SIZE = 4,
@@ -172,6 +172,9 @@ void e1000_write_tidv(void *opaque, unsigned index, uint32_t written);
 /* e1000_nvm.c */
 void e1000_nvm_init(struct e1000 *s);
 void e1000_nvm_reset(struct e1000 *s);
+/* Take out of the EEPROM what the card begins with: its address, APM wake-up. */
+void e1000_nvm_load(struct e1000 *s);
+uint32_t e1000_read_fla(void *opaque, unsigned index);
 uint32_t e1000_read_eecd(void *opaque, unsigned index);
 void e1000_write_eecd(void *opaque, unsigned index, uint32_t written);
 void e1000_write_eerd(void *opaque, unsigned index, uint32_t written);

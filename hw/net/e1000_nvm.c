@@ -14,6 +14,8 @@
 /* ---- EEPROM ---- */
 
 enum {
+    NVM_INIT_CONTROL_3 = 0x24, /* of the first port */
+    NVM_INIT_CONTROL_3_APM = 1 << 10,
     NVM_CHECKSUM_WORD = 63,
     NVM_CHECKSUM = 0xbaba,
     /* A command is a start bit, two bits of opcode and six of address. */
@@ -136,6 +138,24 @@ static void nvm_program(struct e1000_nvm *n)
         nvm_fill(n, 0, E1000_NVM_WORDS, n->shift_in);
     else if (op == NVM_OP_EXTENDED && extended == NVM_EXT_ERASE_ALL)
         nvm_fill(n, 0, E1000_NVM_WORDS, 0xffff);
+}
+
+void e1000_nvm_load(struct e1000 *s)
+{
+    const uint16_t *words = s->nvm.words;
+    uint32_t *ra = e1000_reg(s, E1000_RA), *wuc = e1000_reg(s, E1000_WUC);
+    ra[0] = words[0] | (uint32_t)words[1] << 16;
+    ra[1] = words[2] | E1000_RAH_AV;
+    *wuc &= ~E1000_WUC_APME;
+    if (words[NVM_INIT_CONTROL_3] & NVM_INIT_CONTROL_3_APM)
+        *wuc |= E1000_WUC_APME;
+}
+
+/* There is no flash: nobody drives its output, and whoever asks for it gets it. */
+uint32_t e1000_read_fla(void *opaque, unsigned index)
+{
+    uint32_t v = *e1000_reg(opaque, E1000_FLA) | E1000_FLA_SO;
+    return v & E1000_FLA_REQ ? v | E1000_FLA_GNT : v;
 }
 
 uint32_t e1000_read_eecd(void *opaque, unsigned index)

@@ -37,7 +37,12 @@ enum {
     E1000_EERD_ADDR_SHIFT = 8,
     E1000_EERD_DATA_SHIFT = 16,
     E1000_CTRL_EXT = 0x0018,
-    E1000_FLA = 0x001c,
+    E1000_CTRL_EXT_ASDCHK = 1 << 12, /* both clear themselves */
+    E1000_CTRL_EXT_EE_RST = 1 << 13,
+    E1000_FLA = 0x001c, /* the wires of a serial flash */
+    E1000_FLA_SO = 1 << 3,
+    E1000_FLA_REQ = 1 << 4,
+    E1000_FLA_GNT = 1 << 5,
     E1000_MDIC = 0x0020,
     E1000_MDIC_REG_SHIFT = 16,
     E1000_MDIC_PHY_SHIFT = 21,
@@ -56,6 +61,9 @@ enum {
     E1000_RXCW = 0x0180,
     E1000_LEDCTL = 0x0e00,
     E1000_PBA = 0x1000,
+    E1000_PBA_RXA = 0x78, /* KiB, multiples of eight */
+    E1000_PBA_TXA_SHIFT = 16,
+    E1000_PBA_KIB = 64,
 };
 #define E1000_CTRL_PHY_RST (1u << 31)
 
@@ -216,16 +224,50 @@ enum {
 /* Wake-up and management (13.6) */
 enum {
     E1000_WUC = 0x5800,
-    E1000_WUFC = 0x5808,
+    E1000_WUC_APME = 1 << 0,
+    E1000_WUC_PME_EN = 1 << 1,
+    E1000_WUC_PME_STATUS = 1 << 2,
+    E1000_WUC_APMPME = 1 << 3,
+    E1000_WUFC = 0x5808, /* what wakes; WUS: what has, in the same bits */
+    E1000_WUFC_LNKC = 1 << 0,
+    E1000_WUFC_MAG = 1 << 1,
+    E1000_WUFC_EX = 1 << 2,
+    E1000_WUFC_MC = 1 << 3,
+    E1000_WUFC_BC = 1 << 4,
+    E1000_WUFC_ARP = 1 << 5,
+    E1000_WUFC_IPV4 = 1 << 6,
+    E1000_WUFC_IPV6 = 1 << 7,
+    E1000_WUFC_FLX_SHIFT = 16,
+    E1000_WUFC_ALL = 0x000f00ff,
     E1000_WUS = 0x5810,
     E1000_MANC = 0x5820,
     E1000_IPAV = 0x5838,
+    E1000_IPAV_V60_SHIFT = 16,
+    /* Tables whose entries are eight bytes apart, the upper four reserved. */
+    E1000_IP4AT = 0x5840,
+    E1000_IP4AT_ENTRIES = 4,
+    E1000_IP6AT = 0x5880,
     E1000_WUPL = 0x5900,
+    E1000_WUPL_MAX = 2047,
+    E1000_WUPM = 0x5a00, /* the beginning of the packet that woke */
+    E1000_WUPM_BYTES = 128,
+    E1000_FFLT = 0x5f00, /* a length for each flexible filter */
+    E1000_FLEX_FILTERS = 4,
+    E1000_FFMT = 0x9000, /* for each byte of a packet: a mask bit for each filter */
+    E1000_FFVT = 0x9800, /* ... a value for each */
+    E1000_FLEX_BYTES = 128,
 };
 
-/* I/O BAR (13.3.2): a window on the registers */
+/* Packet buffer memory (13.8.11) */
+enum {
+    E1000_PBM = 0x10000,
+    E1000_PBM_WORDS = 0x4000,
+};
+
+/* I/O BAR (13.2.2): a window on the registers */
 enum {
     E1000_IOADDR = 0x00,
+    E1000_IOADDR_MASK = 0xffffc,
     E1000_IODATA = 0x04,
     E1000_IO_SIZE = 64,
     E1000_MMIO_SIZE = 128 * 1024,

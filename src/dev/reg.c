@@ -65,11 +65,23 @@ void reg_bank_fini(struct reg_bank *b)
     *b = (struct reg_bank){ 0 };
 }
 
+static void reset_row(struct reg_bank *b, size_t row)
+{
+    for (uint32_t i = 0; i < count_of(&b->table[row]); i++)
+        b->values[b->first_slot[row] + i] = b->table[row].reset;
+}
+
 void reg_bank_reset(struct reg_bank *b)
 {
     for (size_t row = 0; row < b->table_len; row++)
-        for (uint32_t i = 0; i < count_of(&b->table[row]); i++)
-            b->values[b->first_slot[row] + i] = b->table[row].reset;
+        reset_row(b, row);
+}
+
+void reg_bank_soft_reset(struct reg_bank *b)
+{
+    for (size_t row = 0; row < b->table_len; row++)
+        if (!b->table[row].kept)
+            reset_row(b, row);
 }
 
 /* The row at `offset` with the index in it and its held value, or NULL. */

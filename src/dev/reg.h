@@ -26,6 +26,7 @@ struct reg {
     uint32_t rc;  /* readable, reading clears */
     uint32_t w1s; /* readable, writing 1 sets */
     uint32_t wo;  /* writes are kept, reads as 0 */
+    bool kept;    /* a soft reset leaves it alone */
     /* When not NULL: `read` gives the value instead of the held one (before the rc bits are
      * cleared); `write` is called with the value that was written, after the access rules were
      * applied to the held one. */
@@ -56,7 +57,9 @@ size_t reg_table_slots(const struct reg *table, size_t len);
 void reg_bank_init(struct reg_bank *b, const char *owner, const struct reg *table, size_t len,
                    uint32_t size, uint32_t *values, void *opaque);
 void reg_bank_fini(struct reg_bank *b);
+/* To the values of power on; a soft reset spares the rows that are `kept`. */
 void reg_bank_reset(struct reg_bank *b);
+void reg_bank_soft_reset(struct reg_bank *b);
 
 /* 32-bit accesses; unknown offsets read 0, ignore writes, and are logged. */
 uint32_t reg_bank_read(struct reg_bank *b, uint32_t offset);

@@ -31,6 +31,7 @@ static const struct reg table[] = {
     { .name = "ICR", .offset = 0x08, .rc = 0xff, .w1c = 0xff, .write = note_write },
     { .name = "IMS", .offset = 0x0c, .w1s = 0xff },
     { .name = "KEY", .offset = 0x10, .wo = 0xffff },
+    { .name = "ID", .offset = 0x34, .reset = 7, .rw = ~0u, .kept = true },
     { .name = "DATA",
       .offset = 0x20,
       .count = 4,
@@ -43,7 +44,7 @@ static int setup(void **state)
 {
     struct chip *c = calloc(1, sizeof *c);
     size_t len = sizeof table / sizeof table[0];
-    assert_int_equal(reg_table_slots(table, len), 9);
+    assert_int_equal(reg_table_slots(table, len), 10);
     reg_bank_init(&c->bank, "chip", table, len, 0x40, c->values, c);
     reg_bank_reset(&c->bank);
     *state = c;
@@ -109,6 +110,18 @@ static void test_unknown_offsets(void **state)
     assert_int_equal(reg_bank_read(&c->bank, 0), 0x11);
 }
 
+static void test_resets(void **state)
+{
+    struct chip *c = *state;
+    reg_bank_write(&c->bank, 0x00, 0x0f);
+    reg_bank_write(&c->bank, 0x34, 9);
+    reg_bank_soft_reset(&c->bank);
+    assert_int_equal(reg_bank_read(&c->bank, 0x00), 0x11);
+    assert_int_equal(reg_bank_read(&c->bank, 0x34), 9);
+    reg_bank_reset(&c->bank);
+    assert_int_equal(reg_bank_read(&c->bank, 0x34), 7);
+}
+
 static void test_find(void **state)
 {
     struct chip *c = *state;
@@ -152,6 +165,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_access_kinds, setup, teardown),
         cmocka_unit_test_setup_teardown(test_arrays_and_functions, setup, teardown),
         cmocka_unit_test_setup_teardown(test_unknown_offsets, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_resets, setup, teardown),
         cmocka_unit_test_setup_teardown(test_find, setup, teardown),
         cmocka_unit_test_setup_teardown(test_by_name, setup, teardown),
     };
