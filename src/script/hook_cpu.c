@@ -131,6 +131,13 @@ static void read_condition(lua_State *L, struct vm_event *e, int filter)
     lua_settop(L, when - 1);
 }
 
+bool script_may_hold(const struct script_vm *svm, struct error *err)
+{
+    return vm_cpus_are_still(svm->vm) || loop_on_thread(svm->script->loop) ||
+           error_set(err, "machine \"%s\" runs: a hook of another machine must pause it first",
+                     vm_name(svm->vm));
+}
+
 bool script_hold(struct script_vm *svm)
 {
     static const char reason[] = "hooks";
@@ -188,10 +195,9 @@ static void uninstall(struct script_hook *h)
 
 void script_hook_check_reach(lua_State *L, const struct script_hook *h)
 {
-    if (h->kind->uninstall == uninstall && !vm_cpus_are_still(h->svm->vm) &&
-        !loop_on_thread(h->svm->script->loop))
-        luaL_error(L, "machine \"%s\" runs: a hook of another machine must pause it first",
-                   vm_name(h->svm->vm));
+    struct error err = { 0 };
+    if (h->kind->uninstall == uninstall && !script_may_hold(h->svm, &err))
+        script_raise(L, &err);
 }
 
 const char *script_hook_means(const struct script_hook *h)

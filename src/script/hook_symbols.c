@@ -105,7 +105,10 @@ void script_hooks_resolve(struct script_vm *svm)
 /* A hook that loads symbols is news for those who listen: they are told within it. */
 static void install_symbols(lua_State *L, struct script_hook *h, int filter)
 {
-    (void)L, (void)filter;
+    (void)filter;
+    struct error err = { 0 };
+    if (!script_may_hold(h->svm, &err))
+        script_raise(L, &err);
     h->nested = true;
     script_chain_add(&h->svm->symbol_hooks, h);
     bool held = script_hold(h->svm);

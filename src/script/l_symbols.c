@@ -151,7 +151,7 @@ bool script_symbols_have(struct script_vm *svm, struct error *err)
         return error_set(err, "no symbols are loaded, and the machine has no kernel to take them "
                               "from; use vm:load_symbols(FILE)");
     /* Looking through a file once is enough for those who only would like to have some. */
-    if (!err && !may_load_kernel(svm))
+    if ((!err && !may_load_kernel(svm)) || !script_may_hold(svm, err))
         return false;
     struct symbols_job *job = job_for(s, svm->kernel_path);
     wait_for(svm, job);
@@ -183,7 +183,7 @@ int l_vm_load_symbols(lua_State *L)
     struct script_symbols *s = symbols_of(svm);
     struct error err = { 0 };
     unsigned source;
-    if (!load_file(svm, path, &source, &err))
+    if (!script_may_hold(svm, &err) || !load_file(svm, path, &source, &err))
         return script_raise(L, &err);
     bool kernel = s->has_kernel && s->kernel == source, held = script_hold(svm);
     if (kernel && !lua_isnoneornil(L, 3))

@@ -125,6 +125,8 @@ void script_push_vm(lua_State *L, struct script_vm *svm);
  * pause for that moment. Returns whether it has come to that. */
 bool script_hold(struct script_vm *svm);
 void script_let_go(struct script_vm *svm, bool held);
+/* Not for a hook of another machine, which never waits for cpus that execute: ask before. */
+bool script_may_hold(const struct script_vm *svm, struct error *err);
 
 /* Symbols are elsewhere: move the hooks on them, and tell who listens. Cpus stand still. */
 void script_hooks_resolve(struct script_vm *svm);

@@ -52,6 +52,35 @@ case("hooks of two machines that pause each other do not wait for each other", f
     b:close()
 end)
 
+case("a hook of another machine loads no symbols into one that runs", function()
+    local a, b = node.new(1, node.spend(1000000)), node.new(2, node.spend(1000000000))
+    local path = os.tmpname()
+    local file <close> = io.open(path, "w")
+    file:write("0000000000001000 T start\n"):flush()
+    local refused = {}
+    a:at(1000, function()
+        for _, try in ipairs { { b.load_symbols, b, path }, { b.on, b, "symbols", {}, print } } do
+            refused[#refused + 1] = tostring(select(2, pcall(table.unpack(try))))
+        end
+        a:pause("enough")
+    end)
+    b:resume()
+    a:run()
+    b:pause("by hand")
+    equal(b.pause_reason, "by hand")
+    equal(#refused, 2)
+    for _, problem in ipairs(refused) do
+        equal(problem:find("must pause it first", 1, true) ~= nil, true, problem)
+    end
+    b:resume()
+    b:load_symbols(path) -- the loop's thread has it pause for a moment
+    equal(b:symbol("start"), 0x1000)
+    equal(b.state, "running")
+    os.remove(path)
+    a:close()
+    b:close()
+end)
+
 case("a frame arrives exactly one latency later, in virtual time", function()
     local a = node.new(1, node.spend(1000) .. node.send(1) .. node.await(0) .. node.exit(1))
     local b = node.new(2, node.await(0) .. node.spend(500) .. node.send(1) .. node.exit(2))
