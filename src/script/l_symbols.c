@@ -156,11 +156,12 @@ bool script_symbols_have(struct script_vm *svm, struct error *err)
     struct symbols_job *job = job_for(s, svm->kernel_path);
     wait_for(svm, job);
     bool ok = symbols_count(s->table) || take_job(svm, job, &source, err); /* a hook was quicker */
+    char *path = ok ? NULL : alloc_string(job->path);
     symbols_job_free(job);
     if (ok)
         return true;
     free(s->refused);
-    s->refused = alloc_string(svm->kernel_path);
+    s->refused = path;
     return false;
 }
 

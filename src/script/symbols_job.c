@@ -11,9 +11,10 @@
 static void read_file(struct symbols_job *j)
 {
     struct kernel_image *k = kernel_image_open(j->path, &j->cancel, NULL);
-    j->is_kernel = k && symbols_load_kallsyms_kernel(j->table, k, NULL, NULL);
+    if (k && !atomic_load(&j->cancel))
+        j->is_kernel = symbols_load_kallsyms_kernel(j->table, k, NULL, NULL);
     j->ok = j->is_kernel;
-    if (j->is_kernel)
+    if (j->is_kernel && !atomic_load(&j->cancel))
         j->orc = orc_load_kernel(k, NULL);
     kernel_image_close(k);
     if (!j->is_kernel && !atomic_load(&j->cancel)) {
