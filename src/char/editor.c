@@ -166,12 +166,14 @@ struct editor *editor_new(const struct editor_config *config, struct error *err)
     pthread_cond_init(&e->changed, NULL);
     e->set = epoll_set_new(config->loop, on_notice, e, err);
     bool raw = config->shared || !e->interactive || terminal_raw(STDIN_FILENO, false, err);
-    if (e->set && raw && epoll_set_change(e->set, EPOLL_CTL_ADD, e->notice_fd, EPOLLIN, 0) &&
-        pthread_create(&e->thread, NULL, run, e) == 0) {
-        return e;
+    if (e->set && raw) {
+        int problem = epoll_set_change(e->set, EPOLL_CTL_ADD, e->notice_fd, EPOLLIN, 0)
+                          ? pthread_create(&e->thread, NULL, run, e)
+                          : errno;
+        if (!problem)
+            return e;
+        error_set_host(err, problem, "cannot start the monitor's thread");
     }
-    if (e->set && raw)
-        error_set_host(err, errno, "cannot start the monitor's thread");
     e->stopping = true;
     e->thread = pthread_self();
     editor_free(e);

@@ -4,10 +4,11 @@
 #include "char/editor_internal.h"
 #include "char/terminal.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <unistd.h>
 
 enum {
     LINE_MAX_LEN = 1 << 20, /* of a line that does not come from a terminal */
@@ -145,17 +146,28 @@ void editor_close_libedit(struct editor *e)
 
 /* ---- reading a line ---- */
 
+/* For its owner alone. The umask is the whole process's, and other threads make files meanwhile. */
+static void save_history(struct editor *e)
+{
+    HistEvent ev;
+    int fd = open(e->config.history, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    FILE *file = fd < 0 ? NULL : fdopen(fd, "w");
+    if (file) {
+        history(e->history, &ev, H_SAVE_FP, file);
+        fclose(file);
+    } else if (fd >= 0) {
+        close(fd);
+    }
+}
+
 static void remember(struct editor *e, const char *line)
 {
     HistEvent ev;
     if (!e->history || !*line)
         return;
     history(e->history, &ev, H_ENTER, line);
-    if (!e->config.history)
-        return;
-    mode_t before = umask(077);
-    history(e->history, &ev, H_SAVE, e->config.history);
-    umask(before);
+    if (e->config.history)
+        save_history(e);
 }
 
 static char *take_news(struct editor *e)
