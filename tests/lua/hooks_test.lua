@@ -928,6 +928,36 @@ conform("ten thousand hooks", { "hook.exec" }, function()
     vm:close()
 end)
 
+conform("an access that a hook was told of is complete when the machine stands still", {}, function()
+    local uv = require "luv"
+    local vm = program("\xe4\x80\x66\x43\xeb\xfa") -- 1000 in al, 0x80; 1002 inc ebx; 1004 jmp 1000
+    local told, ram = 0, vm.machine:ram("passing", 4096)
+    vm:on("pio", { port = 0x80 }, function()
+        told = told + 1
+    end)
+    vm.cpus[1].rbx = 0
+    for _ = 1, 100 do
+        local done = false
+        local timer <const> = uv.new_timer()
+        timer:start(1, 0, function() -- the map of memory changes at the same moment: the guest has to be left
+            timer:close()
+            vm:batch(function()
+                vm.memory:map(0x40000000, ram)
+            end)
+            vm:pause()
+            ram:unmap()
+            done = true
+        end)
+        vm:resume()
+        perilune.wait(function()
+            return done
+        end)
+        local cpu = vm.cpus[1]
+        equal(cpu.rbx, cpu.rip == 0x1002 and told - 1 or told, ("rbx at 0x%x"):format(cpu.rip))
+    end
+    vm:close()
+end)
+
 conform("wrong filters teach", { "hook.exec", "deterministic" }, function()
     local vm = program(counting)
     local function f() end

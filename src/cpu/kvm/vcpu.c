@@ -251,27 +251,38 @@ static bool prepare(struct kvm_vcpu *v, enum vcpu_stop *stop)
     return true;
 }
 
-/* Without the machine lock. 0 or the errno of KVM_RUN. */
+/* Must it stay outside? Slots that began to change before immediate_exit was cleared are seen here,
+ * later ones set it again; so does another vcpu that wants to be alone, which takes a few
+ * microseconds. */
+static bool kept_out(struct kvm_vcpu *v)
+{
+    struct kvm_vcpu *alone = v->accel->alone;
+
+    return (alone && alone != v) || atomic_load(&v->accel->changing);
+}
+
+/* Without the machine lock. 0 or the errno of KVM_RUN. Also when it is kept out, an access under
+ * way is completed: with immediate_exit set that is all that KVM_RUN does. */
 static int enter_guest(struct kvm_vcpu *v)
 {
-    struct kvm_vcpu *alone;
     int error = EINTR;
+    bool out;
 
     /* Who kicks sets `kicked` first, then immediate_exit: one of the two is seen. */
     __atomic_store_n(&v->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
     if (atomic_load(&v->kicked))
         __atomic_store_n(&v->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
     pthread_mutex_lock(&v->in_guest);
-    /* Slots that began to change before immediate_exit was cleared are seen here, later ones set it
-     * again; so does another vcpu that wants to be alone, which takes a few microseconds. */
-    alone = v->accel->alone;
-    if (alone && alone != v) {
-        sched_yield();
-    } else if (!atomic_load(&v->accel->changing)) {
+    out = kept_out(v);
+    if (out)
+        __atomic_store_n(&v->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
+    if (!out || v->incomplete) {
         error = ioctl(v->fd, KVM_RUN, 0) < 0 ? errno : 0;
         kvm_state_left(v);
     }
     pthread_mutex_unlock(&v->in_guest);
+    if (out)
+        sched_yield();
     return error;
 }
 
