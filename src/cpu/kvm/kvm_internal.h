@@ -123,7 +123,8 @@ struct kvm_pages {
     struct kvm_mirror *mirror;
     size_t mirrors, mirror_capacity;
     struct mem_code_watch written;
-    bool watching, stale;
+    bool watching;
+    atomic_bool stale;  /* a page is: nobody may execute from its copy. Set with the lock held */
     uint64_t lifted[2]; /* RAM addresses of pages some of whose traps are out */
     unsigned lifts;
     int64_t looked_ns, took_ns; /* the last look at all places: when, how long */

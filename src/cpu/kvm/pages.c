@@ -139,7 +139,8 @@ static void written(void *opaque, uint64_t ram, uint64_t len)
         uint64_t first = ram > page->ram ? ram - page->ram : 0;
         uint64_t last = ram + len - page->ram < KVM_PAGE ? ram + len - page->ram - 1 : KVM_PAGE - 1;
 
-        page->stale = p->stale = true;
+        page->stale = true;
+        atomic_store(&p->stale, true);
         page->overwritten |= meets_trap(page, first, last);
     }
     for (unsigned n = 0; p->stale && n < a->vcpu_count; n++)

@@ -252,13 +252,14 @@ static bool prepare(struct kvm_vcpu *v, enum vcpu_stop *stop)
 }
 
 /* Must it stay outside? Slots that began to change before immediate_exit was cleared are seen here,
- * later ones set it again; so does another vcpu that wants to be alone, which takes a few
- * microseconds. */
+ * later ones set it again; so do writes to pages whose copies have to be made anew, and another
+ * vcpu that wants to be alone, which takes a few microseconds. */
 static bool kept_out(struct kvm_vcpu *v)
 {
     struct kvm_vcpu *alone = v->accel->alone;
 
-    return (alone && alone != v) || atomic_load(&v->accel->changing);
+    return (alone && alone != v) || atomic_load(&v->accel->changing) ||
+           atomic_load(&v->accel->pages.stale);
 }
 
 /* Without the machine lock. 0 or the errno of KVM_RUN. Also when it is kept out, an access under
