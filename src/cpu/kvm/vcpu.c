@@ -37,7 +37,8 @@ static void kick_handler(int signal_number)
 /* A signal handler belongs to the whole process, so this is installed once and stays. */
 static void install_kick_handler(void)
 {
-    struct sigaction action = { .sa_handler = kick_handler };
+    /* KVM_RUN returns in any case; other calls, of hooks that write to a pipe say, go on. */
+    struct sigaction action = { .sa_handler = kick_handler, .sa_flags = SA_RESTART };
 
     sigemptyset(&action.sa_mask);
     sigaction(kvm_kick_signal(), &action, NULL);
