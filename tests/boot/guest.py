@@ -27,7 +27,8 @@ TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))
 CACHE = os.environ.get("PERILUNE_CACHE") or os.path.join(
     os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "perilune")
 KERNEL = os.path.join(CACHE, "vmlinuz")
-BOOT_TIMEOUT = 150  # seconds; a boot takes some 10, under sanitizers and beside others far more
+# In seconds; a boot takes some 10, beside others and under sanitizers far more: TEST_BOOT_TIMEOUT=600.
+BOOT_TIMEOUT = int(os.environ.get("TEST_BOOT_TIMEOUT", "150"))
 
 
 def skip(why):
