@@ -121,6 +121,8 @@ static void e1000_rx_maybe_ready(struct e1000 *s)
 {
     if (s->port.link && e1000_rx_can_receive(s))
         net_port_ready(&s->port);
+    if (e1000_rx_has_room(s))
+        e1000_flow_room(s);
 }
 
 void e1000_update_link(struct e1000 *s)
@@ -145,6 +147,8 @@ static uint32_t e1000_read_status(void *opaque, unsigned index)
         v |= E1000_STATUS_LU;
     if (full)
         v |= E1000_STATUS_FD;
+    if (e1000_flow_paused(s))
+        v |= E1000_STATUS_TXOFF;
     return v | speed << E1000_STATUS_SPEED_SHIFT | phy_speed << E1000_STATUS_ASDV_SHIFT;
 }
 
@@ -187,6 +191,8 @@ static void e1000_write_table(void *opaque, unsigned index, uint32_t written)
 
 static void e1000_write_tctl(void *opaque, unsigned index, uint32_t written)
 {
+    if (written & E1000_TCTL_SWXOFF)
+        e1000_flow_send(opaque, *e1000_reg(opaque, E1000_FCTTV));
     e1000_tx_run(opaque);
 }
 
@@ -311,7 +317,7 @@ static const struct reg e1000_table[] = {
     { .name = "RA", .offset = E1000_RA, .count = 2 * E1000_RA_PAIRS, .rw = ALL },
     KEPT(VFTA, ALL, E1000_VFTA_WORDS),
 
-    { .name = "TCTL", .offset = E1000_TCTL, .rw = 0x01fffffa, .write = e1000_write_tctl },
+    { .name = "TCTL", .offset = E1000_TCTL, .rw = 0x01bffffa, .write = e1000_write_tctl },
     PLAIN(TIPG, 0x3fffffff, 0),
     PLAIN(AIFS, 0xffff, 0),
     PLAIN(TXDMAC, 1, 0),
@@ -528,6 +534,7 @@ static void e1000_cancel_timers(struct e1000 *s)
 {
     e1000_irq_cancel(s);
     timer_cancel(&s->tx_resume);
+    timer_cancel(&s->pause);
 }
 
 /* What CTRL.RST resets: all but PCI configuration, IOADDR, PHY, EEPROM and what power on alone
@@ -540,6 +547,7 @@ static void e1000_mac_reset(struct e1000 *s)
     e1000_nvm_load(s);
     e1000_nvm_reset(s);
     e1000_tx_reset(s);
+    e1000_flow_reset(s);
     s->link_up = false;
     s->asserted_ns = -1;
     e1000_update_irq(s);
@@ -561,6 +569,7 @@ static bool e1000_init(struct device *d, struct error *err)
     struct e1000 *s = (struct e1000 *)d;
     struct clock *c = &d->machine->virtual;
     e1000_irq_init(s);
+    e1000_flow_init(s);
     timer_init(&s->tx_resume, c, e1000_tx_run, s);
     timer_init(&s->autoneg, c, e1000_phy_autoneg_done, s);
     return true;
@@ -638,6 +647,8 @@ static const struct state_field e1000_state[] = {
     STATE_TIMER(struct e1000, tx_delay),
     STATE_TIMER(struct e1000, tx_absolute),
     STATE_TIMER(struct e1000, tx_resume),
+    STATE_TIMER(struct e1000, pause),
+    STATE_BOOL(struct e1000, xoff_sent),
     STATE_ARRAY(STATE_KIND_U16, struct e1000, phy),
     STATE_BOOL(struct e1000, phy_link),
     STATE_BOOL(struct e1000, phy_link_lost),

@@ -1,6 +1,7 @@
 /* The e1000's state, shared by its files: e1000.c (registers, lifecycle), e1000_irq.c (interrupts),
  * e1000_nvm.c (EEPROM and PHY), e1000_tx.c and e1000_rx.c (the two halves of the data path),
- * e1000_trace.c (names of events). */
+ * e1000_flow.c
+ * (PAUSE frames), e1000_trace.c (names of events). */
 #pragma once
 
 #include "dev/machine.h"
@@ -90,6 +91,9 @@ struct e1000 {
     bool link_up;       /* STATUS.LU */
     struct timer autoneg;
     struct e1000_nvm nvm;
+
+    struct timer pause; /* the peer wants us to be quiet for so long */
+    bool xoff_sent;     /* and no XON after it */
 
     bool transmitting;
     struct timer tx_resume;
@@ -189,8 +193,28 @@ bool e1000_phy_full_duplex(const struct e1000 *s);
 /* e1000_tx.c */
 void e1000_tx_run(void *opaque);
 void e1000_tx_reset(struct e1000 *s);
+/* A whole frame onto the wire, or back to us when that is asked for. */
+void e1000_tx_wire(struct e1000 *s, const uint8_t *frame, size_t len);
+
+/* e1000_flow.c */
+void e1000_flow_init(struct e1000 *s);
+void e1000_flow_reset(struct e1000 *s);
+bool e1000_flow_paused(const struct e1000 *s);
+/* What becomes of a frame that may be flow control, which is acted on. */
+enum e1000_flow {
+    E1000_FLOW_NONE,    /* it is not */
+    E1000_FLOW_FILTER,  /* as other frames, but not counted among them */
+    E1000_FLOW_STORE,   /* past the filters */
+    E1000_FLOW_DISCARD, /* not for the driver */
+};
+enum e1000_flow e1000_flow_receive(struct e1000 *s, const uint8_t *frame, size_t len);
+void e1000_flow_send(struct e1000 *s, uint16_t quanta); /* a PAUSE frame; 0: XON */
+/* The last receive descriptor is used up; there are some. */
+void e1000_flow_full(struct e1000 *s);
+void e1000_flow_room(struct e1000 *s);
 
 /* e1000_rx.c */
 bool e1000_rx_can_receive(struct e1000 *s);
+bool e1000_rx_has_room(struct e1000 *s); /* descriptors */
 /* A frame from the wire, or looped back. */
 void e1000_rx_frame(struct e1000 *s, const uint8_t *frame, size_t len);

@@ -15,10 +15,13 @@ enum {
     E1000_CTRL_FRCSPD = 1 << 11,
     E1000_CTRL_FRCDPX = 1 << 12,
     E1000_CTRL_RST = 1 << 26, /* clears itself */
+    E1000_CTRL_RFCE = 1 << 27,
+    E1000_CTRL_TFCE = 1 << 28,
     E1000_CTRL_VME = 1 << 30,
     E1000_STATUS = 0x0008,
     E1000_STATUS_FD = 1 << 0,
     E1000_STATUS_LU = 1 << 1,
+    E1000_STATUS_TXOFF = 1 << 4,
     E1000_STATUS_SPEED_SHIFT = 6,
     E1000_STATUS_ASDV_SHIFT = 8,
     E1000_STATUS_MTXCKOK = 1 << 10,
@@ -102,6 +105,8 @@ enum {
     E1000_RCTL_VFE = 1 << 18,
     E1000_RCTL_CFIEN = 1 << 19,
     E1000_RCTL_CFI = 1 << 20,
+    E1000_RCTL_DPF = 1 << 22,
+    E1000_RCTL_PMCF = 1 << 23,
     E1000_RCTL_BSEX = 1 << 25,
     E1000_RCTL_SECRC = 1 << 26,
     E1000_RDFH = 0x2410,
@@ -131,14 +136,16 @@ enum {
     E1000_RA_PAIRS = 16,
     E1000_VFTA_WORDS = 128,
 };
-#define E1000_RDTR_FPD (1u << 31)
-#define E1000_RAH_AV   (1u << 31)
+#define E1000_RDTR_FPD   (1u << 31)
+#define E1000_FCRTL_XONE (1u << 31)
+#define E1000_RAH_AV     (1u << 31)
 
 /* Transmit (13.4.33 - 13.4.47) */
 enum {
     E1000_TCTL = 0x0400,
     E1000_TCTL_EN = 1 << 1,
     E1000_TCTL_PSP = 1 << 3,
+    E1000_TCTL_SWXOFF = 1 << 22, /* clears itself */
     E1000_TIPG = 0x0410,
     E1000_AIFS = 0x0458,
     E1000_TXDMAC = 0x3000,

@@ -170,6 +170,11 @@ bool e1000_rx_can_receive(struct e1000 *s)
     return !s->link_up || !(*e1000_reg(s, E1000_RCTL) & E1000_RCTL_EN) || rx_available(s) > 0;
 }
 
+bool e1000_rx_has_room(struct e1000 *s)
+{
+    return rx_available(s) > 0;
+}
+
 /* Fill one descriptor with `len` bytes and give it back. The status goes last, in one piece with
  * the rest. */
 static bool rx_fill(struct e1000 *s, const uint8_t *data, size_t len, uint64_t write_back)
@@ -214,11 +219,16 @@ static bool rx_store(struct e1000 *s, const uint8_t *data, size_t len, struct rx
 
 /* ---- a frame ---- */
 
+/* Its length on the wire, FCS included. */
+static size_t rx_wire(size_t len)
+{
+    return (len < E1000_FRAME_MIN ? E1000_FRAME_MIN : len) + E1000_FCS_SIZE;
+}
+
+/* A good frame that was stored; flow control is not counted among them (13.7.21 to 13.7.31). */
 static void rx_count(struct e1000 *s, const uint8_t *frame, size_t wire)
 {
-    e1000_count(s, E1000_TPR, 1);
     e1000_count(s, E1000_GPRC, 1);
-    e1000_count(s, E1000_TORL, wire);
     e1000_count(s, E1000_GORCL, wire);
     e1000_count_size(s, E1000_PRC64, wire);
     if (!memcmp(frame, "\xff\xff\xff\xff\xff\xff", 6))
@@ -262,7 +272,8 @@ static void rx_dropped(const struct e1000 *s, const char *reason, size_t len)
     TRACE(e1000_trace, E1000_TRACE_RX_DROP, e1000_source(s), trace_text(reason), len);
 }
 
-static void rx_deliver(struct e1000 *s, const uint8_t *frame, size_t len, uint32_t rctl)
+static void rx_deliver(struct e1000 *s, const uint8_t *frame, size_t len, uint32_t rctl,
+                       bool counted)
 {
     bool strip = *e1000_reg(s, E1000_CTRL) & E1000_CTRL_VME && rx_is_tagged(s, frame);
     bool keep_fcs = !(rctl & E1000_RCTL_SECRC);
@@ -282,11 +293,14 @@ static void rx_deliver(struct e1000 *s, const uint8_t *frame, size_t len, uint32
     }
     if (!rx_store(s, s->rx_frame, size, v, special, buffer_size))
         return;
-    rx_count(s, frame, (len < E1000_FRAME_MIN ? E1000_FRAME_MIN : len) + E1000_FCS_SIZE);
+    if (counted)
+        rx_count(s, frame, rx_wire(len));
     if (rx_is_low(s, rctl))
         e1000_raise(s, E1000_ICR_RXDMT0);
     TRACE(e1000_trace, E1000_TRACE_RX_FRAME, e1000_source(s), size, len);
     e1000_raise_rx(s);
+    if (!e1000_rx_has_room(s))
+        e1000_flow_full(s);
 }
 
 void e1000_rx_frame(struct e1000 *s, const uint8_t *frame, size_t len)
@@ -296,6 +310,9 @@ void e1000_rx_frame(struct e1000 *s, const uint8_t *frame, size_t len)
         rx_dropped(s, "disabled", len);
         return;
     }
+    /* Every frame, whatever becomes of it (13.7.42, 13.7.44). */
+    e1000_count(s, E1000_TPR, 1);
+    e1000_count(s, E1000_TORL, rx_wire(len));
     if (len > (rctl & E1000_RCTL_LPE ? E1000_FRAME_LONG : E1000_FRAME_NORMAL)) {
         e1000_count(s, E1000_ROC, 1);
         rx_dropped(s, "too-long", len);
@@ -304,8 +321,12 @@ void e1000_rx_frame(struct e1000 *s, const uint8_t *frame, size_t len)
     /* A tag needs the bytes behind it; shorter frames are padded with zeros anyway. */
     if (len < ETH_HEADER + E1000_VLAN_SIZE && rx_is_tagged(s, frame))
         return;
-    if (rx_accepts_vlan(s, frame, rctl) && rx_accepts_address(s, frame, rctl))
-        rx_deliver(s, frame, len, rctl);
+    enum e1000_flow flow = e1000_flow_receive(s, frame, len);
+    if (flow == E1000_FLOW_DISCARD)
+        rx_dropped(s, "flow-control", len);
+    else if (flow == E1000_FLOW_STORE ||
+             (rx_accepts_vlan(s, frame, rctl) && rx_accepts_address(s, frame, rctl)))
+        rx_deliver(s, frame, len, rctl, flow == E1000_FLOW_NONE);
     else
         rx_dropped(s, "filtered", len);
 }

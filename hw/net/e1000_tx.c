@@ -60,6 +60,15 @@ static void tx_count(struct e1000 *s, const uint8_t *frame, size_t len)
         e1000_count(s, E1000_MPTC, 1);
 }
 
+void e1000_tx_wire(struct e1000 *s, const uint8_t *frame, size_t len)
+{
+    TRACE(e1000_trace, E1000_TRACE_TX_FRAME, e1000_source(s), len, tx_loops_back(s));
+    if (tx_loops_back(s))
+        e1000_rx_frame(s, frame, len);
+    else if (s->link_up && s->port.link)
+        net_port_send(&s->port, frame, len);
+}
+
 /* Send `len` bytes that begin at tx_bytes(); there is room for a tag before them and padding after.
  */
 static void tx_send(struct e1000 *s, size_t len)
@@ -83,11 +92,7 @@ static void tx_send(struct e1000 *s, size_t len)
         return;
     }
     tx_count(s, frame, len);
-    TRACE(e1000_trace, E1000_TRACE_TX_FRAME, e1000_source(s), len, tx_loops_back(s));
-    if (tx_loops_back(s))
-        e1000_rx_frame(s, frame, len);
-    else if (s->link_up && s->port.link)
-        net_port_send(&s->port, frame, len);
+    e1000_tx_wire(s, frame, len);
 }
 
 /* ---- checksums ---- */
@@ -392,23 +397,24 @@ static void tx_walk(struct e1000 *s)
     bool alive = true, room = true;
     for (uint32_t n = 0; n < count && *head != *tail && alive; n++) {
         room = !s->port.link || net_port_can_send(&s->port);
-        if (!room || cost >= TX_BURST)
+        if (!room || cost >= TX_BURST || e1000_flow_paused(s))
             break;
         alive = tx_step(s, base, *head, &cost, &o);
         if (alive)
             *head = (*head + 1) % count;
     }
     tx_interrupt(s, &o, alive && *head == *tail);
-    if (alive && room && *head != *tail)
+    if (alive && room && *head != *tail && !e1000_flow_paused(s))
         timer_set(&s->tx_resume, e1000_now(s) + (int64_t)cost * TX_NS_PER_BYTE);
 }
 
-/* Called at each doorbell, when the link has room again, and when a burst's time is over. */
+/* Called at each doorbell, when the link has room again, and when a burst's time or a pause is
+ * over. */
 void e1000_tx_run(void *opaque)
 {
     struct e1000 *s = opaque;
     if (s->transmitting || !(*e1000_reg(s, E1000_TCTL) & E1000_TCTL_EN) ||
-        timer_is_set(&s->tx_resume))
+        timer_is_set(&s->tx_resume) || e1000_flow_paused(s))
         return;
     s->transmitting = true;
     tx_walk(s);
