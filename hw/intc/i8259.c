@@ -9,6 +9,7 @@
  * Deviation: an edge that was latched stays latched when the line falls before the acknowledge (the
  * chip would answer with the spurious IRQ 7), so that a device that pulses its line loses nothing.
  * A level-triggered request that goes away does end in the spurious vector. */
+#include "dev/chip_state.h"
 #include "dev/cpu_port.h"
 #include "dev/isa.h"
 #include "dev/machine.h"
@@ -454,7 +455,76 @@ static const struct state_field i8259_state[] = {
     STATE_END,
 };
 
+static void i8259_get_one(const struct i8259 *s, struct kvm_pic_state *k)
+{
+    *k = (struct kvm_pic_state){
+        .last_irr = s->lines,
+        .irr = s->irr,
+        .imr = s->imr,
+        .isr = s->isr,
+        .priority_add = s->top_priority,
+        .irq_base = s->vector_base,
+        .read_reg_select = s->read_isr,
+        .poll = s->poll,
+        .special_mask = s->special_mask,
+        .init_state = s->init_state,
+        .auto_eoi = s->auto_eoi,
+        .rotate_on_auto_eoi = s->rotate_on_aeoi,
+        .special_fully_nested_mode = s->nested,
+        .init4 = s->icw4_needed,
+        .elcr = s->elcr,
+        .elcr_mask = s->elcr_mask,
+    };
+}
+
+static void i8259_set_one(struct i8259 *s, const struct kvm_pic_state *k)
+{
+    s->lines = k->last_irr;
+    s->irr = k->irr;
+    s->imr = k->imr;
+    s->isr = k->isr;
+    s->top_priority = k->priority_add & 7;
+    s->vector_base = k->irq_base;
+    s->read_isr = k->read_reg_select;
+    s->poll = k->poll;
+    s->special_mask = k->special_mask;
+    s->init_state = k->init_state & 3;
+    s->auto_eoi = k->auto_eoi;
+    s->rotate_on_aeoi = k->rotate_on_auto_eoi;
+    s->nested = k->special_fully_nested_mode;
+    s->icw4_needed = k->init4;
+    s->elcr = k->elcr & s->elcr_mask;
+    i8259_update(s);
+}
+
+static void i8259_get_state(struct device *d, void *state)
+{
+    const struct i8259 *s = (struct i8259 *)d;
+    struct kvm_pic_state *k = state;
+    i8259_get_one(s, &k[0]);
+    k[1] = (struct kvm_pic_state){ 0 };
+    if (s->slave)
+        i8259_get_one((struct i8259 *)s->slave, &k[1]);
+}
+
+/* The slave first: its output is a line of the master, whose latches then are set. */
+static void i8259_set_state(struct device *d, const void *state)
+{
+    struct i8259 *s = (struct i8259 *)d;
+    const struct kvm_pic_state *k = state;
+    if (s->slave)
+        i8259_set_one((struct i8259 *)s->slave, &k[1]);
+    i8259_set_one(s, &k[0]);
+}
+
+static const struct chip_state_ops i8259_state_ops = {
+    .size = 2 * sizeof(struct kvm_pic_state),
+    .get = i8259_get_state,
+    .set = i8259_set_state,
+};
+
 static const struct interface i8259_interfaces[] = {
+    { INTERFACE_CHIP_STATE, &i8259_state_ops },
     { INTERFACE_INTC, &i8259_intc_ops },
     { NULL, NULL },
 };

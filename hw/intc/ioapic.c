@@ -5,6 +5,7 @@
  * logical levels: the polarity bit is kept and has no effect. An edge on a masked input is lost, as
  * the datasheet says. */
 #include "base/log.h"
+#include "dev/chip_state.h"
 #include "dev/machine.h"
 #include "dev/sysbus.h"
 
@@ -243,6 +244,47 @@ static void ioapic_reset(struct device *d)
     }
 }
 
+static void ioapic_get_state(struct device *d, void *state)
+{
+    const struct ioapic *s = (struct ioapic *)d;
+    struct kvm_ioapic_state *k = state;
+    *k = (struct kvm_ioapic_state){
+        .base_address = s->mmio.addr,
+        .ioregsel = s->select,
+        .id = s->id,
+        .irr = s->lines,
+    };
+    for (unsigned pin = 0; pin < IOAPIC_PINS; pin++)
+        k->redirtbl[pin].bits = s->redir[pin];
+}
+
+/* Its place is the machine's affair. What is up, unmasked and not accepted yet is sent. */
+static void ioapic_set_state(struct device *d, const void *state)
+{
+    struct ioapic *s = (struct ioapic *)d;
+    const struct kvm_ioapic_state *k = state;
+    s->select = k->ioregsel;
+    s->id = k->id & 15;
+    s->lines = k->irr;
+    for (unsigned pin = 0; pin < IOAPIC_PINS; pin++) {
+        uint64_t before = s->redir[pin];
+        s->redir[pin] = k->redirtbl[pin].bits & (REDIR_WRITABLE | REDIR_REMOTE_IRR);
+        ioapic_route(s, pin, before);
+        ioapic_service_level(s, pin);
+    }
+}
+
+static const struct chip_state_ops ioapic_state_ops = {
+    .size = sizeof(struct kvm_ioapic_state),
+    .get = ioapic_get_state,
+    .set = ioapic_set_state,
+};
+
+static const struct interface ioapic_interfaces[] = {
+    { INTERFACE_CHIP_STATE, &ioapic_state_ops },
+    { NULL, NULL },
+};
+
 static void ioapic_finalize(struct device *d)
 {
     region_fini(&((struct ioapic *)d)->mmio);
@@ -268,6 +310,7 @@ const struct device_type ioapic_type = {
     .instance_size = sizeof(struct ioapic),
     .props = ioapic_props,
     .state = ioapic_state,
+    .interfaces = ioapic_interfaces,
     .init = ioapic_init,
     .realize = ioapic_realize,
     .unrealize = ioapic_unrealize,

@@ -9,6 +9,7 @@
  * waits for the end of the whole period, not of the half one. */
 #include "hw/timer/i8254.h"
 
+#include "dev/chip_state.h"
 #include "dev/isa.h"
 #include "dev/machine.h"
 
@@ -498,7 +499,76 @@ static const struct interval_timer_ops i8254_timer_ops = {
     .ticks = i8254_ticks,
 };
 
+/* Which byte comes next, in KVM's numbers: 1 low, 2 high, 3 low of both, 4 high of both. */
+static uint8_t i8254_phase(const struct i8254_channel *c, bool high)
+{
+    return c->access == ACCESS_BOTH && high ? ACCESS_BOTH + 1 : c->access;
+}
+
+static void i8254_get_state(struct device *d, void *state)
+{
+    const struct i8254 *s = (struct i8254 *)d;
+    struct kvm_pit_state2 *k = state;
+    *k = (struct kvm_pit_state2){ 0 };
+    for (unsigned n = 0; n < I8254_CHANNELS; n++) {
+        const struct i8254_channel *c = &s->channels[n];
+        k->channels[n] = (struct kvm_pit_channel_state){
+            .count = c->loaded ? c->count : 0,
+            .latched_count = c->latched_count,
+            .count_latched = !c->count_latched                          ? 0
+                             : c->access == ACCESS_BOTH && c->read_high ? ACCESS_HIGH
+                                                                        : c->access,
+            .status_latched = c->status_latched,
+            .status = c->latched_status,
+            .read_state = i8254_phase(c, c->read_high),
+            .write_state = i8254_phase(c, c->write_high),
+            .write_latch = c->write_low,
+            .rw_mode = c->access,
+            .mode = c->mode,
+            .bcd = c->bcd,
+            .gate = c->gate,
+            .count_load_time = i8254_tick_ns(c->start),
+        };
+    }
+}
+
+/* Counts begin anew, as they do in the kernel. */
+static void i8254_set_state(struct device *d, const void *state)
+{
+    struct i8254 *s = (struct i8254 *)d;
+    const struct kvm_pit_state2 *k = state;
+    for (unsigned n = 0; n < I8254_CHANNELS; n++) {
+        const struct kvm_pit_channel_state *c = &k->channels[n];
+        s->channels[n] = (struct i8254_channel){
+            .count = c->count && c->count <= 0x10000 ? c->count : 0x10000,
+            .loaded = c->count && c->mode <= 5,
+            .start = i8254_now(s),
+            .mode = c->mode <= 5 ? c->mode : 0,
+            .access = c->rw_mode & 3,
+            .bcd = c->bcd,
+            .gate = c->gate,
+            .triggered = c->gate,
+            .write_high = c->write_state == ACCESS_BOTH + 1,
+            .read_high = c->read_state == ACCESS_BOTH + 1 ||
+                         (c->rw_mode == ACCESS_BOTH && c->count_latched == ACCESS_HIGH),
+            .write_low = c->write_latch,
+            .count_latched = c->count_latched,
+            .status_latched = c->status_latched,
+            .latched_count = c->latched_count,
+            .latched_status = c->status,
+        };
+    }
+    i8254_changed(s, &s->channels[0]);
+}
+
+static const struct chip_state_ops i8254_state_ops = {
+    .size = sizeof(struct kvm_pit_state2),
+    .get = i8254_get_state,
+    .set = i8254_set_state,
+};
+
 static const struct interface i8254_interfaces[] = {
+    { INTERFACE_CHIP_STATE, &i8254_state_ops },
     { INTERFACE_INTERVAL_TIMER, &i8254_timer_ops },
     { NULL, NULL },
 };

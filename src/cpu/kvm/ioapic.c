@@ -5,6 +5,7 @@
 #include "cpu/kvm/irqchip.h"
 
 #include "base/log.h"
+#include "dev/chip_state.h"
 #include "dev/state.h"
 #include "dev/sysbus.h"
 
@@ -152,12 +153,38 @@ static const struct state_field ioapic_state[] = {
     STATE_END,
 };
 
+static void ioapic_get_state(struct device *d, void *state)
+{
+    ioapic_fetch(d);
+    *(struct kvm_ioapic_state *)state = ((struct kvm_ioapic *)d)->state;
+}
+
+static void ioapic_set_state(struct device *d, const void *state)
+{
+    struct kvm_ioapic *s = (struct kvm_ioapic *)d;
+
+    s->state = *(const struct kvm_ioapic_state *)state;
+    ioapic_store(s);
+}
+
+static const struct chip_state_ops ioapic_state_ops = {
+    .size = sizeof(struct kvm_ioapic_state),
+    .get = ioapic_get_state,
+    .set = ioapic_set_state,
+};
+
+static const struct interface ioapic_interfaces[] = {
+    { INTERFACE_CHIP_STATE, &ioapic_state_ops },
+    { NULL, NULL },
+};
+
 const struct device_type kvm_ioapic_type = {
     .name = "kvm-ioapic",
     .parent = "sys-bus-device",
     .desc = "I/O APIC in the host's kernel (accel=kvm, irqchip=kernel)",
     .instance_size = sizeof(struct kvm_ioapic),
     .state = ioapic_state,
+    .interfaces = ioapic_interfaces,
     .init = ioapic_init,
     .realize = ioapic_realize,
     .unrealize = ioapic_unrealize,

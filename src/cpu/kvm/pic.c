@@ -6,6 +6,7 @@
 #include "cpu/kvm/irqchip.h"
 
 #include "base/log.h"
+#include "dev/chip_state.h"
 #include "dev/isa.h"
 #include "dev/state.h"
 
@@ -217,12 +218,39 @@ static const struct state_field pic_state[] = {
     STATE_END,
 };
 
+static void pic_get_state(struct device *d, void *state)
+{
+    pic_fetch(d);
+    memcpy(state, ((struct kvm_pic *)d)->state, sizeof((struct kvm_pic *)d)->state);
+}
+
+static void pic_set_state(struct device *d, const void *state)
+{
+    struct kvm_pic *s = (struct kvm_pic *)d;
+
+    memcpy(s->state, state, sizeof s->state);
+    for (unsigned n = 0; n < CHIPS; n++)
+        pic_store(s, n);
+}
+
+static const struct chip_state_ops pic_state_ops = {
+    .size = sizeof((struct kvm_pic *)0)->state,
+    .get = pic_get_state,
+    .set = pic_set_state,
+};
+
+static const struct interface pic_interfaces[] = {
+    { INTERFACE_CHIP_STATE, &pic_state_ops },
+    { NULL, NULL },
+};
+
 const struct device_type kvm_pic_type = {
     .name = "kvm-pic",
     .parent = "isa-device",
     .desc = "8259A pair in the host's kernel (accel=kvm, irqchip=kernel)",
     .instance_size = sizeof(struct kvm_pic),
     .state = pic_state,
+    .interfaces = pic_interfaces,
     .init = pic_init,
     .realize = pic_realize,
     .unrealize = pic_unrealize,

@@ -9,6 +9,7 @@
 
 #include "base/bits.h"
 #include "base/log.h"
+#include "dev/chip_state.h"
 #include "dev/interval_timer.h"
 #include "dev/isa.h"
 #include "dev/state.h"
@@ -262,7 +263,36 @@ static const struct interval_timer_ops pit_timer_ops = {
     .ticks = pit_ticks,
 };
 
+static void pit_get_state(struct device *d, void *state)
+{
+    pit_fetch(d);
+    *(struct kvm_pit_state2 *)state = ((struct kvm_pit *)d)->state;
+}
+
+/* While time stands still it is set when the machine goes on. */
+static void pit_set_state(struct device *d, const void *state)
+{
+    struct kvm_pit *s = (struct kvm_pit *)d;
+    int64_t now = loop_realtime_ns();
+
+    s->state = *(const struct kvm_pit_state2 *)state;
+    for (unsigned n = 0; n < CHANNELS; n++) {
+        s->gate[n] = s->state.channels[n].gate;
+        s->state.channels[n].count_load_time = stopped(s) ? s->stop_ns : now;
+        s->over[n] = 0;
+    }
+    if (!stopped(s))
+        pit_put(s, &s->state);
+}
+
+static const struct chip_state_ops pit_state_ops = {
+    .size = sizeof(struct kvm_pit_state2),
+    .get = pit_get_state,
+    .set = pit_set_state,
+};
+
 static const struct interface pit_interfaces[] = {
+    { INTERFACE_CHIP_STATE, &pit_state_ops },
     { INTERFACE_INTERVAL_TIMER, &pit_timer_ops },
     { NULL, NULL },
 };
