@@ -133,6 +133,7 @@ void e1000_update_link(struct e1000 *s)
     s->link_up = up;
     TRACE(e1000_trace, E1000_TRACE_LINK, e1000_source(s), up);
     e1000_raise(s, E1000_ICR_LSC);
+    e1000_wake_link(s);
     e1000_rx_maybe_ready(s);
 }
 

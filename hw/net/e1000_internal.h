@@ -1,7 +1,7 @@
 /* The e1000's state, shared by its files: e1000.c (registers, lifecycle), e1000_irq.c (interrupts),
  * e1000_nvm.c (EEPROM and PHY), e1000_tx.c and e1000_rx.c (the two halves of the data path),
  * e1000_flow.c
- * (PAUSE frames), e1000_trace.c (names of events). */
+ * (PAUSE frames), e1000_wake.c (wake-up), e1000_trace.c (names of events). */
 #pragma once
 
 #include "dev/machine.h"
@@ -20,7 +20,7 @@ enum {
     E1000_FCS_SIZE = 4,
     E1000_FRAME_MIN = 60,      /* on the wire, without FCS */
     E1000_FRAME_NORMAL = 1518, /* longest without LPE: tag included, FCS not */
-    E1000_FRAME_LONG = 16384,
+    E1000_FRAME_LONG = 16380,  /* with LPE */
 };
 
 /* The 93C46 on its four wires. */
@@ -216,5 +216,14 @@ void e1000_flow_room(struct e1000 *s);
 /* e1000_rx.c */
 bool e1000_rx_can_receive(struct e1000 *s);
 bool e1000_rx_has_room(struct e1000 *s); /* descriptors */
+/* The filters: one of the sixteen addresses, the multicast table, all of them with the VLAN's. A
+ * frame has at least its Ethernet header, and a tag if it says so. */
+bool e1000_rx_matches_address(struct e1000 *s, const uint8_t *frame);
+bool e1000_rx_matches_multicast(struct e1000 *s, const uint8_t *frame);
+bool e1000_rx_passes(struct e1000 *s, const uint8_t *frame);
 /* A frame from the wire, or looped back. */
 void e1000_rx_frame(struct e1000 *s, const uint8_t *frame, size_t len);
+
+/* e1000_wake.c: tell the wake-up registers of a frame from the wire, of a change of the link. */
+void e1000_wake_frame(struct e1000 *s, const uint8_t *frame, size_t len);
+void e1000_wake_link(struct e1000 *s);

@@ -81,6 +81,8 @@ enum {
     E1000_ICR_RXO = 1 << 6,
     E1000_ICR_RXT0 = 1 << 7,
     E1000_ICR_MDAC = 1 << 9,
+    E1000_ICR_TXD_LOW = 1 << 15,
+    E1000_ICR_SRPD = 1 << 16,
     E1000_ICR_ALL = 0x1fedf,
     E1000_ITR = 0x00c4, /* units of 256 ns */
     E1000_ICS = 0x00c8,
@@ -94,6 +96,7 @@ enum {
 enum {
     E1000_RCTL = 0x0100,
     E1000_RCTL_EN = 1 << 1,
+    E1000_RCTL_SBP = 1 << 2,
     E1000_RCTL_UPE = 1 << 3,
     E1000_RCTL_MPE = 1 << 4,
     E1000_RCTL_LPE = 1 << 5,

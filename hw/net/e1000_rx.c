@@ -31,7 +31,7 @@ static const char *rx_who(const struct e1000 *s)
 
 /* ---- filters ---- */
 
-static bool rx_matches_address(struct e1000 *s, const uint8_t *frame)
+bool e1000_rx_matches_address(struct e1000 *s, const uint8_t *frame)
 {
     const uint32_t *ra = e1000_reg(s, E1000_RA);
     for (unsigned i = 0; i < E1000_RA_PAIRS; i++) {
@@ -47,17 +47,18 @@ static bool rx_matches_address(struct e1000 *s, const uint8_t *frame)
 }
 
 /* Twelve bits of the address, from one of four places, select a bit of the table (13.5.1). */
-static bool rx_matches_multicast(struct e1000 *s, const uint8_t *frame, uint32_t rctl)
+bool e1000_rx_matches_multicast(struct e1000 *s, const uint8_t *frame)
 {
     static const uint8_t shifts[4] = { 4, 3, 2, 0 };
-    unsigned hash = ld_le16(frame + 4) >> shifts[rctl >> E1000_RCTL_MO_SHIFT & 3] & 0xfff;
+    unsigned mo = *e1000_reg(s, E1000_RCTL) >> E1000_RCTL_MO_SHIFT & 3;
+    unsigned hash = ld_le16(frame + 4) >> shifts[mo] & 0xfff;
     return e1000_reg(s, E1000_MTA)[hash >> 5] >> (hash & 31) & 1;
 }
 
 static bool rx_accepts_address(struct e1000 *s, const uint8_t *frame, uint32_t rctl)
 {
     static const uint8_t broadcast[6] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff };
-    if (rx_matches_address(s, frame))
+    if (e1000_rx_matches_address(s, frame))
         return true;
     if (!(frame[0] & 1))
         return rctl & E1000_RCTL_UPE;
@@ -65,7 +66,7 @@ static bool rx_accepts_address(struct e1000 *s, const uint8_t *frame, uint32_t r
         return true;
     if (!memcmp(frame, broadcast, sizeof broadcast))
         return rctl & E1000_RCTL_BAM;
-    return rx_matches_multicast(s, frame, rctl);
+    return e1000_rx_matches_multicast(s, frame);
 }
 
 static bool rx_is_tagged(struct e1000 *s, const uint8_t *frame)
@@ -82,6 +83,12 @@ static bool rx_accepts_vlan(struct e1000 *s, const uint8_t *frame, uint32_t rctl
     if (rctl & E1000_RCTL_CFIEN && cfi != !!(rctl & E1000_RCTL_CFI))
         return false;
     return e1000_reg(s, E1000_VFTA)[vid >> 5] >> (vid & 31) & 1;
+}
+
+bool e1000_rx_passes(struct e1000 *s, const uint8_t *frame)
+{
+    uint32_t rctl = *e1000_reg(s, E1000_RCTL);
+    return rx_accepts_vlan(s, frame, rctl) && rx_accepts_address(s, frame, rctl);
 }
 
 /* ---- checksum offload ---- */
@@ -297,36 +304,47 @@ static void rx_deliver(struct e1000 *s, const uint8_t *frame, size_t len, uint32
         rx_count(s, frame, rx_wire(len));
     if (rx_is_low(s, rctl))
         e1000_raise(s, E1000_ICR_RXDMT0);
+    if (size <= *e1000_reg(s, E1000_RSRPD))
+        e1000_raise(s, E1000_ICR_SRPD);
     TRACE(e1000_trace, E1000_TRACE_RX_FRAME, e1000_source(s), size, len);
     e1000_raise_rx(s);
     if (!e1000_rx_has_room(s))
         e1000_flow_full(s);
 }
 
-void e1000_rx_frame(struct e1000 *s, const uint8_t *frame, size_t len)
+/* A frame that the receiver, which is enabled, has seen whole. */
+static void rx_frame(struct e1000 *s, const uint8_t *frame, size_t len, uint32_t rctl)
 {
-    uint32_t rctl = *e1000_reg(s, E1000_RCTL);
-    if (!(rctl & E1000_RCTL_EN) || len < ETH_HEADER) {
-        rx_dropped(s, "disabled", len);
-        return;
-    }
     /* Every frame, whatever becomes of it (13.7.42, 13.7.44). */
     e1000_count(s, E1000_TPR, 1);
     e1000_count(s, E1000_TORL, rx_wire(len));
-    if (len > (rctl & E1000_RCTL_LPE ? E1000_FRAME_LONG : E1000_FRAME_NORMAL)) {
-        e1000_count(s, E1000_ROC, 1);
-        rx_dropped(s, "too-long", len);
-        return;
-    }
-    /* A tag needs the bytes behind it; shorter frames are padded with zeros anyway. */
-    if (len < ETH_HEADER + E1000_VLAN_SIZE && rx_is_tagged(s, frame))
-        return;
     enum e1000_flow flow = e1000_flow_receive(s, frame, len);
+    bool pass = flow == E1000_FLOW_STORE || e1000_rx_passes(s, frame);
+    bool oversize = len > (rctl & E1000_RCTL_LPE ? E1000_FRAME_LONG : E1000_FRAME_NORMAL);
+
+    if (pass && oversize) {
+        e1000_count(s, E1000_ROC, 1);
+        e1000_count(s, E1000_RLEC, 1);
+    }
     if (flow == E1000_FLOW_DISCARD)
         rx_dropped(s, "flow-control", len);
-    else if (flow == E1000_FLOW_STORE ||
-             (rx_accepts_vlan(s, frame, rctl) && rx_accepts_address(s, frame, rctl)))
-        rx_deliver(s, frame, len, rctl, flow == E1000_FLOW_NONE);
-    else
+    else if (!pass)
         rx_dropped(s, "filtered", len);
+    else if (oversize && (!(rctl & E1000_RCTL_SBP) || len > E1000_FRAME_LONG))
+        rx_dropped(s, "too-long", len);
+    else
+        rx_deliver(s, frame, len, rctl, flow == E1000_FLOW_NONE && !oversize);
+}
+
+void e1000_rx_frame(struct e1000 *s, const uint8_t *frame, size_t len)
+{
+    uint32_t rctl = *e1000_reg(s, E1000_RCTL);
+    /* A tag needs the bytes behind it; shorter frames are padded with zeros anyway. */
+    if (len < ETH_HEADER || (len < ETH_HEADER + E1000_VLAN_SIZE && rx_is_tagged(s, frame)))
+        return;
+    e1000_wake_frame(s, frame, len);
+    if (rctl & E1000_RCTL_EN)
+        rx_frame(s, frame, len, rctl);
+    else
+        rx_dropped(s, "disabled", len);
 }

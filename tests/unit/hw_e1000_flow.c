@@ -171,10 +171,11 @@ static void by_thresholds(void **state)
     for (unsigned i = 0; i < 2 * RING; i++)
         rx_send(n, f, sizeof f);
     assert_int_equal(n->count, 3);
+    nic_set(n, E1000_RDT, (nic_get(n, E1000_RDH) + RING - 1) % RING);
+    nic_set(n, E1000_RDT, (nic_get(n, E1000_RDH) + RING - 1) % RING);
+    nic_set(n, E1000_RDT, (nic_get(n, E1000_RDH) + RING - 1) % RING);
+    assert_int_equal(n->count, 3);
     nic_set(n, E1000_FCRTH, 0);
-    nic_set(n, E1000_RDT, (nic_get(n, E1000_RDH) + RING - 1) % RING);
-    nic_set(n, E1000_RDT, (nic_get(n, E1000_RDH) + RING - 1) % RING);
-    nic_set(n, E1000_RDT, (nic_get(n, E1000_RDH) + RING - 1) % RING);
     for (unsigned i = 0; i < 2 * RING; i++)
         rx_send(n, f, sizeof f);
     assert_int_equal(n->count, 3);

@@ -139,6 +139,44 @@ static void several_descriptors(void **state)
     nic_free(n);
 }
 
+/* Frames that are too long: dropped, unless bad ones are to be stored; and short ones. */
+static void lengths(void **state)
+{
+    struct nic *n = nic_new();
+    static uint8_t f[20000] = "\x52\x54\x00\x12\x34\x57";
+    rx_send(n, f, 1519); /* to somebody else */
+    assert_int_equal(nic_get(n, E1000_ROC) | nic_get(n, E1000_RLEC), 0);
+    memcpy(f, OUR_MAC, 6);
+    rx_send(n, f, 1518);
+    rx_send(n, f, 1519);
+    assert_int_equal(received(n), 1);
+    assert_int_equal(nic_get(n, E1000_ROC), 1);
+    assert_int_equal(nic_get(n, E1000_RLEC), 1);
+    nic_set(n, E1000_RCTL, NIC_RCTL | E1000_RCTL_SBP);
+    rx_send(n, f, 1519);
+    assert_int_equal(received(n), 2);
+    assert_int_equal(rx_desc(n, 1).len, 1523);
+    assert_int_equal(nic_get(n, E1000_ROC), 1);
+    assert_int_equal(nic_get(n, E1000_GPRC), 1);
+    assert_int_equal(nic_get(n, E1000_TPR), 4);
+    /* 16384 with the FCS is the most */
+    nic_set(n, E1000_RCTL,
+            NIC_RCTL | E1000_RCTL_LPE | E1000_RCTL_BSEX | 1 << E1000_RCTL_BSIZE_SHIFT);
+    rx_send(n, f, 16380);
+    rx_send(n, f, 16381);
+    assert_int_equal(received(n), 3);
+    assert_int_equal(rx_desc(n, 2).len, 16384);
+    assert_int_equal(nic_get(n, E1000_ROC), 1);
+    /* small ones are told of, their FCS counted */
+    nic_set(n, E1000_RSRPD, 64);
+    nic_get(n, E1000_ICR);
+    rx_send(n, f, 61);
+    assert_false(nic_get(n, E1000_ICR) & E1000_ICR_SRPD);
+    rx_send(n, f, 60);
+    assert_true(nic_get(n, E1000_ICR) & E1000_ICR_SRPD);
+    nic_free(n);
+}
+
 static uint8_t verdict(struct nic *n, const uint8_t *f, size_t len, uint8_t *errors)
 {
     unsigned at = received(n);
@@ -269,6 +307,7 @@ int main(void)
         cmocka_unit_test(a_frame),
         cmocka_unit_test(filters),
         cmocka_unit_test(several_descriptors),
+        cmocka_unit_test(lengths),
         cmocka_unit_test(checksum_verdicts),
         cmocka_unit_test(vlan),
         cmocka_unit_test(back_pressure),
