@@ -342,6 +342,7 @@ static uint32_t tx_descriptor(struct e1000 *s, uint64_t first, uint64_t second)
 struct tx_outcome {
     bool interrupt; /* a descriptor asked for one */
     bool immediate; /* ... without delay */
+    bool low;       /* LWTHRESH was crossed */
 };
 
 static bool tx_write_back(struct e1000 *s, uint64_t addr, uint64_t second, struct tx_outcome *o)
@@ -374,6 +375,8 @@ static void tx_interrupt(struct e1000 *s, const struct tx_outcome *o, bool empty
 {
     if (empty)
         e1000_raise(s, E1000_ICR_TXQE);
+    if (o->low)
+        e1000_raise(s, E1000_ICR_TXD_LOW);
     if (o->interrupt && o->immediate)
         e1000_raise(s, E1000_ICR_TXDW);
     else if (o->interrupt)
@@ -385,6 +388,7 @@ static void tx_walk(struct e1000 *s)
     uint32_t count = *e1000_reg(s, E1000_TDLEN) / E1000_DESC_SIZE;
     uint64_t base = (uint64_t)*e1000_reg(s, E1000_TDBAH) << 32 | *e1000_reg(s, E1000_TDBAL);
     uint32_t *head = e1000_reg(s, E1000_TDH), *tail = e1000_reg(s, E1000_TDT), cost = 0;
+    uint32_t low = 8 * (*e1000_reg(s, E1000_TXDCTL) >> E1000_TXDCTL_LWTHRESH_SHIFT);
     struct tx_outcome o = { 0 };
 
     if (*head == *tail)
@@ -400,8 +404,10 @@ static void tx_walk(struct e1000 *s)
         if (!room || cost >= TX_BURST || e1000_flow_paused(s))
             break;
         alive = tx_step(s, base, *head, &cost, &o);
-        if (alive)
-            *head = (*head + 1) % count;
+        if (!alive)
+            break;
+        *head = (*head + 1) % count;
+        o.low |= (*tail + count - *head) % count == low;
     }
     tx_interrupt(s, &o, alive && *head == *tail);
     if (alive && room && *head != *tail && !e1000_flow_paused(s))

@@ -17,6 +17,7 @@ enum {
     RING = 8, /* descriptors: the smallest ring that RDLEN and TDLEN can say */
     FRAMES_MAX = 512,
     FRAME_ROOM = 2048,
+    TX_EMPTY = E1000_ICR_TXQE | E1000_ICR_TXD_LOW, /* with LWTHRESH 0 */
 };
 
 struct nic {

@@ -84,6 +84,14 @@ static void filters(void **state)
     assert_false(takes(n, other));
     nic_set(n, E1000_RA + 8 * 15 + 4, 0x80005734);
     assert_true(takes(n, other));
+    /* a slot may be for source addresses; two codes are reserved */
+    nic_set(n, E1000_RA + 8 * 15 + 4, 0x80015734);
+    assert_false(takes(n, other));
+    nic_set(n, E1000_RA + 8 * 15, 0x000a5552);
+    nic_set(n, E1000_RA + 8 * 15 + 4, 0x80010202);
+    assert_true(takes(n, other));
+    nic_set(n, E1000_RA + 8 * 15 + 4, 0x80020202);
+    assert_false(takes(n, other));
     /* 01:00:5e:00:00:01 hashes by its last 16 bits, 0x0100 in the frame's order, at four places */
     static const uint16_t hash[4] = { 0x010, 0x020, 0x040, 0x100 };
     for (unsigned mo = 0; mo < 4; mo++) {
@@ -246,6 +254,13 @@ static void vlan(void **state)
     nic_set(n, E1000_VFTA + 4 * 3, 1 << 4);
     rx_send(n, f, sizeof f);
     assert_int_equal(received(n), 3);
+    /* the canonical form indicator, clear in this one */
+    nic_set(n, E1000_RCTL, NIC_RCTL | E1000_RCTL_VFE | E1000_RCTL_CFIEN | E1000_RCTL_CFI);
+    rx_send(n, f, sizeof f);
+    assert_int_equal(received(n), 3);
+    nic_set(n, E1000_RCTL, NIC_RCTL | E1000_RCTL_VFE | E1000_RCTL_CFIEN);
+    rx_send(n, f, sizeof f);
+    assert_int_equal(received(n), 4);
     nic_free(n);
 }
 

@@ -28,14 +28,14 @@ static void legacy(void **state)
     assert_int_equal(nic_get(n, E1000_TDH), 2);
     assert_int_equal(tx_status(n, 0) & 1, 1);
     assert_int_equal(tx_status(n, 1) & 1, 1);
-    assert_int_equal(nic_get(n, E1000_ICR), E1000_ICR_TXDW | E1000_ICR_TXQE);
+    assert_int_equal(nic_get(n, E1000_ICR), E1000_ICR_TXDW | TX_EMPTY);
     /* short ones are padded; without RS nothing is written back */
     tx_legacy(n, TX_DATA, 20, EOP);
     tx_go(n);
     assert_int_equal(n->len[1], 60);
     assert_int_equal(n->frame[1][20] | n->frame[1][59], 0);
     assert_int_equal(tx_status(n, 2), 0);
-    assert_int_equal(nic_get(n, E1000_ICR), E1000_ICR_TXQE);
+    assert_int_equal(nic_get(n, E1000_ICR), TX_EMPTY);
     /* a checksum to be inserted, from byte 34 on at byte 40 */
     leave_checksums(tx_ram(n), 17, true);
     tx_put(n, TX_DATA, len | 40 << 16 | (uint64_t)(EOP | E1000_TXD_CMD_IC) << 24 | 34ull << 40);
@@ -222,6 +222,21 @@ static void back_pressure(void **state)
     nic_free(n);
 }
 
+/* Told of when eight times LWTHRESH are left, and not again below. */
+static void running_low(void **state)
+{
+    struct nic *n = nic_new();
+    nic_set(n, E1000_TDLEN, 4 * RING * 16);
+    nic_set(n, E1000_TXDCTL, 1u << E1000_TXDCTL_LWTHRESH_SHIFT);
+    nic_set(n, E1000_TDT, 8); /* empty descriptors: nothing is sent */
+    assert_int_equal(nic_get(n, E1000_ICR), E1000_ICR_TXQE);
+    nic_set(n, E1000_TDT, 17);
+    assert_int_equal(nic_get(n, E1000_ICR), TX_EMPTY);
+    nic_set(n, E1000_TDT, 2); /* over the end of the ring */
+    assert_int_equal(nic_get(n, E1000_ICR), TX_EMPTY);
+    nic_free(n);
+}
+
 static void loopback(void **state)
 {
     struct nic *n = nic_new();
@@ -333,11 +348,17 @@ static void bursts(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(legacy),           cmocka_unit_test(checksums),
-        cmocka_unit_test(segmentation),     cmocka_unit_test(segmentation_of_crumbs),
-        cmocka_unit_test(segmentation_ip6), cmocka_unit_test(back_pressure),
-        cmocka_unit_test(loopback),         cmocka_unit_test(rings_that_make_no_sense),
-        cmocka_unit_test(dma_to_itself),    cmocka_unit_test(bursts),
+        cmocka_unit_test(legacy),
+        cmocka_unit_test(checksums),
+        cmocka_unit_test(segmentation),
+        cmocka_unit_test(segmentation_of_crumbs),
+        cmocka_unit_test(segmentation_ip6),
+        cmocka_unit_test(back_pressure),
+        cmocka_unit_test(running_low),
+        cmocka_unit_test(loopback),
+        cmocka_unit_test(rings_that_make_no_sense),
+        cmocka_unit_test(dma_to_itself),
+        cmocka_unit_test(bursts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
