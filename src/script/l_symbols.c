@@ -197,13 +197,18 @@ int l_vm_load_symbols(lua_State *L)
     return 1;
 }
 
-static struct vcpu *check_still(lua_State *L, struct script_vm *svm)
+static void check_still(lua_State *L, struct script_vm *svm, const struct vcpu *v)
+{
+    if (!vm_cpu_is_still(svm->vm, v->port->index))
+        luaL_error(L, "cpu %d is running: pause the machine first", (int)v->port->index);
+}
+
+static struct vcpu *check_first_still(lua_State *L, struct script_vm *svm)
 {
     struct vcpu *v = vm_vcpu(svm->vm, 0);
     if (!v)
         luaL_error(L, "machine \"%s\" has no cpu", vm_name(svm->vm));
-    if (!vm_cpu_is_still(svm->vm, 0))
-        luaL_error(L, "cpu %d is running: pause the machine first", (int)v->port->index);
+    check_still(L, svm, v);
     return v;
 }
 
@@ -211,7 +216,7 @@ static struct vcpu *check_still(lua_State *L, struct script_vm *svm)
 int l_vm_find_slide(lua_State *L)
 {
     struct script_vm *svm = binding_vm(L, 1, META_VM);
-    struct vcpu *v = check_still(L, svm);
+    struct vcpu *v = check_first_still(L, svm);
     struct error err = { 0 };
     if (!script_symbols_have(svm, &err) || !script_kernel_find(svm, v, &err))
         return script_raise(L, &err);
@@ -224,7 +229,7 @@ int l_vm_find_slide(lua_State *L)
 int l_vm_load_modules(lua_State *L)
 {
     struct script_vm *svm = binding_vm(L, 1, META_VM);
-    struct vcpu *v = check_still(L, svm);
+    struct vcpu *v = check_first_still(L, svm);
     struct error err = { 0 };
     if (!script_symbols_have(svm, &err))
         return script_raise(L, &err);
@@ -310,7 +315,7 @@ static struct vcpu *check_cpu_still(lua_State *L, struct script_vm **svm)
 {
     struct vcpu *v = binding_ptr(L, 1, META_CPU);
     *svm = binding_vm(L, 1, META_CPU);
-    check_still(L, *svm);
+    check_still(L, *svm, v);
     return v;
 }
 

@@ -81,6 +81,23 @@ on_each("a hook on one cpu is none on the other", function()
     end
 end)
 
+on_each("a hook reads the code and the stack of its own cpu, and of no other that executes", function()
+    local vm = two(false)
+    local h = vm:on("exec", { at = POINT }, function(cpu)
+        local other = vm.cpus[2 - cpu.index]
+        equal(cpu:disas(nil, 1)[1].text, "inc ax")
+        equal(cpu:backtrace(1)[1].rip, cpu.rip)
+        for _, read in ipairs { other.disas, other.backtrace } do
+            local ok, problem = pcall(read, other)
+            equal(ok, backends.current == "soft", tostring(problem))
+        end
+    end)
+    run(vm)
+    equal(h.hits, 2 * ROUNDS)
+    equal(h.errors, 0)
+    vm:close()
+end)
+
 on_each("under KVM a step is the first cpu's, and the other one stands still", function()
     local vm = two(true)
     local other = vm.cpus[2]
