@@ -316,6 +316,33 @@ static void rings_that_make_no_sense(void **state)
     nic_free(n);
 }
 
+/* Rings and buffers above 4 GiB, where RAM is seen once more. */
+static void wide_addresses(void **state)
+{
+    enum { HIGH = 5 };
+    struct nic *n = nic_new();
+    struct region high;
+    uint8_t f[60] = ETH_TO_US;
+    region_init_alias(&high, n->pc->m->mem, "high", &n->pc->ram, 0, PC_RAM_SIZE);
+    region_add(&n->pc->m->system, (uint64_t)HIGH << 32, &high, 0);
+    nic_set(n, E1000_RDBAH, HIGH);
+    nic_set(n, E1000_TDBAH, HIGH);
+    st_le64(n->pc->ram.host + RX_RING, (uint64_t)HIGH << 32 | RX_BUFFERS);
+    f[20] = 0x5a;
+    rx_send(n, f, sizeof f);
+    assert_int_equal(received(n), 1);
+    assert_memory_equal(rx_data(n, 0), f, sizeof f);
+    assert_int_equal(rx_desc(n, 0).status & DD, DD);
+    memcpy(n->pc->ram.host + TX_DATA, f, sizeof f);
+    tx_legacy(n, (uint64_t)HIGH << 32 | TX_DATA, sizeof f, E1000_TXD_CMD_EOP | E1000_TXD_CMD_RS);
+    tx_go(n);
+    assert_int_equal(n->count, 1);
+    assert_memory_equal(n->frame[0], f, sizeof f);
+    assert_int_equal(tx_status(n, 0), E1000_TXD_STAT_DD);
+    region_fini(&high);
+    nic_free(n);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -325,6 +352,7 @@ int main(void)
         cmocka_unit_test(lengths),
         cmocka_unit_test(checksum_verdicts),
         cmocka_unit_test(vlan),
+        cmocka_unit_test(wide_addresses),
         cmocka_unit_test(back_pressure),
         cmocka_unit_test(rings_that_make_no_sense),
     };
