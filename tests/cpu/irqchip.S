@@ -75,8 +75,8 @@ seen: .fill 256, 8, 0 /* by vector */
     movl $(\value), 0x10(%rbx)
 .endm
 
-/* Until `vector` has been seen so often. Awake: an emulated processor may let an interrupt in between STI and HLT
- * (QEMU 7.2's SVM does), and what comes once would be slept through. */
+/* Until `vector` has been seen so often. Awake: an emulated processor may let an interrupt in between STI and HLT,
+ * and what comes once would be slept through. */
 .macro wait_for vector, count
 .Lagain\@:
     sti
