@@ -30,16 +30,32 @@ static inline bool machine_lock_mine(struct machine_lock *l)
            pthread_equal(atomic_load_explicit(&l->owner, memory_order_relaxed), pthread_self());
 }
 
+/* The caller's turn has come. */
+static inline void machine_lock_begin(struct machine_lock *l)
+{
+    atomic_store_explicit(&l->owner, pthread_self(), memory_order_relaxed);
+    /* After the owner, so that who sees the lock held never takes an earlier owner for the present
+     * one. */
+    atomic_store_explicit(&l->held, true, memory_order_release);
+}
+
 static inline void machine_lock_take(struct machine_lock *l)
 {
     assert(!machine_lock_mine(l));
     unsigned ticket = atomic_fetch_add(&l->next_ticket, 1);
     if (atomic_load_explicit(&l->now_serving, memory_order_acquire) != ticket)
         machine_lock_wait(l, ticket);
-    atomic_store_explicit(&l->owner, pthread_self(), memory_order_relaxed);
-    /* After the owner, so that who sees the lock held never takes an earlier owner for the present
-     * one. */
-    atomic_store_explicit(&l->held, true, memory_order_release);
+    machine_lock_begin(l);
+}
+
+/* False: it is not free. */
+static inline bool machine_lock_try(struct machine_lock *l)
+{
+    unsigned ticket = atomic_load_explicit(&l->now_serving, memory_order_acquire);
+    if (!atomic_compare_exchange_strong(&l->next_ticket, &ticket, ticket + 1))
+        return false;
+    machine_lock_begin(l);
+    return true;
 }
 
 static inline void machine_lock_release(struct machine_lock *l)

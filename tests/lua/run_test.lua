@@ -50,6 +50,41 @@ check.case("a program says something and ends", function()
     vm:close()
 end)
 
+check.case("code and the map of memory change while the guest runs", function()
+    local uv = require "luv"
+    -- 1000 inc word [0x3000]; 1004 jmp 1000: the script moves the counter to 0x3002 and back
+    local vm = program("\xff\x06\x00\x30\xeb\xfa")
+    local ram, rounds = vm.machine:ram("passing", 4096), 0
+    vm:resume()
+    local timer <const> = uv.new_timer()
+    timer:start(1, 1, function()
+        if vm.instructions == 0 then
+            return -- it has not decoded the code yet
+        end
+        rounds = rounds + 1
+        local at = rounds % 2 * 2
+        vm.memory:write(0x1002, 1, at)
+        if at == 0 then
+            ram:unmap()
+        else
+            vm.memory:map(0x40000000, ram)
+        end
+        vm.memory:write(0x3000 + (2 - at), 2, 0xffff) -- the other one must stay as it is from now on
+    end)
+    local last
+    perilune.wait(function()
+        local at = rounds % 2 * 2
+        if rounds > 0 and last ~= rounds then
+            last = rounds
+            equal(vm.memory:read(0x3000 + (2 - at), 2), 0xffff, "what the old code counted")
+        end
+        return rounds >= 200
+    end)
+    timer:close()
+    vm:pause()
+    vm:close()
+end)
+
 check.case("the same run twice is the same", function()
     local function once()
         local vm = program(OUT_SERIAL .. say "H" .. EXIT .. SPIN, { idle = "warp" })

@@ -66,7 +66,7 @@ static void drop_page(struct code_cache *cc, struct code_page *page)
         }
     uint8_t *flags = mem_page_flags(cc->mem, page->ram_page << RAM_PAGE_BITS);
     if (flags) /* NULL: the region is gone */
-        *flags &= (uint8_t)~RAM_PAGE_CODE;
+        __atomic_fetch_and(flags, (uint8_t)~RAM_PAGE_CODE, __ATOMIC_RELAXED);
     free(page);
 }
 
@@ -126,16 +126,17 @@ bool code_written(struct accel *a, uint64_t ram_addr, uint64_t len)
     if (any) {
         forget_jumps(a);
         /* The block being executed may be one of those: leave it after this instruction. */
-        const struct soft_cpu *c = a->running ? a->running : a->cpus[0];
-        if (a->running)
-            soft_recheck(a->running);
-        TRACE(soft_trace, SOFT_TRACE_CODE_DROPPED, soft_source(c), first, size);
+        struct soft_cpu *c = a->running;
+        if (c)
+            soft_recheck(c);
+        TRACE(soft_trace, SOFT_TRACE_CODE_DROPPED, soft_source(c ? c : a->cpus[0]), first, size);
     }
     return any;
 }
 
 static void code_watch_written(void *opaque, uint64_t ram_addr, uint64_t len)
 {
+    soft_stand_still(opaque);
     code_written(opaque, ram_addr, len);
 }
 
@@ -161,7 +162,8 @@ static struct code_page *page_of(struct soft_cpu *c, uint64_t ram_page, const ui
         page->next_used = cc->used;
         cc->used = page;
         cc->pages[ram_page] = page;
-        *mem_page_flags(cc->mem, ram_page << RAM_PAGE_BITS) |= RAM_PAGE_CODE;
+        __atomic_fetch_or(mem_page_flags(cc->mem, ram_page << RAM_PAGE_BITS), RAM_PAGE_CODE,
+                          __ATOMIC_RELAXED);
         for (unsigned n = 0; n < c->accel->cpu_count; n++)
             mmu_protect_code(c->accel->cpus[n], host_page);
     }

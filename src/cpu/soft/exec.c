@@ -60,7 +60,7 @@ static bool take_external(struct soft_cpu *c)
 {
     struct machine_lock *lock = loop_lock(c->vcpu.machine->loop);
     struct cpu_port *port = c->vcpu.port;
-    machine_lock_take(lock);
+    take_lock(c);
     int vector = port->intc_ops ? port->intc_ops->acknowledge(port->intc) : -1;
     if (vector < 0)
         c->intr = false;
@@ -130,6 +130,7 @@ static bool attend(struct soft_cpu *c, int64_t *budget, enum vcpu_stop *stop)
     while (acted) {
         /* Before the kick is looked at, so that one that comes in between is not lost. */
         atomic_store(&c->stop_at, c->limit);
+        soft_give_way(c);
         *stop = c->stop_wanted                       ? VCPU_STOP_DEBUG
                 : atomic_exchange(&c->kicked, false) ? VCPU_STOP_KICK
                 : c->shut_down                       ? VCPU_STOP_SHUTDOWN

@@ -47,16 +47,22 @@ static uint64_t phys_load(struct soft_cpu *c, uint64_t gpa, unsigned size)
     if (r && r->host && r->last - gpa >= size - 1)
         return ld_le(r->host + (gpa - r->start), size);
     struct machine_lock *lock = loop_lock(c->vcpu.machine->loop);
-    machine_lock_take(lock);
+    take_lock(c);
     address_space_load(c->vcpu.machine->memory, gpa, size, &v);
     machine_lock_release(lock);
     return v;
 }
 
+static bool has_code(const struct soft_cpu *c, uint64_t ram_addr)
+{
+    const uint8_t *flags = mem_page_flags(c->vcpu.machine->mem, ram_addr);
+    return __atomic_load_n(flags, __ATOMIC_RELAXED) & RAM_PAGE_CODE;
+}
+
 /* Tell whoever decoded code from RAM, this cpu included, that it changes. */
 static bool ram_changes(struct soft_cpu *c, uint64_t ram_addr, uint64_t len)
 {
-    if (!(*mem_page_flags(c->vcpu.machine->mem, ram_addr) & RAM_PAGE_CODE))
+    if (!has_code(c, ram_addr))
         return false;
     return code_written(c->accel, ram_addr, len);
 }
@@ -317,7 +323,7 @@ static int tlb_fill(struct soft_cpu *c, uint64_t va, int access, bool user, stru
         e.tag[ACCESS_READ] = page;
         t->ram_addr = e.phys + off;
         if (access == ACCESS_WRITE && !r->readonly) {
-            t->code = *mem_page_flags(c->vcpu.machine->mem, e.phys) & RAM_PAGE_CODE;
+            t->code = has_code(c, e.phys);
             e.tag[ACCESS_WRITE] = page | (t->code ? TLB_CODE : 0);
         }
         if (access == ACCESS_READ || !r->readonly)
@@ -341,7 +347,7 @@ static int resolve(struct soft_cpu *c, uint64_t va, int access, bool user, struc
     if (tag == TLB_INVALID || (tag & ~0xfffULL) != (va & ~0xfffULL))
         return tlb_fill(c, va, access, user, t);
     uint64_t phys = e->phys + (va & 0xfff);
-    if ((tag & TLB_CODE) && !(*mem_page_flags(c->vcpu.machine->mem, phys) & RAM_PAGE_CODE))
+    if ((tag & TLB_CODE) && !has_code(c, phys))
         tag = e->tag[access] &= ~(uint64_t)TLB_CODE;
     *t = tag & TLB_IO ? (struct target){ .gpa = phys }
                       : (struct target){ .host = (uint8_t *)(va + e->addend),
@@ -626,6 +632,12 @@ bool mmu_translate_quiet(struct soft_cpu *c, uint64_t va, uint64_t *gpa)
 
 /* ---- the view of memory ---- */
 
+/* The cpu that runs must neither use the view meanwhile nor what it shows afterwards. */
+static void listener_begin(struct mem_listener *l)
+{
+    soft_stand_still(CONTAINER_OF(l, struct soft_cpu, listener)->accel);
+}
+
 static void listener_commit(struct mem_listener *l)
 {
     struct soft_cpu *c = CONTAINER_OF(l, struct soft_cpu, listener);
@@ -647,7 +659,11 @@ void mmu_init(struct soft_cpu *c)
     struct machine *m = c->vcpu.machine;
     c->a20_mask = UINT64_MAX;
     c->listener = (struct mem_listener){
-        .as = m->memory, .add = ignore_range, .remove = ignore_range, .commit = listener_commit
+        .as = m->memory,
+        .begin = listener_begin,
+        .add = ignore_range,
+        .remove = ignore_range,
+        .commit = listener_commit,
     };
     c->view = flatview_ref(address_space_view(m->memory));
     mem_listener_add(m->mem, &c->listener);

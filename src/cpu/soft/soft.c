@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 
+#include <sched.h>
 #include <stddef.h>
 #include <stdlib.h>
 
@@ -259,13 +260,38 @@ static uint64_t attainable(uint64_t limit)
     return limit < INT64_MAX ? limit : INT64_MAX;
 }
 
+/* Whoever has the lock has asked before it looked whether a cpu runs, and a cpu says that it runs
+ * before it looks whether somebody has asked: one of them sees the other. */
+void soft_stand_still(struct accel *a)
+{
+    struct soft_cpu *c;
+    if (a->running && pthread_equal(a->thread, pthread_self()))
+        return;
+    a->still_wanted = true;
+    while ((c = a->running) && !a->waits_for_lock) {
+        soft_recheck(c);
+        sched_yield();
+    }
+}
+
+void soft_give_way(struct soft_cpu *c)
+{
+    if (!c->accel->still_wanted)
+        return;
+    take_lock(c);
+    c->accel->still_wanted = false;
+    machine_lock_release(c->lock);
+}
+
 static enum vcpu_stop soft_run(struct vcpu *v, uint64_t limit)
 {
     struct soft_cpu *c = soft_of(v);
     struct accel *a = c->accel;
     c->others = a->retired - c->icount;
+    a->thread = pthread_self();
     a->running = c;
     c->limit = attainable(limit) - c->others;
+    soft_give_way(c);
     soft_recheck(c);
     enum vcpu_stop stop = soft_exec(c);
     a->retired = c->others + c->icount;

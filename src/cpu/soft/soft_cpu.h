@@ -11,6 +11,7 @@
 #include "loop/loop.h"
 #include "mem/address_space.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 /* ---- registers ---- */
@@ -239,8 +240,11 @@ struct accel {
     struct machine *machine;
     struct soft_cpu *cpus[MACHINE_CPUS_MAX];
     unsigned cpu_count;
-    struct soft_cpu *running; /* in soft_run(); NULL: none */
-    uint64_t retired;         /* by all of them, up to the last that ran */
+    _Atomic(struct soft_cpu *) running; /* in soft_run(); NULL: none */
+    _Atomic(pthread_t) thread;          /* on which */
+    /* soft_stand_still(): asked for; and the cpu that runs waits for the machine lock. */
+    atomic_bool still_wanted, waits_for_lock;
+    uint64_t retired; /* by all of them, up to the last that ran */
     struct code_cache *code;
     struct mem_code_watch code_watch;
 };
@@ -534,11 +538,29 @@ static inline void soft_recheck(struct soft_cpu *c)
     atomic_store_explicit(&c->stop_at, 0, memory_order_relaxed);
 }
 
+/* Have the cpu that runs stand still, between two instructions or before an access to a device,
+ * until the caller lets the machine lock go: to change what it uses without the lock. On the cpu's
+ * own thread it does nothing. */
+void soft_stand_still(struct accel *a);
+/* Between two instructions: stand still if that is asked for. */
+void soft_give_way(struct soft_cpu *c);
+
+/* The machine lock, on the thread that executes. Who has it may wait for this cpu to stand still,
+ * which it does while it waits for the lock. */
+static inline void take_lock(struct soft_cpu *c)
+{
+    if (machine_lock_try(c->lock))
+        return;
+    atomic_store(&c->accel->waits_for_lock, true);
+    machine_lock_take(c->lock);
+    atomic_store(&c->accel->waits_for_lock, false);
+}
+
 /* Around what needs the machine lock on this cpu's behalf: devices, interrupt controllers,
  * callbacks. */
 static inline void enter_machine(struct soft_cpu *c)
 {
-    machine_lock_take(c->lock);
+    take_lock(c);
     c->vcpu.machine->current_cpu = c->vcpu.port;
 }
 

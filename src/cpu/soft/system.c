@@ -324,7 +324,7 @@ static void cr8_set(struct soft_cpu *c, uint8_t v)
     if (!p->apic_ops)
         return;
     struct machine_lock *lock = loop_lock(c->vcpu.machine->loop);
-    machine_lock_take(lock);
+    take_lock(c);
     p->apic_ops->set_tpr(p->apic, v);
     machine_lock_release(lock);
 }
