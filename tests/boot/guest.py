@@ -177,8 +177,12 @@ class Terminal:
             pass
         return self.process.returncode
 
-    def is_raw(self):
-        return not termios.tcgetattr(self.slave)[3] & termios.ICANON
+    def expect_raw(self, timeout=10):
+        """The guest has the terminal: keys go to it one by one. The guest may speak before that."""
+        until = time.monotonic() + timeout
+        while termios.tcgetattr(self.slave)[3] & termios.ICANON:
+            assert time.monotonic() < until, "the terminal is not in raw mode while the guest has it"
+            self.read(0.01)
 
     def is_restored(self):
         return termios.tcgetattr(self.slave) == self.before

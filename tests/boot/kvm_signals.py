@@ -32,7 +32,7 @@ def end(name, number, command):
             guest.equal(t.process.wait(30), -number, f"{name}: how it ended")
             t.master = os.open(os.devnull, os.O_RDONLY)
             return
-        assert t.is_raw(), "the terminal is not in raw mode while the guest has it"
+        t.expect_raw()
         os.kill(t.process.pid, number)
         guest.equal(t.wait(), -number, f"{name}: how it ended")
         assert t.is_restored(), f"{name}: the terminal is not as it was before"

@@ -7,7 +7,7 @@ test = guest.Test()
 
 with guest.Terminal(test.linux("shell", "--stats", test.path("stats.json"))) as t:
     t.expect(PROMPT)
-    assert t.is_raw(), "the terminal is not in raw mode while the guest has it"
+    t.expect_raw()
     # The echo of what is typed holds the expression, only the shell's answer its value.
     t.type("echo value=$((6 * 7))\r")
     t.expect("value=42")

@@ -9,7 +9,7 @@ for number in guest.INT, guest.TERM:
     name = f"{number.name}.json"
     with guest.Terminal(test.linux("shell", "--stats", test.path(name))) as t:
         t.expect("Linux version")
-        assert t.is_raw(), "the terminal is not in raw mode while the guest has it"
+        t.expect_raw()
         os.kill(t.process.pid, number)
         guest.equal(t.wait(), -number, f"how it ended after {number.name}")
         assert t.is_restored(), f"the terminal is not as it was before, after {number.name}"
