@@ -1,5 +1,4 @@
-/* A local APIC and the bus between several of them: apic.c has the registers, apic_bus.c the
- * messages. */
+/* A local APIC and the bus between several of them; apic.c tells which file has what. */
 #pragma once
 
 #include "dev/cpu_port.h"
@@ -109,19 +108,47 @@ void apic_bus_send(struct apic_bus *b, const struct apic_message *m);
 /* What ICR says, with its shorthands. */
 void apic_bus_send_icr(struct apic *s, uint64_t icr);
 
-/* ---- apic.c ---- */
+/* ---- apic_delivery.c ---- */
 
 bool apic_is_enabled(const struct apic *s);          /* by IA32_APIC_BASE */
 bool apic_is_software_enabled(const struct apic *s); /* by SVR too */
 bool apic_is_x2(const struct apic *s);
 uint32_t apic_x2_id(const struct apic *s);
 uint8_t apic_ppr(const struct apic *s);
-void apic_accept(struct apic *s, uint8_t mode, uint8_t vector, bool level);
-void apic_error(struct apic *s, uint32_t bit);
-uint32_t apic_page_read(struct apic *s, unsigned offset);
-void apic_page_write(struct apic *s, unsigned offset, uint32_t value);
+/* The interface interrupt-controller. */
+int apic_acknowledge(struct device *d);
+/* Does the 8259A's interrupt get through? */
+bool apic_extint_waits(const struct apic *s);
+/* Tell the cpu the level of INTR, whatever it was told before. */
+void apic_drive(struct apic *s);
+/* After whatever may change what the cpu is offered. */
+void apic_update(struct apic *s);
 /* Registers were set from outside: the cpu's INTR follows. */
 void apic_changed(struct apic *s);
+void apic_accept(struct apic *s, uint8_t mode, uint8_t vector, bool level);
+void apic_accept_fixed(struct apic *s, uint8_t vector, bool level);
+void apic_error(struct apic *s, uint32_t bit);
+/* The pins LINT0 and LINT1; `opaque` is the APIC. */
+void apic_set_lint(void *opaque, int n, bool level);
+void apic_service_level(struct apic *s, int n);
+void apic_eoi(struct apic *s);
+void apic_reset_registers(struct apic *s);
+
+/* ---- apic_regs.c ---- */
+
+uint32_t apic_page_read(struct apic *s, unsigned offset);
+void apic_page_write(struct apic *s, unsigned offset, uint32_t value);
+/* By register (apic_regs.h), in either mode. False: no such register, or not readable or writable
+ * there. */
+bool apic_read_register(struct apic *s, unsigned reg, uint32_t *value);
+bool apic_write_register(struct apic *s, unsigned reg, uint32_t value);
+extern const uint32_t apic_lvt_writable[LVT_COUNT];
+
+/* ---- apic_msr.c ---- */
+
+extern const struct local_apic_ops apic_local_ops;
+/* Map the page where IA32_APIC_BASE says. */
+void apic_place_page(struct apic *s);
 
 enum {
     APIC_ESR_SEND_VECTOR = 1 << 5,

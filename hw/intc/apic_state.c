@@ -2,45 +2,25 @@
  * 10-1), to take them to another APIC and back. Reading and writing have no side effects but that
  * the timer and the cpu's INTR follow what is set. Machine lock. */
 #include "base/bits.h"
-#include "hw/intc/apic_internal.h"
+#include "hw/intc/apic_regs.h"
 
 #include <string.h>
 
-enum {
-    PAGE_ID = 0x20,
-    PAGE_VERSION = 0x30,
-    PAGE_TPR = 0x80,
-    PAGE_PPR = 0xa0,
-    PAGE_LDR = 0xd0,
-    PAGE_DFR = 0xe0,
-    PAGE_SVR = 0xf0,
-    PAGE_ISR = 0x100,
-    PAGE_TMR = 0x180,
-    PAGE_IRR = 0x200,
-    PAGE_ESR = 0x280,
-    PAGE_ICR = 0x300,
-    PAGE_ICR_HIGH = 0x310,
-    PAGE_LVT = 0x320,
-    PAGE_INITIAL_COUNT = 0x380,
-    PAGE_CURRENT_COUNT = 0x390,
-    PAGE_DIVIDE = 0x3e0,
-    STEP = 16,
-    VERSION = (LVT_COUNT - 1) << 16 | 0x14,
-};
+enum { STEP = 16 };
 
 /* Registers that are plain numbers. */
 static const struct {
     uint16_t at;
     uint16_t offset; /* of a uint32_t in struct apic */
 } plain[] = {
-    { PAGE_TPR, offsetof(struct apic, tpr) },
-    { PAGE_DFR, offsetof(struct apic, dfr) },
-    { PAGE_SVR, offsetof(struct apic, svr) },
-    { PAGE_ESR, offsetof(struct apic, esr) },
-    { PAGE_ICR, offsetof(struct apic, icr_low) },
-    { PAGE_ICR_HIGH, offsetof(struct apic, icr_high) },
-    { PAGE_INITIAL_COUNT, offsetof(struct apic, initial_count) },
-    { PAGE_DIVIDE, offsetof(struct apic, divide) },
+    { APIC_TPR * STEP, offsetof(struct apic, tpr) },
+    { APIC_DFR * STEP, offsetof(struct apic, dfr) },
+    { APIC_SVR * STEP, offsetof(struct apic, svr) },
+    { APIC_ESR * STEP, offsetof(struct apic, esr) },
+    { APIC_ICR * STEP, offsetof(struct apic, icr_low) },
+    { APIC_ICR_HIGH * STEP, offsetof(struct apic, icr_high) },
+    { APIC_INITIAL_COUNT * STEP, offsetof(struct apic, initial_count) },
+    { APIC_DIVIDE * STEP, offsetof(struct apic, divide) },
 };
 
 static uint32_t *field(struct apic *s, size_t n)
@@ -66,15 +46,15 @@ void apic_get_page(struct device *d, uint8_t page[LOCAL_APIC_STATE])
     memset(page, 0, LOCAL_APIC_STATE);
     for (size_t n = 0; n < ARRAY_LEN(plain); n++)
         st_le32(page + plain[n].at, *field(s, n));
-    st_le32(page + PAGE_ID, s->id << 24); /* KVM has it so with x2APIC as well */
-    st_le32(page + PAGE_LDR, apic_page_read(s, PAGE_LDR));
-    st_le32(page + PAGE_VERSION, VERSION);
-    st_le32(page + PAGE_PPR, apic_ppr(s));
-    copy_words(s->isr, 8, page + PAGE_ISR, NULL);
-    copy_words(s->tmr, 8, page + PAGE_TMR, NULL);
-    copy_words(s->irr, 8, page + PAGE_IRR, NULL);
-    copy_words(s->lvt, LVT_COUNT, page + PAGE_LVT, NULL);
-    st_le32(page + PAGE_CURRENT_COUNT, apic_timer_count(s));
+    st_le32(page + APIC_ID * STEP, s->id << 24); /* KVM has it so with x2APIC as well */
+    st_le32(page + APIC_LDR * STEP, apic_page_read(s, APIC_LDR * STEP));
+    st_le32(page + APIC_VERSION * STEP, APIC_VERSION_VALUE);
+    st_le32(page + APIC_PPR * STEP, apic_ppr(s));
+    copy_words(s->isr, 8, page + APIC_ISR * STEP, NULL);
+    copy_words(s->tmr, 8, page + APIC_TMR * STEP, NULL);
+    copy_words(s->irr, 8, page + APIC_IRR * STEP, NULL);
+    copy_words(s->lvt, LVT_COUNT, page + APIC_LVT * STEP, NULL);
+    st_le32(page + APIC_CURRENT_COUNT * STEP, apic_timer_count(s));
 }
 
 void apic_set_page(struct device *d, const uint8_t page[LOCAL_APIC_STATE])
@@ -84,13 +64,13 @@ void apic_set_page(struct device *d, const uint8_t page[LOCAL_APIC_STATE])
     for (size_t n = 0; n < ARRAY_LEN(plain); n++)
         *field(s, n) = ld_le32(page + plain[n].at);
     if (!apic_is_x2(s)) { /* x2APIC's are fixed */
-        s->id = ld_le32(page + PAGE_ID) >> 24;
-        s->ldr = ld_le32(page + PAGE_LDR);
+        s->id = ld_le32(page + APIC_ID * STEP) >> 24;
+        s->ldr = ld_le32(page + APIC_LDR * STEP);
     }
-    copy_words(s->isr, 8, NULL, page + PAGE_ISR);
-    copy_words(s->tmr, 8, NULL, page + PAGE_TMR);
-    copy_words(s->irr, 8, NULL, page + PAGE_IRR);
-    copy_words(s->lvt, LVT_COUNT, NULL, page + PAGE_LVT);
-    apic_timer_restore(s, ld_le32(page + PAGE_CURRENT_COUNT));
+    copy_words(s->isr, 8, NULL, page + APIC_ISR * STEP);
+    copy_words(s->tmr, 8, NULL, page + APIC_TMR * STEP);
+    copy_words(s->irr, 8, NULL, page + APIC_IRR * STEP);
+    copy_words(s->lvt, LVT_COUNT, NULL, page + APIC_LVT * STEP);
+    apic_timer_restore(s, ld_le32(page + APIC_CURRENT_COUNT * STEP));
     apic_changed(s);
 }
