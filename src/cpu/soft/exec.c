@@ -58,13 +58,12 @@ static bool deliver_interrupt(struct soft_cpu *c, int vector)
 
 static bool take_external(struct soft_cpu *c)
 {
-    struct machine_lock *lock = loop_lock(c->vcpu.machine->loop);
     struct cpu_port *port = c->vcpu.port;
     take_lock(c);
     int vector = port->intc_ops ? port->intc_ops->acknowledge(port->intc) : -1;
     if (vector < 0)
         c->intr = false;
-    machine_lock_release(lock);
+    machine_lock_release(c->lock);
     return vector < 0 || deliver_interrupt(c, vector);
 }
 

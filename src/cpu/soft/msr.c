@@ -1,10 +1,6 @@
-/* Model-specific registers, and control registers with their consequences.
- *
- * SDM vol. 4 lists the MSRs, vol. 3 2.5 the control registers. An MSR that is not here raises #GP,
- * logged once. */
+/* Model-specific registers. SDM vol. 4 lists them; one that is not here raises #GP, logged once. */
 #include "cpu/soft/operand.h"
 #include "cpu/soft/segment.h"
-#include "cpu/soft/tracing.h"
 
 #include "base/log.h"
 
@@ -257,94 +253,4 @@ bool msr_write(struct soft_cpu *c, uint32_t index, uint64_t v)
                   index, (unsigned long long)c->r[REG_RIP]);
         return false;
     }
-}
-
-/* ---- control registers ---- */
-
-bool write_efer(struct soft_cpu *c, uint64_t v)
-{
-    if (v & ~(uint64_t)(EFER_SCE | EFER_LME | EFER_LMA | EFER_NX))
-        return false;
-    if ((c->cr0 & CR0_PG) && ((v ^ c->efer) & EFER_LME))
-        return false;
-    c->efer = (v & ~(uint64_t)EFER_LMA) | (c->efer & EFER_LMA);
-    mmu_flush(c);
-    return true;
-}
-
-static int enter_long_mode(struct soft_cpu *c)
-{
-    if (!(c->cr4 & CR4_PAE) || (c->seg[SEG_CS].attr & ATTR_L))
-        return raise_error(c, VEC_GP, 0);
-    c->efer |= EFER_LMA;
-    return 0;
-}
-
-static const char *mode_name(const struct soft_cpu *c)
-{
-    return long_mode(c)        ? "long"
-           : c->cr0 & CR0_PG   ? "paged"
-           : protected_mode(c) ? "protected"
-                               : "real";
-}
-
-int write_cr0(struct soft_cpu *c, uint64_t v)
-{
-    if (v >> 32 || ((v & CR0_PG) && !(v & CR0_PE)) || ((v & CR0_NW) && !(v & CR0_CD)))
-        return raise_error(c, VEC_GP, 0);
-    v = (v & (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD |
-              CR0_PG)) |
-        CR0_ET;
-    bool on = (v & CR0_PG) && !(c->cr0 & CR0_PG), off = !(v & CR0_PG) && (c->cr0 & CR0_PG);
-    if (on) {
-        if (c->efer & EFER_LME) {
-            int st = enter_long_mode(c);
-            if (st)
-                return st;
-        } else if ((c->cr4 & CR4_PAE) && !mmu_load_pdptrs(c, c->cr3)) {
-            return raise_error(c, VEC_GP, 0);
-        }
-    }
-    if (off && code64(c))
-        return raise_error(c, VEC_GP, 0);
-    if (off)
-        c->efer &= ~(uint64_t)EFER_LMA;
-    bool flush = (v ^ c->cr0) & (CR0_PG | CR0_WP | CR0_PE), mode = (v ^ c->cr0) & (CR0_PG | CR0_PE);
-    c->cr0 = v;
-    if (flush)
-        mmu_flush(c);
-    update_mode(c);
-    if (mode)
-        TRACE(soft_trace, SOFT_TRACE_MODE, soft_source(c), trace_text(mode_name(c)), v);
-    return 0;
-}
-
-int write_cr3(struct soft_cpu *c, uint64_t v)
-{
-    if (long_mode(c) && v & ~(bits_mask(40)))
-        return raise_error(c, VEC_GP, 0);
-    if ((c->cr0 & CR0_PG) && (c->cr4 & CR4_PAE) && !long_mode(c) && !mmu_load_pdptrs(c, v))
-        return raise_error(c, VEC_GP, 0);
-    c->cr3 = v;
-    mmu_flush(c);
-    return 0;
-}
-
-int write_cr4(struct soft_cpu *c, uint64_t v)
-{
-    const uint64_t known = CR4_VME | CR4_PVI | CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_MCE |
-                           CR4_PGE | CR4_PCE | CR4_OSFXSR | CR4_OSXMMEXCPT;
-    if ((v & ~known) || (long_mode(c) && !(v & CR4_PAE)))
-        return raise_error(c, VEC_GP, 0);
-    bool paging = (v ^ c->cr4) & (CR4_PAE | CR4_PSE | CR4_PGE);
-    if (paging && (c->cr0 & CR0_PG) && (v & CR4_PAE) && !long_mode(c) &&
-        !mmu_load_pdptrs(c, c->cr3))
-        return raise_error(c, VEC_GP, 0);
-    bool debug = (v ^ c->cr4) & CR4_DE;
-    c->cr4 = v;
-    if (paging)
-        mmu_flush(c);
-    if (debug)
-        debug_registers_changed(c);
-    return 0;
 }

@@ -222,6 +222,12 @@ static inline int rm_store_rmw(struct soft_cpu *c, const struct insn *i, unsigne
     return 0;
 }
 
+/* The operand of SLDT, STR and SMSW: a word of memory, or a register of the operand size. */
+static inline int rm_store_word(struct soft_cpu *c, const struct insn *i, uint64_t v)
+{
+    return rm_store(c, i, i->flags & INSN_MEM ? 2 : i->size, v);
+}
+
 /* No interrupts until the next instruction is through: STI, MOV SS, POP SS. Of several in a row
  * only the first has this effect. */
 static inline void cast_shadow(struct soft_cpu *c)

@@ -48,6 +48,11 @@ int tss_stack(struct soft_cpu *c, unsigned pl, uint16_t *ss, uint64_t *sp);
 /* May the guest use these ports, by IOPL or the TSS's map? */
 int check_io_permission(struct soft_cpu *c, uint16_t port, unsigned size);
 
+static inline int need_ring0(struct soft_cpu *c)
+{
+    return c->cpl ? raise_error(c, VEC_GP, 0) : 0;
+}
+
 /* ---- far_transfer.c ---- */
 
 int far_jump(struct soft_cpu *c, uint16_t sel, uint64_t offset);

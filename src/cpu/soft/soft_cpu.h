@@ -405,14 +405,17 @@ int mmu_probe_write(struct soft_cpu *c, uint64_t va, unsigned size);
 /* Host address of `va` for plain reading or writing to the end of its page, or NULL when it is not
  * plain memory; *status X_FAULT on a fault. For string instructions. */
 uint8_t *mmu_host(struct soft_cpu *c, uint64_t va, int access, int *status);
-/* Walk without side effects, for debuggers. */
-bool mmu_translate_quiet(struct soft_cpu *c, uint64_t va, uint64_t *gpa);
-/* PAE: load the four PDPTEs from cr3; false: #GP. */
-bool mmu_load_pdptrs(struct soft_cpu *c, uint64_t cr3);
 
 /* Port accesses: machine lock taken inside. */
 int io_in(struct soft_cpu *c, uint16_t port, unsigned size, uint64_t *value);
 int io_out(struct soft_cpu *c, uint16_t port, unsigned size, uint64_t value);
+
+/* ---- paging.c ---- */
+
+/* Walk without side effects, for debuggers. */
+bool mmu_translate_quiet(struct soft_cpu *c, uint64_t va, uint64_t *gpa);
+/* PAE: load the four PDPTEs from cr3; false: #GP. */
+bool mmu_load_pdptrs(struct soft_cpu *c, uint64_t cr3);
 
 /* ---- interrupt.c ---- */
 
@@ -481,7 +484,7 @@ bool mc_msr_write(struct soft_cpu *c, uint32_t index, uint64_t value); /* false:
 /* From outside: whatever it was. */
 void mc_msr_set(struct soft_cpu *c, uint32_t index, uint64_t value);
 
-/* ---- msr.c, cpuid.c ---- */
+/* ---- msr.c, cpuid.c, control.c ---- */
 
 bool msr_read(struct soft_cpu *c, uint32_t index, uint64_t *value);         /* false: #GP */
 bool msr_write(struct soft_cpu *c, uint32_t index, uint64_t value);         /* false: #GP */

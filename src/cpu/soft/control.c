@@ -1,0 +1,253 @@
+/* Control and debug registers: the instructions that read and write them, and what follows.
+ *
+ * SDM vol. 3 2.5 and 17.2. */
+#include "cpu/soft/operand.h"
+#include "cpu/soft/segment.h"
+#include "cpu/soft/tracing.h"
+
+/* ---- control registers, with their consequences ---- */
+
+bool write_efer(struct soft_cpu *c, uint64_t v)
+{
+    if (v & ~(uint64_t)(EFER_SCE | EFER_LME | EFER_LMA | EFER_NX))
+        return false;
+    if ((c->cr0 & CR0_PG) && ((v ^ c->efer) & EFER_LME))
+        return false;
+    c->efer = (v & ~(uint64_t)EFER_LMA) | (c->efer & EFER_LMA);
+    mmu_flush(c);
+    return true;
+}
+
+static int enter_long_mode(struct soft_cpu *c)
+{
+    if (!(c->cr4 & CR4_PAE) || (c->seg[SEG_CS].attr & ATTR_L))
+        return raise_error(c, VEC_GP, 0);
+    c->efer |= EFER_LMA;
+    return 0;
+}
+
+static const char *mode_name(const struct soft_cpu *c)
+{
+    return long_mode(c)        ? "long"
+           : c->cr0 & CR0_PG   ? "paged"
+           : protected_mode(c) ? "protected"
+                               : "real";
+}
+
+int write_cr0(struct soft_cpu *c, uint64_t v)
+{
+    if (v >> 32 || ((v & CR0_PG) && !(v & CR0_PE)) || ((v & CR0_NW) && !(v & CR0_CD)))
+        return raise_error(c, VEC_GP, 0);
+    v = (v & (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD |
+              CR0_PG)) |
+        CR0_ET;
+    bool on = (v & CR0_PG) && !(c->cr0 & CR0_PG), off = !(v & CR0_PG) && (c->cr0 & CR0_PG);
+    if (on) {
+        if (c->efer & EFER_LME) {
+            int st = enter_long_mode(c);
+            if (st)
+                return st;
+        } else if ((c->cr4 & CR4_PAE) && !mmu_load_pdptrs(c, c->cr3)) {
+            return raise_error(c, VEC_GP, 0);
+        }
+    }
+    if (off && code64(c))
+        return raise_error(c, VEC_GP, 0);
+    if (off)
+        c->efer &= ~(uint64_t)EFER_LMA;
+    bool flush = (v ^ c->cr0) & (CR0_PG | CR0_WP | CR0_PE), mode = (v ^ c->cr0) & (CR0_PG | CR0_PE);
+    c->cr0 = v;
+    if (flush)
+        mmu_flush(c);
+    update_mode(c);
+    if (mode)
+        TRACE(soft_trace, SOFT_TRACE_MODE, soft_source(c), trace_text(mode_name(c)), v);
+    return 0;
+}
+
+int write_cr3(struct soft_cpu *c, uint64_t v)
+{
+    if (long_mode(c) && v & ~(bits_mask(40)))
+        return raise_error(c, VEC_GP, 0);
+    if ((c->cr0 & CR0_PG) && (c->cr4 & CR4_PAE) && !long_mode(c) && !mmu_load_pdptrs(c, v))
+        return raise_error(c, VEC_GP, 0);
+    c->cr3 = v;
+    mmu_flush(c);
+    return 0;
+}
+
+int write_cr4(struct soft_cpu *c, uint64_t v)
+{
+    const uint64_t known = CR4_VME | CR4_PVI | CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_MCE |
+                           CR4_PGE | CR4_PCE | CR4_OSFXSR | CR4_OSXMMEXCPT;
+    if ((v & ~known) || (long_mode(c) && !(v & CR4_PAE)))
+        return raise_error(c, VEC_GP, 0);
+    bool paging = (v ^ c->cr4) & (CR4_PAE | CR4_PSE | CR4_PGE);
+    if (paging && (c->cr0 & CR0_PG) && (v & CR4_PAE) && !long_mode(c) &&
+        !mmu_load_pdptrs(c, c->cr3))
+        return raise_error(c, VEC_GP, 0);
+    bool debug = (v ^ c->cr4) & CR4_DE;
+    c->cr4 = v;
+    if (paging)
+        mmu_flush(c);
+    if (debug)
+        debug_registers_changed(c);
+    return 0;
+}
+
+/* ---- instructions ---- */
+
+static uint64_t cr8_get(struct soft_cpu *c)
+{
+    struct cpu_port *p = c->vcpu.port;
+    return p->apic_ops ? p->apic_ops->get_tpr(p->apic) : c->cr8_shadow;
+}
+
+static void cr8_set(struct soft_cpu *c, uint8_t v)
+{
+    struct cpu_port *p = c->vcpu.port;
+    c->cr8_shadow = v;
+    if (!p->apic_ops)
+        return;
+    take_lock(c);
+    p->apic_ops->set_tpr(p->apic, v);
+    machine_lock_release(c->lock);
+}
+
+int op_mov_from_cr(struct soft_cpu *c, const struct insn *i)
+{
+    uint64_t v;
+    if (need_ring0(c))
+        return X_FAULT;
+    switch (i->reg) {
+    case 0:
+        v = c->cr0;
+        break;
+    case 2:
+        v = c->cr2;
+        break;
+    case 3:
+        v = c->cr3;
+        break;
+    case 4:
+        v = c->cr4;
+        break;
+    case 8:
+        v = cr8_get(c);
+        break;
+    default:
+        return raise_exception(c, VEC_UD);
+    }
+    reg_set(c, i->rm, i->size, v);
+    return 0;
+}
+
+int op_mov_to_cr(struct soft_cpu *c, const struct insn *i)
+{
+    uint64_t v = reg_get(c, i->rm, i->size);
+    int st = 0;
+    if (need_ring0(c))
+        return X_FAULT;
+    switch (i->reg) {
+    case 0:
+        st = write_cr0(c, v);
+        break;
+    case 2:
+        c->cr2 = v;
+        break;
+    case 3:
+        st = write_cr3(c, v);
+        break;
+    case 4:
+        st = write_cr4(c, v);
+        break;
+    case 8:
+        if (v >> 4)
+            return raise_error(c, VEC_GP, 0);
+        cr8_set(c, (uint8_t)v);
+        break;
+    default:
+        return raise_exception(c, VEC_UD);
+    }
+    return st ? st : X_BREAK;
+}
+
+static int debug_register(struct soft_cpu *c, const struct insn *i, unsigned *n)
+{
+    if (need_ring0(c))
+        return X_FAULT;
+    *n = i->reg;
+    if (*n == 4 || *n == 5) {
+        if (c->cr4 & CR4_DE)
+            return raise_exception(c, VEC_UD);
+        *n += 2;
+    }
+    if (*n > 7)
+        return raise_exception(c, VEC_UD);
+    if (c->dr[7] & 1 << 13) { /* GD */
+        c->dr[6] |= DR6_BD;
+        c->dr[7] &= ~(1ULL << 13);
+        return raise_exception(c, VEC_DB);
+    }
+    return 0;
+}
+
+int op_mov_from_dr(struct soft_cpu *c, const struct insn *i)
+{
+    unsigned n;
+    int st = debug_register(c, i, &n);
+    if (!st)
+        reg_set(c, i->rm, i->size, c->dr[n]);
+    return st;
+}
+
+int op_mov_to_dr(struct soft_cpu *c, const struct insn *i)
+{
+    unsigned n;
+    uint64_t v = reg_get(c, i->rm, i->size);
+    int st = debug_register(c, i, &n);
+    if (st)
+        return st;
+    if (n >= 6 && v >> 32)
+        return raise_error(c, VEC_GP, 0);
+    if (n == 6)
+        v = (v & 0xe00f) | 0xffff0ff0;
+    else if (n == 7)
+        v = (v & 0xffff2bff) | 0x400;
+    c->dr[n] = v;
+    if (n != 6)
+        debug_registers_changed(c);
+    return X_BREAK;
+}
+
+int op_smsw(struct soft_cpu *c, const struct insn *i)
+{
+    return rm_store_word(c, i, c->cr0);
+}
+
+int op_lmsw(struct soft_cpu *c, const struct insn *i)
+{
+    uint64_t v;
+    if (need_ring0(c) || rm_load(c, i, 2, &v) < 0)
+        return X_FAULT;
+    /* PE can be set but not cleared */
+    int st = write_cr0(c, (c->cr0 & ~0xeULL) | (v & 0xf));
+    return st ? st : X_BREAK;
+}
+
+int op_clts(struct soft_cpu *c, const struct insn *i)
+{
+    (void)i;
+    if (need_ring0(c))
+        return X_FAULT;
+    c->cr0 &= ~(uint64_t)CR0_TS;
+    return X_BREAK;
+}
+
+int op_invlpg(struct soft_cpu *c, const struct insn *i)
+{
+    if (need_ring0(c))
+        return X_FAULT;
+    mmu_flush_page(c, ea_wrapped(c, i) + c->ea_base[i->seg]);
+    return X_BREAK;
+}
