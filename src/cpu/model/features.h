@@ -74,6 +74,8 @@ static inline bool cpu_has(const struct cpu_features *set, const struct cpu_feat
 
 /* The same of a feature that is known to be in the table. */
 bool cpu_has_named(const struct cpu_features *set, const char *name);
+/* Put such a feature into the set, without what it needs. */
+void cpu_set_named(struct cpu_features *set, const char *name);
 
 /* "MODEL[,+FEATURE|,-FEATURE|,FEATURE=on|,FEATURE=off...]": base, host or max, and changes to it.
  * What needs a feature that is taken away goes with it; what an added one needs comes with it.

@@ -46,6 +46,14 @@ bool cpu_has_named(const struct cpu_features *set, const char *name)
     return cpu_has(set, f);
 }
 
+void cpu_set_named(struct cpu_features *set, const char *name)
+{
+    const struct cpu_feature *f = cpu_feature_find(name, strlen(name));
+
+    assert(f);
+    set->word[f->word] |= f->mask;
+}
+
 /* ---- dependencies ---- */
 
 /* The next name in a row's `needs`; NULL: there is no more. */

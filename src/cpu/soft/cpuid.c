@@ -6,42 +6,20 @@
  * rates, which spares calibration. Nothing of the host shows through. SDM vol. 2, CPUID. */
 #include "cpu/soft/soft_cpu.h"
 
-/* clang-format off */
-enum {
-    /* leaf 1, EDX */
-    D_FPU = 1 << 0, D_DE = 1 << 2, D_PSE = 1 << 3, D_TSC = 1 << 4, D_MSR = 1 << 5, D_PAE = 1 << 6,
-    D_MCE = 1 << 7, D_CX8 = 1 << 8, D_APIC = 1 << 9, D_SEP = 1 << 11, D_MTRR = 1 << 12,
-    D_PGE = 1 << 13, D_MCA = 1 << 14, D_CMOV = 1 << 15, D_PAT = 1 << 16, D_PSE36 = 1 << 17,
-    D_CLFSH = 1 << 19, D_MMX = 1 << 23, D_FXSR = 1 << 24, D_SSE = 1 << 25, D_SSE2 = 1 << 26,
-    /* leaf 1, ECX */
-    C_SSE3 = 1 << 0, C_SSSE3 = 1 << 9, C_CX16 = 1 << 13, C_SSE41 = 1 << 19, C_SSE42 = 1 << 20,
-    C_X2APIC = 1 << 21, C_POPCNT = 1 << 23, C_TSC_DEADLINE = 1 << 24,
-    /* leaf 0x80000001 */
-    XC_LAHF = 1 << 0, XD_SYSCALL = 1 << 11, XD_NX = 1 << 20, XD_1GB = 1 << 26, XD_RDTSCP = 1 << 27,
-    XD_LM = 1 << 29,
-    /* leaves 6, 7, 0x80000007 */
-    A_ARAT = 1 << 2, B_TSC_ADJUST = 1 << 1, D87_INVARIANT_TSC = 1 << 8,
-};
-/* clang-format on */
+/* Bits that leaf_1() decides. */
+enum { D_APIC = 1 << 9, C_X2APIC = 1 << 21, C_TSC_DEADLINE = 1 << 24 };
 
-#define C_HYPERVISOR (1u << 31)
-
-/* What is executed, whatever the model: "max". */
-const struct cpu_offer soft_cpu_offer = {
-    .backend = "soft",
-    .max.word = {
-        [WORD_1_EDX] = D_FPU | D_DE | D_PSE | D_TSC | D_MSR | D_PAE | D_MCE | D_CX8 | D_APIC |
-                       D_SEP | D_MTRR | D_PGE | D_MCA | D_CMOV | D_PAT | D_PSE36 | D_CLFSH | D_MMX |
-                       D_FXSR | D_SSE | D_SSE2,
-        [WORD_1_ECX] = C_SSE3 | C_SSSE3 | C_CX16 | C_SSE41 | C_SSE42 | C_X2APIC | C_POPCNT |
-                       C_TSC_DEADLINE | C_HYPERVISOR,
-        [WORD_6_EAX] = A_ARAT,
-        [WORD_7_EBX] = B_TSC_ADJUST,
-        [WORD_81_EDX] = XD_SYSCALL | XD_NX | XD_1GB | XD_RDTSCP | XD_LM,
-        [WORD_81_ECX] = XC_LAHF,
-        [WORD_87_EDX] = D87_INVARIANT_TSC,
-    },
+/* What is executed beyond the model "base", by name: "max" has it too. */
+static const char *const beyond_base[] = {
+    NULL,
 };
+
+void soft_cpu_offer(struct cpu_offer *out)
+{
+    *out = (struct cpu_offer){ .backend = "soft", .max = cpu_features_base };
+    for (const char *const *name = beyond_base; *name; name++)
+        cpu_set_named(&out->max, *name);
+}
 
 static void text(uint32_t out[4], const char *s)
 {

@@ -213,15 +213,17 @@ static void soft_close(struct accel *a)
 static bool soft_offer(struct cpu_offer *out, struct error *err)
 {
     (void)err;
-    *out = soft_cpu_offer;
+    soft_cpu_offer(out);
     return true;
 }
 
 static struct vcpu *soft_vcpu_new(struct accel *a, struct cpu_port *port, const char *model,
                                   struct error *err)
 {
+    struct cpu_offer offer;
     struct cpu_features features;
-    if (!cpu_model_parse(model, &soft_cpu_offer, &features, err))
+    soft_cpu_offer(&offer);
+    if (!cpu_model_parse(model, &offer, &features, err))
         return NULL;
     struct soft_cpu *c = aligned_alloc(64, align_up(sizeof *c, 64));
     if (!c)

@@ -491,7 +491,8 @@ bool msr_write(struct soft_cpu *c, uint32_t index, uint64_t value);         /* f
 bool soft_get_misc(struct vcpu *v, struct vcpu_misc *m, struct error *err); /* state.c */
 bool soft_set_misc(struct vcpu *v, const struct vcpu_misc *m, struct error *err);
 size_t soft_msrs(struct vcpu *v, uint32_t *out, size_t max); /* as the backend's msrs() */
-extern const struct cpu_offer soft_cpu_offer;
+/* What the software CPU can do: the same on every host. */
+void soft_cpu_offer(struct cpu_offer *out);
 void cpuid_query(struct soft_cpu *c, uint32_t leaf, uint32_t subleaf, uint32_t out[4]);
 /* Control registers, with all checks and consequences. X_JUMP-style: 0 or X_FAULT. */
 int write_cr0(struct soft_cpu *c, uint64_t v);
