@@ -6,6 +6,9 @@ if(PERILUNE_SANITIZE)
   add_compile_options(-fsanitize=${PERILUNE_SANITIZE} -fno-sanitize-recover=all)
   add_link_options(-fsanitize=${PERILUNE_SANITIZE})
 endif()
+if(PERILUNE_FUZZ) # tests/fuzz
+  add_compile_options(-fsanitize=fuzzer-no-link)
+endif()
 
 # perilune_library(NAME SOURCES...): the library of one folder. Headers are included by their path from
 # src ("mem/region.h") or from the top ("hw/types.h").

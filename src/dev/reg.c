@@ -67,8 +67,12 @@ void reg_bank_fini(struct reg_bank *b)
 
 static void reset_row(struct reg_bank *b, size_t row)
 {
-    for (uint32_t i = 0; i < count_of(&b->table[row]); i++)
-        b->values[b->first_slot[row] + i] = b->table[row].reset;
+    uint32_t *values = &b->values[b->first_slot[row]], count = count_of(&b->table[row]);
+    if (b->table[row].reset == 0) /* so are memories, which are large */
+        memset(values, 0, count * sizeof *values);
+    else
+        for (uint32_t i = 0; i < count; i++)
+            values[i] = b->table[row].reset;
 }
 
 void reg_bank_reset(struct reg_bank *b)
