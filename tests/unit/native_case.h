@@ -26,7 +26,8 @@ struct insn_case {
     uint8_t bytes[48];
     unsigned len;
     unsigned osize, asize, rex;
-    bool lock, rep, mem;
+    unsigned vvvv;
+    bool lock, rep, mem, vex_l;
     unsigned g, e;   /* register numbers of ModRM */
     uint64_t target; /* of the memory operand */
     uint64_t rip;
@@ -159,8 +160,8 @@ static void put(struct insn_case *t, uint64_t v, unsigned size)
 static unsigned ignored_prefixes(const struct insn_case *t)
 {
     const struct opcode *op = t->row->op;
-    bool may_be_invalid =
-        op->flags & (OPF_NO64 | OPF_MEM | OPF_REG) || op->op == OP_ud || t->row->no64 || t->lock;
+    bool may_be_invalid = op->flags & (OPF_NO64 | OPF_MEM | OPF_REG) || op->op == OP_ud ||
+                          t->row->no64 || t->row->vex || t->lock;
     if (below(32))
         return 0;
     return below(8) || may_be_invalid ? 1 : below(15);
@@ -171,6 +172,8 @@ static void put_prefixes(struct insn_case *t)
     static const uint8_t ignored[] = { 0x26, 0x2e, 0x36, 0x3e };
     const struct row *row = t->row;
     bool p66 = !refuses_66(row) && row->prefix == PREFIX_NONE && below(4) == 0;
+    if (row->vex) /* none may stand before VEX */
+        p66 = below(60) == 0;
     bool p67 = below(8) == 0;
     t->lock = below(row->op->flags & OPF_LOCK ? 3 : 40) == 0;
     t->rep = is_string(row->op->op) && below(2);
@@ -178,16 +181,16 @@ static void put_prefixes(struct insn_case *t)
         put(t, 0x67, 1);
     for (unsigned n = ignored_prefixes(t); n; n--)
         put(t, ignored[below(4)], 1);
-    if (p66 || row->prefix == PREFIX_66)
+    if (p66 || (!row->vex && row->prefix == PREFIX_66))
         put(t, 0x66, 1);
     if (t->lock)
         put(t, 0xf0, 1);
     if (t->rep)
         put(t, 0xf2 + below(2), 1);
-    else if (row->prefix >= PREFIX_F3)
+    else if (row->prefix >= PREFIX_F3 && !row->vex)
         put(t, row->prefix == PREFIX_F3 ? 0xf3 : 0xf2, 1);
     t->rex = below(2) ? 0x40 | below(16) : 0;
-    if (t->rex)
+    if (t->rex && (!row->vex || below(60) == 0))
         put(t, t->rex, 1);
     t->asize = p67 ? 4 : 8;
     t->osize = t->rex & 8 ? 8 : p66 ? 2 : 4;
@@ -196,6 +199,15 @@ static void put_prefixes(struct insn_case *t)
 static void put_opcode(struct insn_case *t)
 {
     static const uint8_t second[] = { 0, 0, 0x38, 0x3a };
+    if (t->row->vex) {
+        t->vvvv = t->row->op->vex & VEX_V || below(20) == 0 ? below(16) : 0;
+        t->vex_l = !(t->row->op->vex & VEX_L0) ? below(2) : below(20) == 0;
+        put(t, 0xc4, 1);
+        put(t, (~t->rex & 7) << 5 | t->row->map, 1);
+        put(t, (t->rex & 8) << 4 | (~t->vvvv & 15) << 3 | t->vex_l << 2 | t->row->prefix, 1);
+        put(t, t->row->opcode, 1);
+        return;
+    }
     if (t->row->map)
         put(t, 0x0f, 1);
     if (t->row->map > 1)

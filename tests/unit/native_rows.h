@@ -13,6 +13,7 @@ struct row {
     uint8_t opcode;
     int group; /* ModRM.reg, -1: free */
     bool no64; /* its group is invalid in 64-bit mode */
+    bool vex;  /* encoded with a VEX prefix */
     unsigned cases;
 };
 
@@ -90,6 +91,30 @@ static const struct {
     { OP_stmxcsr, "in soft_fpu" },
 };
 
+/* Does the host's /proc/cpuinfo name the feature? */
+static bool host_has(const char *feature)
+{
+    static char flags[4096];
+    FILE *f = *flags ? NULL : fopen("/proc/cpuinfo", "r");
+    char padded[64];
+    while (f && fgets(flags, sizeof flags, f) && strncmp(flags, "flags", 5) != 0)
+        ;
+    if (f)
+        fclose(f);
+    flags[strcspn(flags, "\n")] = ' ';
+    snprintf(padded, sizeof padded, " %s ", feature);
+    return strstr(flags, padded) != NULL;
+}
+
+/* The first feature that the row needs and the host has not; NULL: it has all. */
+static const char *host_lacks(const struct opcode *op)
+{
+    for (unsigned bit = 0; bit < 32; bit++)
+        if (op->needs >> bit & 1 && !host_has(soft_isa_name(bit)))
+            return soft_isa_name(bit);
+    return NULL;
+}
+
 static const char *why_untested(const struct row *row)
 {
     for (unsigned n = 0; n < ARRAY_LEN(untested); n++)
@@ -98,19 +123,21 @@ static const char *why_untested(const struct row *row)
     /* REX, and 62 that begins the vector instructions of some processors; C4 and C5 are above */
     if (row->map == 0 && ((row->opcode & 0xf0) == 0x40 || row->opcode == 0x62))
         return "a prefix in 64-bit mode";
-    return NULL;
+    return host_lacks(row->op) ? "the host has no such instruction" : NULL;
 }
 
 static void add_row(const struct opcode *op, unsigned map, unsigned prefix, unsigned opcode,
                     int group)
 {
     assert_true(row_count < ARRAY_LEN(rows));
-    rows[row_count++] = (struct row){ op, map, prefix, (uint8_t)opcode, group, false, 0 };
+    rows[row_count++] = (struct row){
+        .op = op, .map = map, .prefix = prefix, .opcode = (uint8_t)opcode, .group = group
+    };
 }
 
 static void add_rows(const struct opcode *op, unsigned map, unsigned prefix, unsigned opcode)
 {
-    if (!op || !op->name || (op->flags & OPF_ESCAPE))
+    if (!op || !op->name || (op->flags & OPF_ESCAPE && !op->name[0]))
         return;
     if (!(op->flags & OPF_GROUP)) {
         add_row(op, map, prefix, opcode, -1);
@@ -133,4 +160,11 @@ static void collect_rows(void)
         for (unsigned prefix = 0; prefix < 4; prefix++)
             for (unsigned opcode = 0; opcode < 256; opcode++)
                 add_rows(sse_opcode(map, prefix, (uint8_t)opcode), map, prefix, opcode);
+    unsigned first_vex = row_count;
+    for (unsigned map = 1; map <= 3; map++)
+        for (unsigned prefix = 0; prefix < 4; prefix++)
+            for (unsigned opcode = 0; opcode < 256; opcode++)
+                add_rows(vex_opcode(map, prefix, (uint8_t)opcode), map, prefix, opcode);
+    for (unsigned n = first_vex; n < row_count; n++)
+        rows[n].vex = true;
 }

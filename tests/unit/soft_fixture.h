@@ -167,7 +167,7 @@ static inline void guest_tables(struct guest *g)
     guest_map(g, DEVICE_VA, DEVICE_BASE, MAP_ALL);
 }
 
-static inline void guest_init(struct guest *g)
+static inline void guest_init_model(struct guest *g, const char *model)
 {
     struct error err = { 0 };
     memset(g, 0, sizeof *g);
@@ -190,11 +190,16 @@ static inline void guest_init(struct guest *g)
     g->port = (struct cpu_port){ .bootstrap = true,
                                  .intc = (struct device *)g,
                                  .intc_ops = &guest_intc_ops };
-    g->vcpu = vcpu_soft.vcpu_new(g->accel, &g->port, "base", &err);
+    g->vcpu = vcpu_soft.vcpu_new(g->accel, &g->port, model, &err);
     if (!g->vcpu)
         fail_msg("%s", err.text);
     guest_tables(g);
     signal(SIGALRM, guest_hung);
+}
+
+static inline void guest_init(struct guest *g)
+{
+    guest_init_model(g, "base");
 }
 
 static inline void guest_fini(struct guest *g)

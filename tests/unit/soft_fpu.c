@@ -560,7 +560,9 @@ static int set_up(void **unused)
     soft_exec(NULL);
     memset(cpu->tlbs, 0xff, sizeof cpu->tlbs);
     cpu->tlb = cpu->tlbs[0];
-    cpu->mode = MODE_CODE64;
+    struct cpu_offer offer;
+    soft_cpu_offer(&offer);
+    cpu->mode = MODE_CODE64 | soft_isa(&offer.max);
     cpu->cr0 = CR0_PE | CR0_PG | CR0_MP | CR0_NE;
     cpu->cr4 = CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT;
     cpu->efer = EFER_LME | EFER_LMA;

@@ -9,7 +9,8 @@
 /* Bits that leaf_1() decides. */
 enum { D_APIC = 1 << 9, C_X2APIC = 1 << 21, C_TSC_DEADLINE = 1 << 24 };
 
-/* What is executed beyond the model "base", by name: "max" has it too. */
+/* What is executed beyond the model "base", by name: "max" has it too. So has it the sets of isa.c.
+ */
 static const char *const beyond_base[] = {
     NULL,
 };
@@ -19,6 +20,9 @@ void soft_cpu_offer(struct cpu_offer *out)
     *out = (struct cpu_offer){ .backend = "soft", .max = cpu_features_base };
     for (const char *const *name = beyond_base; *name; name++)
         cpu_set_named(&out->max, *name);
+    for (unsigned bit = 0; bit < 32; bit++)
+        if (soft_isa_name(bit))
+            cpu_set_named(&out->max, soft_isa_name(bit));
 }
 
 static void text(uint32_t out[4], const char *s)

@@ -16,6 +16,9 @@ struct decoder {
     bool has_modrm;
     uint8_t opcode;
     unsigned map;
+    uint32_t mode;
+    bool vex, vex_l;
+    uint8_t vvvv; /* as a register's number */
 };
 
 static uint64_t take(struct decoder *d, unsigned n)
@@ -187,6 +190,8 @@ static unsigned operand_size(const struct decoder *d, unsigned size)
     case S_Q:
         return 8;
     case S_Y:
+        return d->code64 && d->rex & 8 ? 8 : 4;
+    case S_X:
         return d->rex & 8 ? 8 : 4;
     case S_D64:
         return d->code64 && d->osize == 4 ? 8 : d->osize;
@@ -199,28 +204,84 @@ static unsigned operand_size(const struct decoder *d, unsigned size)
     }
 }
 
+static bool has_needed(const struct decoder *d, uint32_t needs)
+{
+    return (d->mode & needs) == needs;
+}
+
+/* Are C4 and C5 a VEX prefix? Outside of 64-bit mode they are LES and LDS with a memory operand.
+ * (In real and virtual-8086 mode the handlers raise #UD: see vex_check().) */
+static bool is_vex(const struct decoder *d)
+{
+    return d->map == 0 && (d->opcode & 0xfe) == 0xc4 && d->mode & ISA_VEX &&
+           (d->code64 || (d->p < d->end && *d->p >= 0xc0));
+}
+
+/* SDM vol. 2 2.3.5. Its inverted bits become those of a REX prefix. */
+static const struct opcode *vex_row(struct decoder *d)
+{
+    bool three = d->opcode == 0xc4;
+    uint8_t first = (uint8_t)take(d, 1), last = three ? (uint8_t)take(d, 1) : first & 0x7f;
+    unsigned inverted = ~first >> 5 & (three ? 7 : 4);
+    if (d->lock || d->p66 || d->pf2 || d->pf3 || d->rex)
+        return NULL;
+    d->vex = true;
+    d->map = three ? first & 31 : 1;
+    d->rex = (uint8_t)((d->code64 ? inverted : 0) | (last >> 7) << 3);
+    d->vex_l = last & 4;
+    d->vvvv = (uint8_t)(~last >> 3 & (d->code64 ? 15 : 7));
+    d->opcode = (uint8_t)take(d, 1);
+    if (d->short_of_bytes || d->map < 1 || d->map > 3)
+        return NULL;
+    return vex_opcode(d->map, last & 3, d->opcode);
+}
+
+/* Do the fields of the VEX prefix fit the row? */
+static bool vex_fits(const struct decoder *d, const struct opcode *row, bool mem)
+{
+    bool uses_v = row->vex & VEX_V || (row->vex & VEX_V_REG && !mem);
+    bool w = d->rex & 8;
+    if (d->vvvv && !uses_v)
+        return false;
+    if (d->vex_l ? (row->vex & VEX_L0) || !has_needed(d, row->needs_256) : row->vex & VEX_L1)
+        return false;
+    return !(row->vex & (w ? VEX_W0 : VEX_W1));
+}
+
+/* A row that the cpu has. */
+static const struct opcode *sse_row(const struct decoder *d, unsigned prefix)
+{
+    const struct opcode *row = sse_opcode(d->map, prefix, d->opcode);
+    return row && has_needed(d, row->needs) ? row : NULL;
+}
+
 static const struct opcode *next_map(struct decoder *d, const struct opcode *row)
 {
     unsigned prefix = d->pf2 ? PREFIX_F2 : d->pf3 ? PREFIX_F3 : d->p66 ? PREFIX_66 : PREFIX_NONE;
+    if (is_vex(d))
+        return vex_row(d);
     if (d->map == 0 && d->opcode == 0x0f) {
         d->opcode = (uint8_t)take(d, 1);
         d->map = 1;
         if (d->opcode == 0x38 || d->opcode == 0x3a) {
             d->map = d->opcode == 0x38 ? 2 : 3;
             d->opcode = (uint8_t)take(d, 1);
-            return sse_opcode(d->map, prefix, d->opcode);
+            return sse_row(d, prefix);
         }
         row = &opcodes_2[d->opcode];
     }
-    if (row->flags & OPF_ESCAPE)
-        return sse_opcode(1, prefix, d->opcode);
+    if (row->flags & OPF_ESCAPE) {
+        const struct opcode *escaped = sse_row(d, prefix);
+        /* TZCNT and LZCNT are BSF and BSR where they are not known. */
+        return escaped || !row->name[0] ? escaped : row;
+    }
     return row;
 }
 
 static const struct opcode *find_row(struct decoder *d)
 {
     const struct opcode *row = next_map(d, d->map ? NULL : &opcodes_1[d->opcode]);
-    if (!row || !row->name)
+    if (!row || !row->name || !has_needed(d, row->needs))
         return NULL;
     if (row->flags & OPF_GROUP) {
         if ((row->flags & OPF_NO64) && d->code64)
@@ -231,7 +292,7 @@ static const struct opcode *find_row(struct decoder *d)
             return &opcodes_0f01_reg[d->modrm & 0x3f];
         row = &row->group[d->modrm >> 3 & 7];
     }
-    return row->name ? row : NULL;
+    return row->name && has_needed(d, row->needs) ? row : NULL;
 }
 
 enum variant { V_RR, V_RM, V_MR, V_RI, V_MI };
@@ -472,6 +533,7 @@ int soft_decode(const uint8_t *code, unsigned avail, uint32_t mode, struct insn 
                          .start = code,
                          .seg = -1,
                          .code64 = mode & MODE_CODE64,
+                         .mode = mode,
                          .end = code + (cut ? avail : INSN_BYTES_MAX) };
     *i = (struct insn){ .base = REG_NONE, .index = REG_NONE };
     take_prefixes(&d, mode);
@@ -488,7 +550,7 @@ int soft_decode(const uint8_t *code, unsigned avail, uint32_t mode, struct insn 
         return cut ? 0 : invalid(i, OP_too_long, ends);
     bool mem = i->flags & INSN_MEM;
     if ((row->flags & OPF_MEM && !mem) || (row->flags & OPF_REG && mem) ||
-        (d.lock && (!mem || !(row->flags & OPF_LOCK))))
+        (d.lock && (!mem || !(row->flags & OPF_LOCK))) || (d.vex && !vex_fits(&d, row, mem)))
         return undefined(i, ends);
 
     unsigned op = pick_op(&d, row, i, variant);
@@ -496,6 +558,8 @@ int soft_decode(const uint8_t *code, unsigned avail, uint32_t mode, struct insn 
         op = special_nop(&d, i);
     if (row->arg && row->pick == P_ONE)
         i->imm = (i->imm & 0xffffffff) | (int64_t)row->arg << 32;
+    if (d.vex)
+        i->imm |= d.vvvv << INSN_VVVV_SHIFT | (d.vex_l ? INSN_VEX_L : 0);
     i->flags |= (uint8_t)((d.pf3 ? INSN_REP : 0) | (d.pf2 ? INSN_REPNE : 0) |
                           (d.lock ? INSN_LOCK : 0) | log2_size(d.asize) << INSN_ASIZE_SHIFT);
     i->len = (uint8_t)(d.p - d.start);

@@ -334,8 +334,8 @@ const struct opcode opcodes_2[256] = {
                                   ROW("btr", OP_btr, F_EUB, S_V, P_ONE, OPF_LOCK, 0, 1),
                                   ROW("btc", OP_btc, F_EUB, S_V, P_ONE, OPF_LOCK, 0, 1) }),
     [0xbb] = ROW("btc", OP_btc, F_EG, S_V, P_ONE, OPF_LOCK),
-    [0xbc] = ROW("bsf", OP_bsf, F_GE, S_V),
-    [0xbd] = ROW("bsr", OP_bsr, F_GE, S_V),
+    [0xbc] = ROW("bsf", OP_bsf, F_GE, S_V, P_ONE, OPF_ESCAPE), /* TZCNT */
+    [0xbd] = ROW("bsr", OP_bsr, F_GE, S_V, P_ONE, OPF_ESCAPE), /* LZCNT */
     [0xbe] = ROW("movsx", OP_movsx_r1_4, F_GE, S_V, P_MOVX1, 0, OP_movsx),
     [0xbf] = ROW("movsx", OP_movsx_r2_4, F_GE, S_V, P_MOVX2, 0, OP_movsx),
     [0xc0] = ROW("xadd", OP_xadd, F_EG, S_B, P_ONE, OPF_LOCK),

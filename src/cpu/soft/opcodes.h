@@ -57,6 +57,9 @@
     /* muldiv.c, bits.c */                                                                         \
     X(mul) X(imul1) X(div) X(idiv) X(imul2) X(imul3) X(daa) X(das) X(aaa) X(aas) X(aam) X(aad)     \
     X(bt) X(bts) X(btr) X(btc) X(bsf) X(bsr) X(shld) X(shrd) X(popcnt)           \
+    /* bmi.c */                                                                                    \
+    X(tzcnt) X(lzcnt) X(movbe_load) X(movbe_store) X(add_carry) X(andn) X(bextr) X(bls) X(bzhi)    \
+    X(mulx) X(pdep) X(pext) X(rorx) X(shift_vex)                                                   \
     /* branch.c */                                                                                 \
     X(jcc_short_mode) X(jmp_near) X(call_near) X(jmp_rm) X(call_rm) X(ret_near) X(ret_imm)         \
     X(loop) X(loope) X(loopne) X(jcxz) X(jmp_far_imm) X(call_far_imm) X(jmp_far_m) X(call_far_m)   \
@@ -131,6 +134,7 @@ enum opcode_size {
     S_D,   /* 32 */
     S_Q,   /* 64 */
     S_Y,   /* 32, or 64 with REX.W */
+    S_X,   /* the same of elements of vectors: VEX.W counts in every mode */
     S_D64, /* as S_V, but 64 instead of 32 in 64-bit mode: the stack */
     S_F64, /* as S_V, but always 64 in 64-bit mode, whatever the prefix: near branches */
     S_M,   /* machine: 64 in 64-bit mode, else 32 */
@@ -166,6 +170,16 @@ enum {
     OPF_NOMODRM_MEM = 256, /* ModRM always names registers: MOV CR, MOV DR */
 };
 
+/* Of rows that a VEX prefix reaches: what its fields have to be, else #UD (SDM vol. 2 2.3). */
+enum {
+    VEX_V = 1,     /* vvvv names an operand; without, it is 1111b */
+    VEX_V_REG = 2, /* only where r/m is a register */
+    VEX_L0 = 4,
+    VEX_L1 = 8,
+    VEX_W0 = 16,
+    VEX_W1 = 32,
+};
+
 struct opcode {
     const char *name;
     uint16_t op;
@@ -175,6 +189,9 @@ struct opcode {
     uint16_t arg; /* of ops that serve several rows: the shift kind, a segment, a SIMD function:
                      insn_arg() */
     const struct opcode *group;
+    uint32_t needs;     /* ISA_*, all of them */
+    uint32_t needs_256; /* and with VEX.L */
+    uint8_t vex;        /* VEX_* */
 };
 
 extern const struct opcode opcodes_1[256]; /* one byte */
@@ -185,5 +202,8 @@ extern const struct opcode opcodes_0f01_reg[64]; /* by ModRM & 0x3f */
 enum { PREFIX_NONE, PREFIX_66, PREFIX_F3, PREFIX_F2 };
 /* A row of map 0F, 0F 38 or 0F 3A (map 1, 2, 3) by mandatory prefix; NULL: none. */
 const struct opcode *sse_opcode(unsigned map, unsigned prefix, uint8_t opcode);
+
+/* The same of what VEX encodes. */
+const struct opcode *vex_opcode(unsigned map, unsigned prefix, uint8_t opcode);
 
 enum { SHIFT_ROL, SHIFT_ROR, SHIFT_RCL, SHIFT_RCR, SHIFT_SHL, SHIFT_SHR, SHIFT_SAL, SHIFT_SAR };

@@ -36,6 +36,14 @@ static ALWAYS_INLINE void reg_set(struct soft_cpu *c, unsigned n, unsigned size,
     }
 }
 
+/* VEX prefixes are for protected mode: 0, or X_FAULT with #UD. */
+static inline int vex_check(struct soft_cpu *c)
+{
+    if (LIKELY(protected_mode(c) && !(c->eflags & FLAG_VM)))
+        return 0;
+    return raise_exception(c, VEC_UD);
+}
+
 /* ---- memory by virtual address ---- */
 
 static ALWAYS_INLINE struct tlb_entry *tlb_slot(struct tlb_entry *tlb, uint64_t va)

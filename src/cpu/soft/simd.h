@@ -65,6 +65,7 @@ int simd_run_emms(struct soft_cpu *c, const struct insn *i);
 int simd_run_crc32b(struct soft_cpu *c, const struct insn *i);
 int simd_run_crc32(struct soft_cpu *c, const struct insn *i);
 int simd_run_blendv(struct soft_cpu *c, const struct insn *i);
+int simd_run_sha256rnds2(struct soft_cpu *c, const struct insn *i);
 int simd_run_pcmpestrm(struct soft_cpu *c, const struct insn *i);
 int simd_run_pcmpestri(struct soft_cpu *c, const struct insn *i);
 int simd_run_pcmpistrm(struct soft_cpu *c, const struct insn *i);
@@ -252,20 +253,38 @@ int simd_load_rm(struct soft_cpu *c, const struct insn *i, unsigned operand, uns
 /* ... and of the whole XMM register. */
 #define SIMD_BYTE_SHIFTS(S) S(0x73, 3, psrldq) S(0x73, 7, pslldq)
 
-/* Y(map, prefix, opcode, mnemonic, form, operand size, OPF_*, run) */
+/* Y(map, prefix, opcode, mnemonic, form, operand size, OPF_*, run, ISA_*) */
 #define SIMD_SPECIAL(Y)                                                                            \
-    Y(1, NONE, 0x77, "emms", F_NONE, S_V, 0, emms)                                                 \
-    Y(1, NONE, 0xf7, "maskmovq", F_RAW, S_V, OPF_REG, maskmovq)                                    \
-    Y(1, 66, 0xf7, "maskmovdqu", F_RAW, S_V, OPF_REG, maskmovdqu)                                  \
-    Y(2, 66, 0x10, "pblendvb", F_RAW, S_B, 0, blendv)                                              \
-    Y(2, 66, 0x14, "blendvps", F_RAW, S_D, 0, blendv)                                              \
-    Y(2, 66, 0x15, "blendvpd", F_RAW, S_Q, 0, blendv)                                              \
-    Y(2, F2, 0xf0, "crc32", F_GE, S_B, 0, crc32b)                                                  \
-    Y(2, F2, 0xf1, "crc32", F_GE, S_V, 0, crc32)                                                   \
-    Y(3, 66, 0x60, "pcmpestrm", F_RAWUB, S_Y, 0, pcmpestrm)                                        \
-    Y(3, 66, 0x61, "pcmpestri", F_RAWUB, S_Y, 0, pcmpestri)                                        \
-    Y(3, 66, 0x62, "pcmpistrm", F_RAWUB, S_Y, 0, pcmpistrm)                                        \
-    Y(3, 66, 0x63, "pcmpistri", F_RAWUB, S_Y, 0, pcmpistri)
+    Y(1, NONE, 0x77, "emms", F_NONE, S_V, 0, emms, 0)                                                 \
+    Y(1, NONE, 0xf7, "maskmovq", F_RAW, S_V, OPF_REG, maskmovq, 0)                                    \
+    Y(1, 66, 0xf7, "maskmovdqu", F_RAW, S_V, OPF_REG, maskmovdqu, 0)                                  \
+    Y(2, 66, 0x10, "pblendvb", F_RAW, S_B, 0, blendv, 0)                                              \
+    Y(2, 66, 0x14, "blendvps", F_RAW, S_D, 0, blendv, 0)                                              \
+    Y(2, 66, 0x15, "blendvpd", F_RAW, S_Q, 0, blendv, 0)                                              \
+    Y(2, NONE, 0xcb, "sha256rnds2", F_RAW, S_V, 0, sha256rnds2, ISA_SHA)                                    \
+    Y(2, F2, 0xf0, "crc32", F_GE, S_B, 0, crc32b, 0)                                                  \
+    Y(2, F2, 0xf1, "crc32", F_GE, S_V, 0, crc32, 0)                                                   \
+    Y(3, 66, 0x60, "pcmpestrm", F_RAWUB, S_Y, 0, pcmpestrm, 0)                                        \
+    Y(3, 66, 0x61, "pcmpestri", F_RAWUB, S_Y, 0, pcmpestri, 0)                                        \
+    Y(3, 66, 0x62, "pcmpistrm", F_RAWUB, S_Y, 0, pcmpistrm, 0)                                        \
+    Y(3, 66, 0x63, "pcmpistri", F_RAWUB, S_Y, 0, pcmpistri, 0)
+
+/* Sets that not every model has.
+ * N(map, prefix, opcode, mnemonic, decoder's form, function, ISA_*) */
+#define SIMD_LATER(N)                                                                              \
+    N(2, 66, 0xdb, "aesimc", F_RAW, aesimc, ISA_AES)                                               \
+    N(2, 66, 0xdc, "aesenc", F_RAW, aesenc, ISA_AES)                                               \
+    N(2, 66, 0xdd, "aesenclast", F_RAW, aesenclast, ISA_AES)                                       \
+    N(2, 66, 0xde, "aesdec", F_RAW, aesdec, ISA_AES)                                               \
+    N(2, 66, 0xdf, "aesdeclast", F_RAW, aesdeclast, ISA_AES)                                       \
+    N(3, 66, 0xdf, "aeskeygenassist", F_RAWUB, aeskeygenassist, ISA_AES)                           \
+    N(3, 66, 0x44, "pclmulqdq", F_RAWUB, pclmulqdq, ISA_PCLMUL)                                    \
+    N(2, NONE, 0xc8, "sha1nexte", F_RAW, sha1nexte, ISA_SHA)                                       \
+    N(2, NONE, 0xc9, "sha1msg1", F_RAW, sha1msg1, ISA_SHA)                                         \
+    N(2, NONE, 0xca, "sha1msg2", F_RAW, sha1msg2, ISA_SHA)                                         \
+    N(2, NONE, 0xcc, "sha256msg1", F_RAW, sha256msg1, ISA_SHA)                                     \
+    N(2, NONE, 0xcd, "sha256msg2", F_RAW, sha256msg2, ISA_SHA)                                     \
+    N(3, NONE, 0xcc, "sha1rnds4", F_RAWUB, sha1rnds4, ISA_SHA)
 
 /* ---- the functions they name ---- */
 
@@ -286,3 +305,6 @@ SIMD_SHUFFLES(DECLARE)
 SIMD_SHIFTS(DECLARE_SHIFT)
 #undef DECLARE_SHIFT
 simd_fn simd_xmm_psrldq_imm, simd_xmm_pslldq_imm;
+#define DECLARE_LATER(map, prefix, opcode, name, form, fn, isa) simd_fn simd_##fn;
+SIMD_LATER(DECLARE_LATER)
+#undef DECLARE_LATER

@@ -235,6 +235,7 @@ static struct vcpu *soft_vcpu_new(struct accel *a, struct cpu_port *port, const 
     c->code = a->code;
     a->cpus[a->cpu_count++] = c;
     c->features = features;
+    c->isa = soft_isa(&features);
     port->pins = &pins;
     port->vcpu = c;
     c->told_at = UINT64_MAX;

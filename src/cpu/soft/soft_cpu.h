@@ -119,6 +119,14 @@ static inline unsigned insn_arg(const struct insn *i)
 
 enum { INSN_COUNT_CL = 0x100 }; /* imm of shifts and rotates by CL */
 
+/* What a VEX prefix holds beyond REX lies above the 8-bit immediate. */
+enum { INSN_VVVV_SHIFT = 8, INSN_VEX_L = 1 << 12 };
+
+static inline unsigned insn_vvvv(const struct insn *i)
+{
+    return (unsigned)i->imm >> INSN_VVVV_SHIFT & 15;
+}
+
 static inline unsigned insn_asize(const struct insn *i)
 {
     return 1u << (i->flags >> INSN_ASIZE_SHIFT & 3);
@@ -135,6 +143,21 @@ enum {
     MODE_CODE32 = 2,  /* CS.D */
     MODE_STACK32 = 4, /* SS.B */
     MODE_USER = 8,    /* CPL 3 */
+};
+
+/* Sets of instructions beyond those that every model has: bits of the mode too, so that a block is
+ * decoded by what the cpu has, and what it has costs nothing afterwards. isa.c has their features.
+ */
+enum {
+    ISA_BMI1 = 1 << 8,
+    ISA_BMI2 = 1 << 9,
+    ISA_LZCNT = 1 << 10,
+    ISA_ADX = 1 << 11,
+    ISA_MOVBE = 1 << 12,
+    ISA_AES = 1 << 13,
+    ISA_PCLMUL = 1 << 14,
+    ISA_SHA = 1 << 15,
+    ISA_VEX = ISA_BMI1 | ISA_BMI2, /* any of what is encoded with VEX */
 };
 
 #define BLOCK_SCRATCH UINT32_MAX /* not in the cache: good for one execution */
@@ -259,7 +282,8 @@ struct soft_cpu {
     uint64_t f_aux;
     uint32_t f_misc;
 
-    uint32_t mode;         /* MODE_*: derived from cs, ss, efer, cpl */
+    uint32_t mode;         /* MODE_*: derived from cs, ss, efer, cpl; and isa */
+    uint32_t isa;          /* ISA_*: by its features */
     struct tlb_entry *tlb; /* that of the present privilege */
     uint64_t ea_base[SEG_COUNT +
                      2]; /* what an effective address adds: 0 for flat segments of long mode */
@@ -483,6 +507,13 @@ uint64_t mc_msr_read(const struct soft_cpu *c, uint32_t index);
 bool mc_msr_write(struct soft_cpu *c, uint32_t index, uint64_t value); /* false: #GP */
 /* From outside: whatever it was. */
 void mc_msr_set(struct soft_cpu *c, uint32_t index, uint64_t value);
+
+/* ---- isa.c ---- */
+
+/* ISA_* of a set of features. */
+uint32_t soft_isa(const struct cpu_features *set);
+/* The feature that bit `bit` of the mode stands for; NULL: none. */
+const char *soft_isa_name(unsigned bit);
 
 /* ---- msr.c, cpuid.c, control.c ---- */
 

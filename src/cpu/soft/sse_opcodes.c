@@ -12,16 +12,19 @@ enum simd_id {
 #define P(map, prefix, opcode, name, msize) ID(map, prefix, opcode),
 #define X(map, prefix, opcode, name, form, size, opf, fn, dst, src, msize, flags) \
     ID(map, prefix, opcode),
-#define S(opcode, reg, name)                               SIMD_MMX_SHIFT_##name, SIMD_XMM_SHIFT_##name,
-#define S16(opcode, reg, name)                             SIMD_XMM_SHIFT_##name,
-#define Y(map, prefix, opcode, name, form, size, opf, run) ID(map, prefix, opcode),
+#define S(opcode, reg, name)                                    SIMD_MMX_SHIFT_##name, SIMD_XMM_SHIFT_##name,
+#define S16(opcode, reg, name)                                  SIMD_XMM_SHIFT_##name,
+#define N(map, prefix, opcode, name, form, fn, isa)             ID(map, prefix, opcode),
+#define Y(map, prefix, opcode, name, form, size, opf, run, isa) ID(map, prefix, opcode),
     SIMD_INT_BOTH(B) SIMD_INT_XMM(P) SIMD_FLOAT(P) SIMD_OTHER_FLOAT(X) SIMD_MOVES(X)
-        SIMD_SHUFFLES(X) SIMD_SHIFTS(S) SIMD_BYTE_SHIFTS(S16) SIMD_SPECIAL(Y) SIMD_ID_COUNT
+        SIMD_SHUFFLES(X) SIMD_SHIFTS(S) SIMD_BYTE_SHIFTS(S16) SIMD_SPECIAL(Y) SIMD_LATER(N)
+            SIMD_ID_COUNT
 #undef B
 #undef P
 #undef X
 #undef S
 #undef S16
+#undef N
 #undef Y
 };
 
@@ -40,16 +43,19 @@ const struct simd_op simd_ops[SIMD_ID_COUNT] = {
     S16(opcode, reg, name)
 #define S16(opcode, reg, name) \
     [SIMD_XMM_SHIFT_##name] = { simd_xmm_##name##_imm, NULL, SIMD_XMM, SIMD_XMM, 16, SIMD_RM_DST },
-#define Y(map, prefix, opcode, name, form, size, opf, run_) \
+#define N(map, prefix, opcode, name, form, fn, isa) \
+    [ID(map, prefix, opcode)] = { simd_##fn, NULL, SIMD_XMM, SIMD_XMM, 16, 0 },
+#define Y(map, prefix, opcode, name, form, size, opf, run_, isa) \
     [ID(map, prefix, opcode)] = { .run = simd_run_##run_ },
     SIMD_INT_BOTH(B) SIMD_INT_XMM(P) SIMD_FLOAT(PF) SIMD_OTHER_FLOAT(X) SIMD_MOVES(X)
-        SIMD_SHUFFLES(X) SIMD_SHIFTS(S) SIMD_BYTE_SHIFTS(S16) SIMD_SPECIAL(Y)
+        SIMD_SHUFFLES(X) SIMD_SHIFTS(S) SIMD_BYTE_SHIFTS(S16) SIMD_SPECIAL(Y) SIMD_LATER(N)
 #undef B
 #undef P
 #undef PF
 #undef X
 #undef S
 #undef S16
+#undef N
 #undef Y
 };
 
@@ -81,13 +87,20 @@ static const struct opcode simd_rows[3][4][256] = {
     [map - 1][PREFIX_##prefix][opcode] = ROW(#name, F_RAW, S_V, 0, ID(map, prefix, opcode)),
 #define X(map, prefix, opcode, name, form, size, opf, fn, dst, src, msize, flags) \
     [map - 1][PREFIX_##prefix][opcode] = ROW(name, form, size, opf, ID(map, prefix, opcode)),
-#define Y(map, prefix, opcode, name, form, size, opf, run) \
-    [map - 1][PREFIX_##prefix][opcode] = ROW(name, form, size, opf, ID(map, prefix, opcode)),
+#define N(map, prefix, opcode, name, form, fn, isa)                                           \
+    [map - 1][PREFIX_##prefix][opcode] = { name,  OP_sse,      form, S_V,                     \
+                                           P_ONE, 0,           0,    ID(map, prefix, opcode), \
+                                           NULL,  .needs = isa },
+#define Y(map, prefix, opcode, name, form, size, opf, run, isa)                               \
+    [map - 1][PREFIX_##prefix][opcode] = { name,  OP_sse,      form, size,                    \
+                                           P_ONE, opf,         0,    ID(map, prefix, opcode), \
+                                           NULL,  .needs = isa },
     SIMD_INT_BOTH(B) SIMD_INT_XMM(P) SIMD_FLOAT(P) SIMD_OTHER_FLOAT(X) SIMD_MOVES(X)
-        SIMD_SHUFFLES(X) SIMD_SPECIAL(Y)
+        SIMD_SHUFFLES(X) SIMD_SPECIAL(Y) SIMD_LATER(N)
 #undef B
 #undef P
 #undef X
+#undef N
 #undef Y
             SHIFT_GROUP(NONE, 0x71, mmx_shifts),
     SHIFT_GROUP(NONE, 0x72, mmx_shifts),
@@ -99,6 +112,18 @@ static const struct opcode simd_rows[3][4][256] = {
     /* These live in the SIMD maps, but work on general registers. */
     [0][PREFIX_NONE][0xc3] = { "movnti", OP_mov_rr_1, F_EG, S_Y, P_ALU, OPF_MEM },
     [0][PREFIX_F3][0xb8] = { "popcnt", OP_popcnt, F_GE, S_V },
+    [0][PREFIX_F3][0xbc] = { "tzcnt", OP_tzcnt, F_GE, S_V, .needs = ISA_BMI1 },
+    [0][PREFIX_F3][0xbd] = { "lzcnt", OP_lzcnt, F_GE, S_V, .needs = ISA_LZCNT },
+    [1][PREFIX_NONE][0xf0] = { "movbe", OP_movbe_load, F_GE, S_V, P_ONE, OPF_MEM,
+                               .needs = ISA_MOVBE },
+    [1][PREFIX_66][0xf0] = { "movbe", OP_movbe_load, F_GE, S_V, P_ONE, OPF_MEM,
+                             .needs = ISA_MOVBE },
+    [1][PREFIX_NONE][0xf1] = { "movbe", OP_movbe_store, F_EG, S_V, P_ONE, OPF_MEM,
+                               .needs = ISA_MOVBE },
+    [1][PREFIX_66][0xf1] = { "movbe", OP_movbe_store, F_EG, S_V, P_ONE, OPF_MEM,
+                             .needs = ISA_MOVBE },
+    [1][PREFIX_66][0xf6] = { "adcx", OP_add_carry, F_GE, S_Y, .arg = FLAG_CF, .needs = ISA_ADX },
+    [1][PREFIX_F3][0xf6] = { "adox", OP_add_carry, F_GE, S_Y, .arg = FLAG_OF, .needs = ISA_ADX },
 };
 
 const struct opcode *sse_opcode(unsigned map, unsigned prefix, uint8_t opcode)
