@@ -4,8 +4,8 @@
  * drives the INTR pin and answers acknowledge, and passes NMI, SMI, INIT and SIPI on to the cpu's
  * other pins. apic_regs.c has the registers, apic_msr.c what MSRs reach, apic_delivery.c the
  * interrupts, apic_timer.c the timer, apic_bus.c the messages between APICs, apic_state.c all of
- * the registers as one page. The CMCI entry and EOI-broadcast suppression are not there, as the
- * version register says. */
+ * the registers as one page. The CMCI entry
+ * is not there, as the version register says. */
 #include "hw/intc/apic_regs.h"
 
 static const struct trace_event apic_events[] = {
@@ -36,21 +36,28 @@ struct trace_table apic_trace = TRACE_TABLE(apic_events);
 
 static const struct intc_ops apic_intc_ops = { apic_acknowledge };
 
-/* The page at another place than the default: its own cpu sees it, and nobody else. */
-static bool apic_moved_visible(const struct apic *s)
+/* The page at another place than the default: a cpu sees its own there, nobody else sees any.
+ * Several may have moved to one place. */
+static struct apic *apic_moved_own(const struct apic *s)
 {
-    return s->dev.machine->current_cpu == s->port && apic_is_enabled(s) && !apic_is_x2(s);
+    const struct cpu_port *p = s->dev.machine->current_cpu;
+    struct apic *own = p ? s->bus->apics[p->index] : NULL;
+    bool here = own && apic_is_enabled(own) && !apic_is_x2(own) &&
+                !((own->base ^ s->base) & APIC_BASE_ADDR);
+    return here ? own : NULL;
 }
 
 static uint64_t apic_moved_read(void *opaque, uint64_t offset, unsigned size)
 {
-    return apic_moved_visible(opaque) ? apic_page_read(opaque, offset) : UINT32_MAX;
+    struct apic *own = apic_moved_own(opaque);
+    return own ? apic_page_read(own, offset) : UINT32_MAX;
 }
 
 static void apic_moved_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
 {
-    if (apic_moved_visible(opaque))
-        apic_page_write(opaque, offset, value);
+    struct apic *own = apic_moved_own(opaque);
+    if (own)
+        apic_page_write(own, offset, value);
 }
 
 static const struct region_ops apic_moved_ops = {

@@ -4,6 +4,7 @@
  * The window at 0xfee00000 serves two things at one address: a cpu's access to its first page is to
  * that cpu's own APIC, everything else that is written there is a message. */
 #include "base/alloc.h"
+#include "base/log.h"
 #include "hw/intc/apic_internal.h"
 
 #include <stdlib.h>
@@ -51,12 +52,13 @@ static bool apic_matches(const struct apic *s, const struct apic_message *m)
 }
 
 /* Lowest priority (10.6.2.4): the least busy of those addressed, the first among equals. */
-static void apic_bus_arbitrate(struct apic_bus *b, const struct apic_message *m)
+static void apic_bus_arbitrate(struct apic_bus *b, const struct apic_message *m,
+                               const struct apic *without)
 {
     struct apic *best = NULL;
     for (unsigned i = 0; i < MACHINE_CPUS_MAX; i++) {
         struct apic *s = b->apics[i];
-        if (s && apic_is_software_enabled(s) && apic_matches(s, m) &&
+        if (s && s != without && apic_is_software_enabled(s) && apic_matches(s, m) &&
             (!best || apic_ppr(s) < apic_ppr(best)))
             best = s;
     }
@@ -64,25 +66,44 @@ static void apic_bus_arbitrate(struct apic_bus *b, const struct apic_message *m)
         apic_accept(best, APIC_FIXED, m->vector, m->level);
 }
 
-void apic_bus_send(struct apic_bus *b, const struct apic_message *m)
+/* To all that `m` addresses but `without`, which may be NULL. */
+static void apic_bus_send(struct apic_bus *b, const struct apic_message *m,
+                          const struct apic *without)
 {
     if (m->mode == APIC_LOWEST) {
-        apic_bus_arbitrate(b, m);
+        apic_bus_arbitrate(b, m, without);
         return;
     }
-    for (unsigned i = 0; i < MACHINE_CPUS_MAX; i++)
-        if (b->apics[i] && apic_matches(b->apics[i], m))
-            apic_accept(b->apics[i], m->mode, m->vector, m->level);
+    for (unsigned i = 0; i < MACHINE_CPUS_MAX; i++) {
+        struct apic *s = b->apics[i];
+        if (s && s != without && apic_matches(s, m))
+            apic_accept(s, m->mode, m->vector, m->level);
+    }
 }
 
 /* ---- interprocessor interrupts ---- */
 
-static void apic_bus_send_all(struct apic *s, const struct apic_message *m, bool self)
+/* By ICR's shorthand. Of what table 10-3 calls invalid, a self-IPI other than fixed is dropped, and
+ * NMI, SMI, INIT and start-up to all are sent to all. */
+static void apic_bus_send_shorthand(struct apic *s, unsigned shorthand, struct apic_message *m)
 {
-    for (unsigned i = 0; i < MACHINE_CPUS_MAX; i++) {
-        struct apic *to = s->bus->apics[i];
-        if (to && apic_is_enabled(to) && (self || to != s))
-            apic_accept(to, m->mode == APIC_LOWEST ? APIC_FIXED : m->mode, m->vector, m->level);
+    switch (shorthand) {
+    case TO_DEST:
+        apic_bus_send(s->bus, m, NULL);
+        break;
+    case TO_SELF:
+        if (m->mode == APIC_FIXED)
+            apic_accept(s, APIC_FIXED, m->vector, false);
+        else
+            log_guest(device_name(&s->dev), "self-IPI with delivery mode %u", m->mode);
+        break;
+    case TO_ALL:
+    case TO_OTHERS:
+        m->wide = true;
+        m->logical = false;
+        m->dest = UINT32_MAX;
+        apic_bus_send(s->bus, m, shorthand == TO_ALL ? NULL : s);
+        break;
     }
 }
 
@@ -104,19 +125,10 @@ void apic_bus_send_icr(struct apic *s, uint64_t icr)
         apic_error(s, APIC_ESR_SEND_VECTOR);
         return;
     }
-    switch (icr >> 18 & 3) {
-    case TO_DEST:
-        apic_bus_send(s->bus, &m);
-        break;
-    case TO_SELF:
-        if (m.mode == APIC_FIXED)
-            apic_accept(s, APIC_FIXED, m.vector, false);
-        break;
-    case TO_ALL:
-    case TO_OTHERS:
-        apic_bus_send_all(s, &m, (icr >> 18 & 3) == TO_ALL);
-        break;
-    }
+    if (m.mode == APIC_RESERVED || m.mode == APIC_EXTINT)
+        log_guest(device_name(&s->dev), "ICR with reserved delivery mode %u", m.mode);
+    else
+        apic_bus_send_shorthand(s, icr >> 18 & 3, &m);
 }
 
 /* ---- the MSI window ---- */
@@ -138,7 +150,10 @@ static void apic_bus_deliver_msi(void *opaque, uint64_t addr, uint32_t data)
         .vector = data,
         .level = data & MSI_DATA_LEVEL,
     };
-    apic_bus_send(opaque, &m);
+    if (m.mode == APIC_RESERVED || m.mode == APIC_STARTUP)
+        log_guest("apic-bus", "message with reserved delivery mode %u", m.mode);
+    else
+        apic_bus_send(opaque, &m, NULL);
 }
 
 /* The APIC whose page the access at `offset` is to, or NULL when it is a message. */

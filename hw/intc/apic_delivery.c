@@ -200,9 +200,6 @@ void apic_accept(struct apic *s, uint8_t mode, uint8_t vector, bool level)
         if (pins)
             pins->startup(s->port, vector);
         break;
-    default:
-        log_guest(device_name(&s->dev), "message with reserved delivery mode %u", mode);
-        break;
     }
 }
 
@@ -271,7 +268,8 @@ void apic_eoi(struct apic *s)
     vector_put(s->isr, v, false);
     TRACE(apic_trace, APIC_TRACE_EOI, device_source(&s->dev), (uint64_t)v);
     if (vector_get(s->tmr, v)) {
-        machine_eoi(s->dev.machine, v);
+        if (!(s->svr & APIC_SVR_NO_BROADCAST))
+            machine_eoi(s->dev.machine, v);
         for (int n = 0; n < APIC_LINTS; n++) {
             uint32_t *lvt = &s->lvt[LVT_LINT0 + n];
             if (*lvt & LVT_REMOTE_IRR && (*lvt & 0xff) == (uint32_t)v) {

@@ -18,7 +18,8 @@ enum apic_delivery {
     APIC_FIXED,
     APIC_LOWEST,
     APIC_SMI,
-    APIC_NMI = 4,
+    APIC_RESERVED,
+    APIC_NMI,
     APIC_INIT,
     APIC_STARTUP,
     APIC_EXTINT,
@@ -104,7 +105,6 @@ enum {
 
 struct apic_bus *apic_bus_join(struct apic *s);
 void apic_bus_leave(struct apic *s);
-void apic_bus_send(struct apic_bus *b, const struct apic_message *m);
 /* What ICR says, with its shorthands. */
 void apic_bus_send_icr(struct apic *s, uint64_t icr);
 

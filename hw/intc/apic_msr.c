@@ -95,6 +95,9 @@ static bool apic_set_base(struct device *d, uint64_t value)
 {
     struct apic *s = (struct apic *)d;
     bool enable = value & APIC_BASE_ENABLE, x2 = value & APIC_BASE_X2APIC;
+    const struct cpu_pins *pins = s->port->pins;
+    if (pins && pins->physical_bits && value >> pins->physical_bits)
+        return false;
     if (value & ~(APIC_BASE_ADDR | APIC_BASE_BSP | APIC_BASE_X2APIC | APIC_BASE_ENABLE))
         return false;
     if (x2 && (!enable || !apic_is_enabled(s)))

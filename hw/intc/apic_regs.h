@@ -27,9 +27,11 @@ enum {
     APIC_DIVIDE = 0x3e,
     APIC_SELF_IPI = 0x3f, /* x2APIC only */
 
-    APIC_VERSION_VALUE = (LVT_COUNT - 1) << 16 | 0x14,
+    APIC_VERSION_DIRECTED_EOI = 1 << 24, /* SVR has the bit that suppresses broadcasts */
+    APIC_VERSION_VALUE = APIC_VERSION_DIRECTED_EOI | (LVT_COUNT - 1) << 16 | 0x14,
     APIC_SVR_ENABLE = 1 << 8,
-    APIC_SVR_MASK = 0x1ff,
+    APIC_SVR_NO_BROADCAST = 1 << 12, /* of EOIs: 10.8.5 */
+    APIC_SVR_MASK = 0x11ff,
     APIC_DIVIDE_MASK = 0xb,
 
     LVT_MODE_SHIFT = 8,

@@ -1,9 +1,9 @@
 /* Intel 82093AA I/O APIC: 24 inputs, each with a redirection entry that turns it into a message.
  *
- * Intel 82093AA datasheet (order 290566-001). Messages go to the machine's MSI sink (the local
- * APICs), and level interrupts are ended by the EOI that a local APIC broadcasts. Inputs are
- * logical levels: the polarity bit is kept and has no effect. An edge on a masked input is lost, as
- * the datasheet says. */
+ * Intel 82093AA datasheet (order 290566-001), and the EOI register of Intel's chipsets (82801
+ * datasheets). Messages go to the machine's MSI sink (the local APICs), and level interrupts are
+ * ended by the EOI that a local APIC broadcasts. Inputs are logical levels: the polarity bit is
+ * kept and has no effect. An edge on a masked input is lost, as the datasheet says. */
 #include "base/log.h"
 #include "dev/chip_state.h"
 #include "dev/machine.h"
@@ -12,31 +12,34 @@
 enum {
     IOAPIC_IOREGSEL = 0x00,
     IOAPIC_IOWIN = 0x10,
+    IOAPIC_EOI = 0x40, /* version 0x20 */
     IOAPIC_PINS = 24,
 
     IOAPIC_ID = 0x00, /* indirect registers */
     IOAPIC_VER = 0x01,
     IOAPIC_ARB = 0x02,
     IOAPIC_REDTBL = 0x10,
-    IOAPIC_VERSION = 0x11,
+    IOAPIC_VERSION_EOI = 0x20, /* the first with the EOI register */
 };
 
 /* A redirection entry (3.2.4). */
-#define REDIR_VECTOR     0xffULL
-#define REDIR_MODE_SHIFT 8 /* 3 bits */
-#define REDIR_LOGICAL    (1ULL << 11)
-#define REDIR_REMOTE_IRR (1ULL << 14)
-#define REDIR_LEVEL      (1ULL << 15)
-#define REDIR_MASK       (1ULL << 16)
-#define REDIR_DEST_SHIFT 56
+#define REDIR_VECTOR      0xffULL
+#define REDIR_MODE_SHIFT  8 /* 3 bits */
+#define REDIR_MODE_LOWEST 1
+#define REDIR_LOGICAL     (1ULL << 11)
+#define REDIR_REMOTE_IRR  (1ULL << 14)
+#define REDIR_LEVEL       (1ULL << 15)
+#define REDIR_MASK        (1ULL << 16)
+#define REDIR_DEST_SHIFT  56
 /* All but the remote IRR and the delivery status, which is always 0 as delivery is instant. */
-#define REDIR_WRITABLE   (0xffULL << REDIR_DEST_SHIFT | 0x1afffULL)
+#define REDIR_WRITABLE    (0xffULL << REDIR_DEST_SHIFT | 0x1afffULL)
 
 struct ioapic {
     struct sysbus_device sysbus;
     struct region mmio;
     struct eoi_listener eoi;
     uint32_t gsi_base;
+    uint8_t version;
     /* state */
     uint8_t select;
     uint8_t id;
@@ -67,13 +70,19 @@ static const struct trace_event ioapic_events[] = {
 };
 struct trace_table ioapic_trace = TRACE_TABLE(ioapic_events);
 
+/* SMI, NMI, INIT and ExtINT are edges, whatever the trigger mode says (3.2.4). */
+static bool ioapic_is_level(uint64_t entry)
+{
+    return entry & REDIR_LEVEL && (entry >> REDIR_MODE_SHIFT & 7) <= REDIR_MODE_LOWEST;
+}
+
 /* The message of an entry (SDM vol. 3 10.11: the format of MSI, which is what the APIC bus carries
  * here). */
 static uint64_t ioapic_message(uint64_t entry, uint32_t *data)
 {
-    *data = entry & (REDIR_VECTOR | 7u << REDIR_MODE_SHIFT | REDIR_LEVEL);
-    if (entry & REDIR_LEVEL)
-        *data |= 1 << 14; /* assert */
+    *data = entry & (REDIR_VECTOR | 7u << REDIR_MODE_SHIFT);
+    if (ioapic_is_level(entry))
+        *data |= REDIR_LEVEL | 1 << 14; /* assert */
     return 0xfee00000 | entry >> REDIR_DEST_SHIFT << 12 | (entry & REDIR_LOGICAL ? 1 << 2 : 0);
 }
 
@@ -83,7 +92,7 @@ static void ioapic_send(struct ioapic *s, unsigned pin)
     uint32_t data;
     uint64_t addr = ioapic_message(entry, &data);
     TRACE(ioapic_trace, IOAPIC_SEND, device_source(&s->sysbus.dev), pin, entry & REDIR_VECTOR,
-          entry >> REDIR_MODE_SHIFT & 7, entry >> REDIR_DEST_SHIFT, !!(entry & REDIR_LEVEL));
+          entry >> REDIR_MODE_SHIFT & 7, entry >> REDIR_DEST_SHIFT, ioapic_is_level(entry));
     machine_deliver_msi(s->sysbus.dev.machine, addr, data);
 }
 
@@ -91,7 +100,7 @@ static void ioapic_send(struct ioapic *s, unsigned pin)
 static void ioapic_service_level(struct ioapic *s, unsigned pin)
 {
     uint64_t *entry = &s->redir[pin];
-    if (!(*entry & REDIR_LEVEL) || *entry & (REDIR_MASK | REDIR_REMOTE_IRR) ||
+    if (!ioapic_is_level(*entry) || *entry & (REDIR_MASK | REDIR_REMOTE_IRR) ||
         !(s->lines >> pin & 1))
         return;
     *entry |= REDIR_REMOTE_IRR;
@@ -103,7 +112,7 @@ static void ioapic_set_line(void *opaque, int n, bool level)
     struct ioapic *s = opaque;
     bool rising = level && !(s->lines >> n & 1);
     s->lines = (uint32_t)bits_put(s->lines, n, 1, level);
-    if (s->redir[n] & REDIR_LEVEL)
+    if (ioapic_is_level(s->redir[n]))
         ioapic_service_level(s, n);
     else if (rising && !(s->redir[n] & REDIR_MASK))
         ioapic_send(s, n);
@@ -130,7 +139,7 @@ static uint32_t ioapic_read_indirect(struct ioapic *s)
     case IOAPIC_ARB: /* arbitration takes its id from the ID register (3.2.3) */
         return (uint32_t)s->id << 24;
     case IOAPIC_VER:
-        return (IOAPIC_PINS - 1) << 16 | IOAPIC_VERSION;
+        return (IOAPIC_PINS - 1) << 16 | s->version;
     }
     if (s->select < IOAPIC_REDTBL || pin >= IOAPIC_PINS) {
         log_guest(device_name(&s->sysbus.dev), "read of register 0x%x, which does not exist",
@@ -147,9 +156,9 @@ static void ioapic_route(struct ioapic *s, unsigned pin, uint64_t before)
     uint64_t entry = s->redir[pin];
     uint64_t addr = ioapic_message(entry, &data),
              addr_before = ioapic_message(before, &data_before);
-    if (!((entry | before) & REDIR_LEVEL) || (addr == addr_before && data == data_before))
+    bool level = ioapic_is_level(entry);
+    if (!(level || ioapic_is_level(before)) || (addr == addr_before && data == data_before))
         return;
-    bool level = entry & REDIR_LEVEL;
     machine_route_msi(s->sysbus.dev.machine, s->gsi_base + pin, level ? addr : 0, level ? data : 0);
 }
 
@@ -159,7 +168,7 @@ static void ioapic_write_redir(struct ioapic *s, unsigned pin, bool high, uint32
     uint64_t wanted = bits_put(*entry, high ? 32 : 0, 32, value);
     *entry = (wanted & REDIR_WRITABLE) | (*entry & REDIR_REMOTE_IRR);
     /* Software that ends an interrupt without a broadcast switches to edge and back. */
-    if (!(*entry & REDIR_LEVEL))
+    if (!ioapic_is_level(*entry))
         *entry &= ~REDIR_REMOTE_IRR;
     TRACE(ioapic_trace, IOAPIC_REDIR, device_source(&s->sysbus.dev), pin, *entry);
     ioapic_route(s, pin, before);
@@ -199,6 +208,10 @@ static void ioapic_write(void *opaque, uint64_t offset, uint64_t value, unsigned
         break;
     case IOAPIC_IOWIN:
         ioapic_write_indirect(s, value);
+        break;
+    case IOAPIC_EOI:
+        if (s->version >= IOAPIC_VERSION_EOI)
+            ioapic_eoi(s, value & REDIR_VECTOR);
         break;
     }
 }
@@ -291,6 +304,9 @@ static void ioapic_finalize(struct device *d)
 }
 
 static const struct prop ioapic_props[] = {
+    PROP(PROP_U8, struct ioapic, version, "version", "0x20",
+         "0x11: the 82093AA; 0x20: those in chipsets, with an EOI register", .min = 0x11,
+         .max = 0x20),
     PROP(PROP_U32, struct ioapic, gsi_base, "gsi_base", "0", "global system interrupt of input 0"),
     PROP_END,
 };

@@ -13,6 +13,7 @@ struct cpu_port;
 
 /* Implemented by the vcpu backend. */
 struct cpu_pins {
+    unsigned physical_bits; /* of an address (MAXPHYADDR); 0: nobody asks */
     /* The INTR pin: an external interrupt waits (level). The cpu answers with `acknowledge` when
      * it can take it. */
     void (*intr)(struct cpu_port *p, bool level);

@@ -83,7 +83,7 @@ static void line(struct ctx *c, unsigned pin, bool level)
 static void test_registers(void **state)
 {
     struct ctx *c = *state;
-    assert_int_equal(reg_read(c, 1), 0x00170011);
+    assert_int_equal(reg_read(c, 1), 0x00170020);
     reg_write(c, 0, 0xff000000);
     assert_int_equal(reg_read(c, 0), 0x0f000000);
     assert_int_equal(reg_read(c, 2), 0x0f000000);
@@ -198,6 +198,47 @@ static void test_level_is_routed(void **state)
     assert_true(c->sink.route_addr == 0);
 }
 
+/* What is no vector is an edge, even with the level bit: nobody ends it. */
+static void test_level_bit_of_nmi(void **state)
+{
+    struct ctx *c = *state;
+    static const uint8_t modes[] = { 2, 4, 5, 7 };
+    for (unsigned i = 0; i < ARRAY_LEN(modes); i++) {
+        unsigned count = c->sink.count;
+        reg_write(c, 0x10 + 2 * 6, 0x8000 | modes[i] << 8);
+        line(c, 6, true);
+        assert_int_equal(c->sink.count, count + 1);
+        assert_int_equal(c->sink.data, modes[i] << 8);
+        assert_int_equal(reg_read(c, 0x10 + 2 * 6), 0x8000 | modes[i] << 8); /* no remote IRR */
+        line(c, 6, false);
+        line(c, 6, true);
+        assert_int_equal(c->sink.count, count + 2);
+        line(c, 6, false);
+    }
+    assert_int_equal(c->sink.routes, 0);
+    reg_write(c, 0x10 + 2 * 6, 0x8155); /* lowest priority has levels */
+    line(c, 6, true);
+    assert_int_equal(c->sink.data, 0xc155);
+    assert_int_equal(reg_read(c, 0x10 + 2 * 6), 0xc155);
+}
+
+/* Only what is written to the window at 0x10 and to EOI does anything; the rest of the page reads
+ * 0. */
+static void test_page(void **state)
+{
+    struct ctx *c = *state;
+    reg_write(c, 0x10 + 2 * 6, 0x8055);
+    line(c, 6, true);
+    for (unsigned offset = 0x20; offset < 0x1000; offset += 4) {
+        assert_int_equal(readl(c->h, IOAPIC + offset), 0);
+        if (offset != 0x40)
+            writel(c->h, IOAPIC + offset, 0x55);
+    }
+    assert_int_equal(reg_read(c, 0x10 + 2 * 6), 0xc055);
+    writel(c->h, IOAPIC + 0x40, 0x55);
+    assert_int_equal(c->sink.count, 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -208,6 +249,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_masked_level_waits, setup, teardown),
         cmocka_unit_test_setup_teardown(test_splitter, setup, teardown),
         cmocka_unit_test_setup_teardown(test_level_is_routed, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_level_bit_of_nmi, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_page, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

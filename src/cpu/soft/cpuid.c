@@ -103,7 +103,7 @@ void cpuid_query(struct soft_cpu *c, uint32_t leaf, uint32_t subleaf, uint32_t o
         text(out, "e CPU (base)\0\0\0\0");
         break;
     case 0x80000008:
-        out[0] = 48 << 8 | 40; /* linear and physical address bits */
+        out[0] = 48 << 8 | SOFT_PHYSICAL_BITS; /* linear and physical address bits */
         break;
     default:
         break;

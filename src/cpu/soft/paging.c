@@ -18,7 +18,7 @@ enum {
     PF_I = 16,
 };
 #define PTE_NX    (1ULL << 63)
-#define PHYS_BITS 40
+#define PHYS_BITS SOFT_PHYSICAL_BITS
 #define ADDR_MASK (bits_mask(PHYS_BITS) & ~0xfffULL)
 #define RSVD_BITS (bits_mask(52) & ~bits_mask(PHYS_BITS))
 

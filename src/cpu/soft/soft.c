@@ -172,6 +172,7 @@ static int64_t pin_tsc_deadline(struct cpu_port *p, uint64_t tsc)
 }
 
 static const struct cpu_pins pins = {
+    .physical_bits = SOFT_PHYSICAL_BITS,
     .intr = pin_intr,
     .nmi = pin_nmi,
     .smi = pin_smi,

@@ -252,7 +252,8 @@ struct x87 {
 
 /* ---- the cpu ---- */
 
-enum { MC_BANKS = 4 }; /* of machine checks */
+enum { SOFT_PHYSICAL_BITS = 40 }; /* of an address: MAXPHYADDR */
+enum { MC_BANKS = 4 };            /* of machine checks */
 enum { MSR_MCG_CAP = 0x179, MSR_MCG_STATUS = 0x17a, MSR_MC0_CTL = 0x400 };
 
 struct code_page;
