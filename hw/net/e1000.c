@@ -398,9 +398,12 @@ static const struct reg e1000_table[] = {
 
     { .name = "WUC",
       .offset = E1000_WUC,
-      .rw = E1000_WUC_APME | E1000_WUC_PME_EN | E1000_WUC_APMPME,
-      .w1c = E1000_WUC_PME_STATUS,
-      .kept = true },
+      .rw = E1000_WUC_APME | E1000_WUC_APMPME,
+      .ro = E1000_WUC_PME_EN | E1000_WUC_PME_STATUS,
+      .kept = true,
+      .read = e1000_read_wuc,
+      .pure = true,
+      .write = e1000_write_wuc },
     PLAIN(WUFC, E1000_WUFC_ALL, 0),
     { .name = "WUS", .offset = E1000_WUS, .w1c = E1000_WUFC_ALL, .kept = true },
     PLAIN(MANC, ALL, 0),
@@ -531,7 +534,7 @@ static const struct net_port_ops e1000_port_ops = {
 
 /* ---- lifecycle ---- */
 
-static void e1000_cancel_timers(struct e1000 *s)
+void e1000_cancel_timers(struct e1000 *s)
 {
     e1000_irq_cancel(s);
     timer_cancel(&s->tx_resume);
@@ -555,11 +558,21 @@ static void e1000_mac_reset(struct e1000 *s)
     e1000_rx_maybe_ready(s); /* what waited for descriptors is lost */
 }
 
+/* From D3: D0u, in which wake-up filters are off, and the PHY and what comes from the EEPROM are as
+ * after power on (6.3.1.2). */
+void e1000_wake_up(struct e1000 *s)
+{
+    s->io_address = 0;
+    e1000_mac_reset(s);
+    e1000_phy_reset(s);
+}
+
 static void e1000_reset(struct device *d)
 {
     struct e1000 *s = (struct e1000 *)d;
     s->io_address = 0;
     reg_bank_reset(&s->bank);
+    e1000_power_reset(s);
     e1000_mac_reset(s);
     s->phy_link = s->phy_link_lost = false;
     e1000_phy_reset(s);
@@ -692,6 +705,10 @@ static const struct pci_class e1000_class = {
     .revision = 3,
     .class_id = 0x0200,
     .interrupt_pin = 1,
+    .config_written = e1000_config_written,
+    .power_at = E1000_POWER_AT,
+    .power_capabilities = 2 | PCI_POWER_DSI | PCI_POWER_PME_D0 | PCI_POWER_PME_D3HOT,
+    .power_changed = e1000_power_changed,
 };
 
 const struct device_type e1000_type = {

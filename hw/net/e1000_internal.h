@@ -1,7 +1,7 @@
 /* The e1000's state, shared by its files: e1000.c (registers, lifecycle), e1000_irq.c (interrupts),
  * e1000_nvm.c (EEPROM and PHY), e1000_tx.c and e1000_rx.c (the two halves of the data path),
- * e1000_flow.c
- * (PAUSE frames), e1000_wake.c (wake-up), e1000_trace.c (names of events). */
+ * e1000_flow.c (PAUSE frames), e1000_power.c (D0 and D3), e1000_wake.c (wake-up filters),
+ * e1000_trace.c (names of events). */
 #pragma once
 
 #include "dev/machine.h"
@@ -21,6 +21,7 @@ enum {
     E1000_FRAME_MIN = 60,      /* on the wire, without FCS */
     E1000_FRAME_NORMAL = 1518, /* longest without LPE: tag included, FCS not */
     E1000_FRAME_LONG = 16380,  /* with LPE */
+    E1000_POWER_AT = 0xdc,     /* the power management capability (6.3.3) */
 };
 
 /* The 93C46 on its four wires. */
@@ -151,6 +152,9 @@ uint16_t e1000_sum(const uint8_t *data, size_t len, uint32_t initial);
 void e1000_update_link(struct e1000 *s);
 bool e1000_wire_up(const struct e1000 *s);
 
+void e1000_cancel_timers(struct e1000 *s);
+void e1000_wake_up(struct e1000 *s);
+
 /* e1000_irq.c */
 void e1000_irq_init(struct e1000 *s);
 void e1000_irq_cancel(struct e1000 *s); /* what is delayed */
@@ -193,6 +197,7 @@ bool e1000_phy_full_duplex(const struct e1000 *s);
 /* e1000_tx.c */
 void e1000_tx_run(void *opaque);
 void e1000_tx_reset(struct e1000 *s);
+void e1000_tx_forget(struct e1000 *s); /* the packet that was begun */
 /* A whole frame onto the wire, or back to us when that is asked for. */
 void e1000_tx_wire(struct e1000 *s, const uint8_t *frame, size_t len);
 
@@ -224,6 +229,13 @@ bool e1000_rx_passes(struct e1000 *s, const uint8_t *frame);
 /* A frame from the wire, or looped back. */
 void e1000_rx_frame(struct e1000 *s, const uint8_t *frame, size_t len);
 
+/* e1000_power.c */
+void e1000_config_written(struct pci_device *d, unsigned offset, uint32_t value, unsigned size);
+void e1000_power_changed(struct pci_device *d, bool awake);
+void e1000_power_reset(struct e1000 *s);
+
 /* e1000_wake.c: tell the wake-up registers of a frame from the wire, of a change of the link. */
 void e1000_wake_frame(struct e1000 *s, const uint8_t *frame, size_t len);
 void e1000_wake_link(struct e1000 *s);
+uint32_t e1000_read_wuc(void *opaque, unsigned index);
+void e1000_write_wuc(void *opaque, unsigned index, uint32_t written);

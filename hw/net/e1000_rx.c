@@ -174,7 +174,8 @@ static uint32_t rx_available(struct e1000 *s)
 
 bool e1000_rx_can_receive(struct e1000 *s)
 {
-    return !s->link_up || !(*e1000_reg(s, E1000_RCTL) & E1000_RCTL_EN) || rx_available(s) > 0;
+    return !s->link_up || !(*e1000_reg(s, E1000_RCTL) & E1000_RCTL_EN) || rx_available(s) > 0 ||
+           pci_is_asleep(&s->pci);
 }
 
 bool e1000_rx_has_room(struct e1000 *s)
@@ -343,7 +344,9 @@ void e1000_rx_frame(struct e1000 *s, const uint8_t *frame, size_t len)
     if (len < ETH_HEADER || (len < ETH_HEADER + E1000_VLAN_SIZE && rx_is_tagged(s, frame)))
         return;
     e1000_wake_frame(s, frame, len);
-    if (rctl & E1000_RCTL_EN)
+    if (pci_is_asleep(&s->pci))
+        rx_dropped(s, "asleep", len);
+    else if (rctl & E1000_RCTL_EN)
         rx_frame(s, frame, len, rctl);
     else
         rx_dropped(s, "disabled", len);

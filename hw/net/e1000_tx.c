@@ -420,11 +420,16 @@ void e1000_tx_run(void *opaque)
 {
     struct e1000 *s = opaque;
     if (s->transmitting || !(*e1000_reg(s, E1000_TCTL) & E1000_TCTL_EN) ||
-        timer_is_set(&s->tx_resume) || e1000_flow_paused(s))
+        timer_is_set(&s->tx_resume) || e1000_flow_paused(s) || pci_is_asleep(&s->pci))
         return;
     s->transmitting = true;
     tx_walk(s);
     s->transmitting = false;
+}
+
+void e1000_tx_forget(struct e1000 *s)
+{
+    tx_packet_reset(&s->tx);
 }
 
 void e1000_tx_reset(struct e1000 *s)

@@ -1,10 +1,10 @@
 /* The e1000's wake-up filters: which frames, and whether a change of the link, would wake a
  * machine.
  *
- * 317453: 6.4 (wake-up, packet tables in 6.4.3), 13.6 (registers). With WUC.PME_EN what WUFC asks
- * for wakes, with WUC.APME a magic packet; in every power state, as there is no power management
- * capability to change it with. What woke is in WUS, WUPL and WUPM, and in WUC.PME_STATUS: PME#
- * leads nowhere. Tags and LLC/SNAP are not looked through, as on this chip. */
+ * 317453: 6.4 (wake-up, packet tables in 6.4.3), 13.6 (registers). With PME_En what WUFC asks for
+ * wakes, with WUC.APME a magic packet, in both power states. What woke is in WUS, WUPL and WUPM,
+ * and PME_Status; PME# is the gpio-out "pme". Tags and LLC/SNAP are not looked through, as on this
+ * chip. */
 #include "hw/net/e1000_internal.h"
 
 enum {
@@ -118,29 +118,54 @@ static void wake_keep(struct e1000 *s, const uint8_t *frame, size_t len)
     *e1000_reg(s, E1000_WUPL) = wire < E1000_WUPL_MAX ? wire : E1000_WUPL_MAX;
 }
 
+/* What the driver asked to be woken by, if at all. */
+static uint32_t wake_enabled(struct e1000 *s)
+{
+    return pci_pme(&s->pci) & PCI_POWER_PME_ENABLE ? *e1000_reg(s, E1000_WUFC) : 0;
+}
+
+static void wake_report(struct e1000 *s, uint32_t reasons, bool pme)
+{
+    *e1000_reg(s, E1000_WUS) |= reasons;
+    if (pme)
+        pci_set_pme(&s->pci, pci_pme(&s->pci) | PCI_POWER_PME_STATUS);
+}
+
 void e1000_wake_frame(struct e1000 *s, const uint8_t *frame, size_t len)
 {
-    uint32_t *wuc = e1000_reg(s, E1000_WUC), *wus = e1000_reg(s, E1000_WUS);
-    uint32_t enabled = *wuc & E1000_WUC_PME_EN ? *e1000_reg(s, E1000_WUFC) & WAKE_PACKET : 0;
-    bool apm = *wuc & E1000_WUC_APME;
+    uint32_t wuc = *e1000_reg(s, E1000_WUC), enabled = wake_enabled(s) & WAKE_PACKET;
+    bool apm = wuc & E1000_WUC_APME;
 
     /* The first one stays until the driver has cleared it. */
-    if ((!enabled && !apm) || *wus & WAKE_PACKET || !e1000_rx_passes(s, frame))
+    if ((!enabled && !apm) || *e1000_reg(s, E1000_WUS) & WAKE_PACKET || !e1000_rx_passes(s, frame))
         return;
     uint32_t reasons = wake_reasons(s, frame, len) & (enabled | (apm ? E1000_WUFC_MAG : 0));
     if (!reasons)
         return;
-    *wus |= reasons;
     wake_keep(s, frame, len);
-    if (reasons & enabled || *wuc & E1000_WUC_APMPME)
-        *wuc |= E1000_WUC_PME_STATUS;
+    wake_report(s, reasons, reasons & enabled || wuc & E1000_WUC_APMPME);
 }
 
 void e1000_wake_link(struct e1000 *s)
 {
-    uint32_t *wuc = e1000_reg(s, E1000_WUC);
-    if (*wuc & E1000_WUC_PME_EN && *e1000_reg(s, E1000_WUFC) & E1000_WUFC_LNKC) {
-        *e1000_reg(s, E1000_WUS) |= E1000_WUFC_LNKC;
-        *wuc |= E1000_WUC_PME_STATUS;
-    }
+    if (wake_enabled(s) & E1000_WUFC_LNKC)
+        wake_report(s, E1000_WUFC_LNKC, true);
+}
+
+/* WUC has copies of the PMCSR's two bits (13.6.1). */
+uint32_t e1000_read_wuc(void *opaque, unsigned index)
+{
+    struct e1000 *s = opaque;
+    unsigned pme = pci_pme(&s->pci);
+    return *e1000_reg(s, E1000_WUC) | (pme & PCI_POWER_PME_ENABLE ? E1000_WUC_PME_EN : 0) |
+           (pme & PCI_POWER_PME_STATUS ? E1000_WUC_PME_STATUS : 0);
+}
+
+void e1000_write_wuc(void *opaque, unsigned index, uint32_t written)
+{
+    struct e1000 *s = opaque;
+    unsigned status = pci_pme(&s->pci) & PCI_POWER_PME_STATUS;
+    if (written & E1000_WUC_PME_STATUS)
+        status = 0;
+    pci_set_pme(&s->pci, status | (written & E1000_WUC_PME_EN ? PCI_POWER_PME_ENABLE : 0));
 }

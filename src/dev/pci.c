@@ -66,7 +66,7 @@ static uint64_t bar_address(const struct pci_device *d, unsigned n)
     const uint8_t *at = d->config + bar_offset(n);
     unsigned command = ld_le16(d->config + PCI_COMMAND);
     unsigned enable = bar->kind == PCI_BAR_IO ? PCI_COMMAND_IO : PCI_COMMAND_MEMORY;
-    if (!(command & enable) || d->unplugged)
+    if (!(command & enable) || !pci_is_alive(d))
         return UNMAPPED;
     uint64_t addr = bar->kind == PCI_BAR_MEM64 ? ld_le64(at) : ld_le32(at);
     addr &= ~(bar->size - 1);
@@ -124,12 +124,11 @@ void pci_register_bar(struct pci_device *d, unsigned n, enum pci_bar_kind kind,
 
 /* ---- configuration accesses ---- */
 
-/* Make everything that follows from the header's bits so. One transaction: the guest sees the BARs
- * move at once. */
-static void header_changed(struct pci_device *d)
+/* One transaction: the guest sees the BARs move at once. */
+void pci_header_changed(struct pci_device *d)
 {
     struct mem *mem = d->dev.machine->mem;
-    bool master = ld_le16(d->config + PCI_COMMAND) & PCI_COMMAND_MASTER && !d->unplugged;
+    bool master = ld_le16(d->config + PCI_COMMAND) & PCI_COMMAND_MASTER && pci_is_alive(d);
     if (master != d->bus_master.enabled)
         TRACE(pci_trace, PCI_BUS_MASTER, device_source(&d->dev), master);
     mem_begin(mem);
@@ -144,7 +143,7 @@ void pci_set_connected(struct pci_device *d, bool connected)
     if (d->unplugged != connected)
         return;
     d->unplugged = !connected;
-    header_changed(d);
+    pci_header_changed(d);
 }
 
 static bool in_config(unsigned offset, unsigned size)
@@ -173,6 +172,7 @@ void pci_config_write(struct pci_device *d, unsigned offset, uint32_t value, uns
     if (!d || d->unplugged || !in_config(offset, size))
         return;
     TRACE(pci_trace, PCI_CONFIG_WRITE, device_source(&d->dev), offset, size, value);
+    unsigned power = pci_power_state(d);
     for (unsigned i = 0; i < size; i++) {
         uint8_t *byte = &d->config[offset + i];
         uint8_t written = (uint8_t)(value >> 8 * i), mask = d->wmask[offset + i];
@@ -181,7 +181,8 @@ void pci_config_write(struct pci_device *d, unsigned offset, uint32_t value, uns
     }
     if (touches(offset, size, PCI_COMMAND, PCI_COMMAND + 1) ||
         touches(offset, size, PCI_BAR0, bar_offset(PCI_BARS) - 1))
-        header_changed(d);
+        pci_header_changed(d);
+    pci_power_written(d, power);
     const struct pci_class *class = pci_class_of(d);
     if (class->config_written)
         class->config_written(d, offset, value, size);
@@ -223,6 +224,7 @@ static void fill_header(struct pci_device *d, const struct pci_class *class)
     d->wmask[PCI_CACHE_LINE_SIZE] = 0xff;
     d->wmask[PCI_LATENCY_TIMER] = 0xff;
     d->wmask[PCI_INTERRUPT_LINE] = 0xff;
+    pci_power_fill(d, class);
 }
 
 static bool pci_init(struct device *dev, struct error *err)
@@ -239,6 +241,8 @@ static bool pci_realize(struct device *dev, struct error *err)
         return error_set(err, "%s: type %s does not say its PCI vendor, device and class",
                          device_name(dev), dev->type->name);
     fill_header(d, class);
+    if (class->power_at)
+        device_init_gpio_out(dev, "pme", &d->pme, 1);
     struct machine *m = dev->machine;
     region_init_container(&d->bus_master_container, m->mem, "bus master container",
                           REGION_SIZE_ALL);
@@ -267,12 +271,8 @@ static void pci_unrealize(struct device *dev)
     region_fini(&d->bus_master_container);
 }
 
-/* RST#: nothing enabled, nothing mapped, no pin driven. Device-specific bytes are the device's own
- * to reset. */
-static void pci_reset(struct device *dev)
+void pci_header_reset(struct pci_device *d)
 {
-    struct pci_device *d = CONTAINER_OF(dev, struct pci_device, dev);
-    pci_set_irq(d, false);
     for (unsigned i = PCI_COMMAND; i < PCI_COMMAND + 4; i++)
         d->config[i] &= (uint8_t) ~(d->wmask[i] | d->w1cmask[i]);
     for (unsigned i = PCI_BAR0; i < bar_offset(PCI_BARS); i++)
@@ -280,7 +280,17 @@ static void pci_reset(struct device *dev)
     d->config[PCI_CACHE_LINE_SIZE] = 0;
     d->config[PCI_LATENCY_TIMER] = 0;
     d->config[PCI_INTERRUPT_LINE] = 0;
-    header_changed(d);
+}
+
+/* RST#: nothing enabled, nothing mapped, no pin driven. Device-specific bytes are the device's own
+ * to reset. */
+static void pci_reset(struct device *dev)
+{
+    struct pci_device *d = CONTAINER_OF(dev, struct pci_device, dev);
+    pci_set_irq(d, false);
+    pci_header_reset(d);
+    pci_power_reset(d);
+    pci_header_changed(d);
 }
 
 static const struct prop pci_props[] = {

@@ -33,6 +33,21 @@ enum {
     PCI_CAPABILITY_LIST = 0x34,
     PCI_INTERRUPT_LINE = 0x3c,
     PCI_INTERRUPT_PIN = 0x3d,
+    /* The power management capability, from its beginning (PCI Power Management 1.1, 3.2). */
+    PCI_CAP_POWER = 1,
+    PCI_POWER_CAPABILITIES = 2,
+    PCI_POWER_DSI = 1 << 5, /* the driver must initialize the function */
+    PCI_POWER_PME_D0 = 1 << 11,
+    PCI_POWER_PME_D3HOT = 1 << 14,
+    PCI_POWER_STATUS = 4, /* PMCSR */
+    PCI_POWER_STATE = 3 << 0,
+    PCI_POWER_D0 = 0,
+    PCI_POWER_D3 = 3,
+    PCI_POWER_PME_ENABLE = 1 << 8,
+    PCI_POWER_DATA_SELECT = 15 << 9,
+    PCI_POWER_DATA_SCALE = 3 << 13,
+    PCI_POWER_PME_STATUS = 1 << 15,
+    PCI_POWER_PME = PCI_POWER_PME_ENABLE | PCI_POWER_PME_STATUS,
     PCI_CONFIG_SIZE = 256,
     PCI_BARS = 6,
     PCI_SLOTS = 32,
@@ -57,6 +72,13 @@ struct pci_class {
     void (*config_written)(struct pci_device *d, unsigned offset, uint32_t value, unsigned size);
     /* Replaces the core's read, which is that of `config`, when not NULL. */
     uint32_t (*config_read)(struct pci_device *d, unsigned offset, unsigned size);
+    /* Where the power management capability is, 0: there is none; its PMC register. With one there
+     * is a gpio-out "pme". */
+    uint8_t power_at;
+    uint16_t power_capabilities;
+    /* Told of a change between D0 and D3hot; before it wakes, the header has been reset. May be
+     * NULL. */
+    void (*power_changed)(struct pci_device *d, bool awake);
 };
 
 enum pci_bar_kind { PCI_BAR_NONE, PCI_BAR_MEM32, PCI_BAR_MEM64, PCI_BAR_IO };
@@ -76,10 +98,12 @@ struct pci_device {
     uint8_t wmask[PCI_CONFIG_SIZE];   /* bits that writes can change */
     uint8_t w1cmask[PCI_CONFIG_SIZE]; /* bits that writing 1 clears */
     struct pci_bar bars[PCI_BARS];
-    bool unplugged;  /* by pci_set_connected() */
-    bool auto_slot;  /* devfn was chosen here, not given */
-    bool intx_level; /* what the device drives on its pin */
-    int intx_irq;    /* the bus irq that this device raises now; -1: none */
+    bool unplugged;   /* by pci_set_connected() */
+    bool auto_slot;   /* devfn was chosen here, not given */
+    bool intx_level;  /* what the device drives on its pin */
+    uint8_t power_at; /* of the power management capability; 0: none */
+    struct irq *pme;  /* PME# */
+    int intx_irq;     /* the bus irq that this device raises now; -1: none */
     /* DMA: enabled by the bus-master bit. Use address_space_read/write on `dma`. */
     struct region bus_master_container, bus_master;
     struct address_space *dma;
@@ -134,6 +158,14 @@ void pci_set_connected(struct pci_device *d, bool connected);
 
 /* Drive the device's own interrupt pin; honours the INTx-disable bit. */
 void pci_set_irq(struct pci_device *d, bool level);
+
+/* Is the function in D3hot? */
+bool pci_is_asleep(const struct pci_device *d);
+
+/* PME_En and PME_Status (PCI_POWER_PME_...), which are PME# when both are set; 0 without the
+ * capability. The device may set them, as for an event. */
+unsigned pci_pme(const struct pci_device *d);
+void pci_set_pme(struct pci_device *d, unsigned bits);
 
 /* NULL: nobody there. */
 struct pci_device *pci_find(struct pci_bus *b, int devfn);

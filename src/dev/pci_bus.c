@@ -132,7 +132,7 @@ static int irq_of(struct pci_bus *b, struct pci_device *d)
 
 static bool wants_irq(const struct pci_device *d)
 {
-    return d->intx_level && !d->unplugged &&
+    return d->intx_level && pci_is_alive(d) &&
            !(ld_le16(d->config + PCI_COMMAND) & PCI_COMMAND_INTX_DISABLE);
 }
 
