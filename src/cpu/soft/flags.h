@@ -1,78 +1,72 @@
-/* Lazy arithmetic flags.
+/* The arithmetic flags, as the host's own instructions leave them.
  *
- * After an operation three words are kept and the six flags are derived when asked for:
- *   f_res   the result, sign-extended to 64 bits:   ZF is f_res == 0; SF is its sign; PF the parity
- * of its low byte f_aux   the carry out of every bit, shifted so that the operand's top bit is at
- * 63: CF is bit 63; OF is bit 63 xor bit 62 (carry out of the top bit xor carry into it) f_misc bit
- * 4: AF; bits 8-15 flip the parity byte; bit 16 flips SF (only flags that were loaded, by POPF and
- *           the like, need the flips, to tell combinations that no result has, such as ZF with SF)
- * Where the manual leaves a flag undefined, the definition is what falls out of these functions. */
+ * c->flags holds them in the form that LAHF and SETO give: bits 8-15 are the low byte of EFLAGS (CF
+ * PF AF ZF SF, and bit 1, which is always set), bit 0 is OF. ADD, SUB and their kin run on the host
+ * and cost three instructions for their flags. Where the manual leaves a flag undefined hosts
+ * differ, so the definition is ours: logic operations, shifts and multiplications clear AF, and
+ * flags_result() takes CF and OF from its caller. */
 #pragma once
 
 #include "cpu/soft/soft_cpu.h"
 
 #define ALWAYS_INLINE inline __attribute__((always_inline))
 
-enum { FMISC_SIGN = 1 << 16, FMISC_PARITY = 1 << 8 };
+enum { FLAGS_SHIFT = 8, FLAGS_OF = 1, FLAGS_LOW = FLAG_CF | FLAG_PF | FLAG_AF | FLAG_ZF | FLAG_SF };
 
 static ALWAYS_INLINE bool flag_cf(const struct soft_cpu *c)
 {
-    return c->f_aux >> 63;
+    return c->flags & FLAG_CF << FLAGS_SHIFT;
 }
 
 static ALWAYS_INLINE bool flag_of(const struct soft_cpu *c)
 {
-    return (c->f_aux ^ c->f_aux << 1) >> 63;
+    return c->flags & FLAGS_OF;
 }
 
 static ALWAYS_INLINE bool flag_zf(const struct soft_cpu *c)
 {
-    return c->f_res == 0;
-}
-
-static ALWAYS_INLINE bool flag_sf(const struct soft_cpu *c)
-{
-    return (c->f_res < 0) ^ (c->f_misc >> 16 & 1);
+    return c->flags & FLAG_ZF << FLAGS_SHIFT;
 }
 
 static ALWAYS_INLINE bool flag_pf(const struct soft_cpu *c)
 {
-    return !__builtin_parity((uint8_t)c->f_res ^ (c->f_misc >> 8 & 0xff));
+    return c->flags & FLAG_PF << FLAGS_SHIFT;
 }
 
 static ALWAYS_INLINE bool flag_af(const struct soft_cpu *c)
 {
-    return c->f_misc >> 4 & 1;
+    return c->flags & FLAG_AF << FLAGS_SHIFT;
 }
 
 /* The condition of Jcc, SETcc, CMOVcc: SDM vol. 1 appendix B. */
 static ALWAYS_INLINE bool condition(const struct soft_cpu *c, unsigned cc)
 {
-    bool v;
+    unsigned f = c->flags;
+    bool v, less = (f >> (FLAGS_SHIFT + 7) ^ f) & 1; /* SF != OF */
     switch (cc >> 1) {
     case 0:
-        v = flag_of(c);
+        v = f & FLAGS_OF;
         break;
     case 1:
-        v = flag_cf(c);
+        v = f & FLAG_CF << FLAGS_SHIFT;
         break;
     case 2:
-        v = flag_zf(c);
+        v = f & FLAG_ZF << FLAGS_SHIFT;
         break;
     case 3:
-        v = flag_cf(c) | flag_zf(c);
+        v = f & (FLAG_CF | FLAG_ZF) << FLAGS_SHIFT;
         break;
     case 4:
-        v = flag_sf(c);
+        v = f & FLAG_SF << FLAGS_SHIFT;
         break;
     case 5:
-        v = flag_pf(c);
+        v = f & FLAG_PF << FLAGS_SHIFT;
         break;
     case 6:
-        v = flag_sf(c) != flag_of(c);
+        v = less;
         break;
     default:
-        v = flag_zf(c) | (flag_sf(c) != flag_of(c));
+        v = less | !!(f & FLAG_ZF << FLAGS_SHIFT);
         break;
     }
     return v ^ (cc & 1);
@@ -80,23 +74,19 @@ static ALWAYS_INLINE bool condition(const struct soft_cpu *c, unsigned cc)
 
 static inline uint32_t flags_get(const struct soft_cpu *c)
 {
-    return (uint32_t)(flag_cf(c) * FLAG_CF | flag_pf(c) * FLAG_PF | flag_af(c) * FLAG_AF |
-                      flag_zf(c) * FLAG_ZF | flag_sf(c) * FLAG_SF | flag_of(c) * FLAG_OF);
+    return (c->flags >> FLAGS_SHIFT & FLAGS_LOW) | (c->flags & FLAGS_OF ? FLAG_OF : 0);
 }
 
 static inline void flags_set(struct soft_cpu *c, uint32_t f)
 {
-    bool zf = f & FLAG_ZF, cf = f & FLAG_CF, of = f & FLAG_OF, pf = f & FLAG_PF;
-    c->f_res = zf ? 0 : 1;
-    c->f_aux = (uint64_t)cf << 63 | (uint64_t)(cf ^ of) << 62;
-    /* The parity of the byte 0 is even (PF), of 1 odd. */
-    c->f_misc = (f & FLAG_AF) | (pf != zf ? FMISC_PARITY : 0) | (f & FLAG_SF ? FMISC_SIGN : 0);
+    c->flags = (uint16_t)(((f & FLAGS_LOW) | FLAG_1) << FLAGS_SHIFT | (f & FLAG_OF ? FLAGS_OF : 0));
 }
 
 /* Replace CF and OF only. */
 static ALWAYS_INLINE void flags_set_co(struct soft_cpu *c, bool cf, bool of)
 {
-    c->f_aux = (uint64_t)cf << 63 | (uint64_t)(cf ^ of) << 62;
+    c->flags = (uint16_t)((c->flags & ~(FLAG_CF << FLAGS_SHIFT | FLAGS_OF)) |
+                          (unsigned)cf << FLAGS_SHIFT | of);
 }
 
 static ALWAYS_INLINE uint64_t eflags_get(const struct soft_cpu *c)
@@ -110,34 +100,65 @@ static inline void eflags_set(struct soft_cpu *c, uint64_t v)
     c->eflags = (v & ~(uint64_t)FLAGS_ARITH) | FLAG_1;
 }
 
-static ALWAYS_INLINE void flags_add(struct soft_cpu *c, uint64_t a, uint64_t b, uint64_t r,
-                                    unsigned size)
-{
-    c->f_res = (int64_t)sign_extend(r, size);
-    c->f_aux = ((a & b) | ((a | b) & ~r)) << (64 - 8 * size);
-    c->f_misc = (uint8_t)(a ^ b ^ r) & FLAG_AF;
-}
+/* ---- operations on the host ----
+ *
+ * Each returns the result and sets the flags; bits of a and b beyond the size do not matter. */
 
-static ALWAYS_INLINE void flags_sub(struct soft_cpu *c, uint64_t a, uint64_t b, uint64_t r,
-                                    unsigned size)
-{
-    c->f_res = (int64_t)sign_extend(r, size);
-    c->f_aux = ((~a & b) | ((~a | b) & r)) << (64 - 8 * size);
-    c->f_misc = (uint8_t)(a ^ b ^ r) & FLAG_AF;
-}
+#define HOST_OPERATION(name, CASE, insn)                                                          \
+    static ALWAYS_INLINE uint64_t name(struct soft_cpu *c, uint64_t a, uint64_t b, unsigned size) \
+    {                                                                                             \
+        switch (size) {                                                                           \
+        case 1:                                                                                   \
+            CASE(insn "b", uint8_t, "q")                                                          \
+        case 2:                                                                                   \
+            CASE(insn "w", uint16_t, "r")                                                         \
+        case 4:                                                                                   \
+            CASE(insn "l", uint32_t, "r")                                                         \
+        default:                                                                                  \
+            CASE(insn "q", uint64_t, "r")                                                         \
+        }                                                                                         \
+    }
 
-static ALWAYS_INLINE void flags_logic(struct soft_cpu *c, uint64_t r, unsigned size)
-{
-    c->f_res = (int64_t)sign_extend(r, size);
-    c->f_aux = 0;
-    c->f_misc = 0;
-}
+/* CF is in place before; ADC, SBB, INC and DEC need that. */
+#define HOST_CARRY "btw $8, %[flags]\n\t"
+#define HOST_CASE(before, insn, after, type, reg, mask)   \
+    {                                                     \
+        type r = (type)a;                                 \
+        unsigned f;                                       \
+        __asm__(before insn "\n\tlahf" after              \
+                : "=a"(f), [a] "+" reg(r)                 \
+                : [b] reg((type)b), [flags] "m"(c->flags) \
+                : "cc");                                  \
+        c->flags = (uint16_t)(f & (mask));                \
+        return r;                                         \
+    }
+#define HOST_ARITHMETIC(insn, type, reg) \
+    HOST_CASE("", insn " %[b], %[a]", "\n\tseto %%al", type, reg, 0xffff)
+#define HOST_WITH_CARRY(insn, type, reg) \
+    HOST_CASE(HOST_CARRY, insn " %[b], %[a]", "\n\tseto %%al", type, reg, 0xffff)
+#define HOST_UNARY(insn, type, reg) \
+    HOST_CASE(HOST_CARRY, insn " %[a]", "\n\tseto %%al", type, reg, 0xffff)
+#define HOST_LOGIC(insn, type, reg) \
+    HOST_CASE("", insn " %[b], %[a]", "", type, reg, FLAGS_OF_LOGIC << FLAGS_SHIFT)
+
+enum { FLAGS_OF_LOGIC = FLAG_1 | FLAG_PF | FLAG_ZF | FLAG_SF };
+
+HOST_OPERATION(host_add, HOST_ARITHMETIC, "add")
+HOST_OPERATION(host_sub, HOST_ARITHMETIC, "sub")
+HOST_OPERATION(host_adc, HOST_WITH_CARRY, "adc")
+HOST_OPERATION(host_sbb, HOST_WITH_CARRY, "sbb")
+HOST_OPERATION(host_and, HOST_LOGIC, "and")
+HOST_OPERATION(host_or, HOST_LOGIC, "or")
+HOST_OPERATION(host_xor, HOST_LOGIC, "xor")
+/* `b` is not used. */
+HOST_OPERATION(host_inc, HOST_UNARY, "inc")
+HOST_OPERATION(host_dec, HOST_UNARY, "dec")
+HOST_OPERATION(host_neg, HOST_UNARY, "neg")
 
 /* A result with CF and OF given and AF clear: shifts, multiplications. */
 static ALWAYS_INLINE void flags_result(struct soft_cpu *c, uint64_t r, unsigned size, bool cf,
                                        bool of)
 {
-    c->f_res = (int64_t)sign_extend(r, size);
-    c->f_misc = 0;
-    flags_set_co(c, cf, of);
+    host_or(c, r, r, size);
+    c->flags |= (uint16_t)((unsigned)cf << FLAGS_SHIFT | of);
 }

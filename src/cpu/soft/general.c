@@ -260,7 +260,7 @@ int op_cmpxchg(struct soft_cpu *c, const struct insn *i)
     int st = rm_load_rmw(c, i, i->size, &old, &va);
     if (st < 0)
         return st;
-    flags_sub(c, acc, old, acc - old, i->size);
+    host_sub(c, acc, old, i->size);
     bool equal = flag_zf(c);
     /* Memory is written either way, as the manual has it; a register keeps even its upper half. */
     if (equal || i->flags & INSN_MEM)
@@ -303,8 +303,7 @@ int op_xadd(struct soft_cpu *c, const struct insn *i)
     int st = rm_load_rmw(c, i, i->size, &a, &va);
     if (st < 0)
         return st;
-    uint64_t r = a + b;
-    flags_add(c, a, b, r, i->size);
+    uint64_t r = host_add(c, a, b, i->size);
     reg_set(c, i->reg, i->size, a);
     return rm_store_rmw(c, i, i->size, r, va) | st;
 }

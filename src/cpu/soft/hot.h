@@ -27,40 +27,26 @@ enum alu {
 static ALWAYS_INLINE uint64_t alu_compute(struct soft_cpu *c, enum alu op, uint64_t a, uint64_t b,
                                           unsigned size)
 {
-    uint64_t r;
     switch (op) {
     case ALU_add:
-        r = a + b;
-        flags_add(c, a, b, r, size);
-        return r;
+        return host_add(c, a, b, size);
     case ALU_adc:
-        r = a + b + flag_cf(c);
-        flags_add(c, a, b, r, size);
-        return r;
+        return host_adc(c, a, b, size);
     case ALU_sub:
     case ALU_cmp:
-        r = a - b;
-        flags_sub(c, a, b, r, size);
-        return r;
+        return host_sub(c, a, b, size);
     case ALU_sbb:
-        r = a - b - flag_cf(c);
-        flags_sub(c, a, b, r, size);
-        return r;
+        return host_sbb(c, a, b, size);
     case ALU_and:
     case ALU_test:
-        r = a & b;
-        break;
+        return host_and(c, a, b, size);
     case ALU_or:
-        r = a | b;
-        break;
+        return host_or(c, a, b, size);
     case ALU_xor:
-        r = a ^ b;
-        break;
+        return host_xor(c, a, b, size);
     default:
         return b;
     }
-    flags_logic(c, r, size);
-    return r;
 }
 
 static ALWAYS_INLINE bool alu_reads(enum alu op)
@@ -159,28 +145,16 @@ enum unary { UNARY_not, UNARY_neg, UNARY_inc, UNARY_dec };
 static ALWAYS_INLINE uint64_t unary_compute(struct soft_cpu *c, enum unary op, uint64_t a,
                                             unsigned size)
 {
-    uint64_t r;
-    bool cf;
     switch (op) {
     case UNARY_not:
         return ~a;
     case UNARY_neg:
-        r = 0 - a;
-        flags_sub(c, 0, a, r, size);
-        return r;
+        return host_neg(c, a, 0, size);
     case UNARY_inc: /* CF stays */
-        cf = flag_cf(c);
-        r = a + 1;
-        flags_add(c, a, 1, r, size);
-        break;
+        return host_inc(c, a, 0, size);
     default:
-        cf = flag_cf(c);
-        r = a - 1;
-        flags_sub(c, a, 1, r, size);
-        break;
+        return host_dec(c, a, 0, size);
     }
-    flags_set_co(c, cf, flag_of(c));
-    return r;
 }
 
 static ALWAYS_INLINE int unary_mem(struct soft_cpu *c, const struct insn *i, enum unary op,

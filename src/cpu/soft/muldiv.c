@@ -126,7 +126,7 @@ static void set_al(struct soft_cpu *c, uint8_t al, bool cf, bool af)
 {
     reg_set(c, RAX, 1, al);
     flags_result(c, al, 1, cf, false);
-    c->f_misc |= af ? FLAG_AF : 0;
+    c->flags |= af ? FLAG_AF << FLAGS_SHIFT : 0;
 }
 
 static int decimal_adjust(struct soft_cpu *c, bool subtract)
@@ -186,7 +186,7 @@ int op_aam(struct soft_cpu *c, const struct insn *i)
     if (!base)
         return raise_exception(c, VEC_DE);
     reg_set(c, RAX, 2, (uint64_t)(al / base) << 8 | al % base);
-    flags_logic(c, al % base, 1);
+    host_or(c, al % base, al % base, 1);
     return 0;
 }
 
@@ -194,6 +194,6 @@ int op_aad(struct soft_cpu *c, const struct insn *i)
 {
     uint8_t al = (uint8_t)(c->r[RAX] + (c->r[RAX] >> 8 & 0xff) * (uint8_t)i->imm);
     reg_set(c, RAX, 2, al);
-    flags_logic(c, al, 1);
+    host_or(c, al, al, 1);
     return 0;
 }

@@ -278,10 +278,7 @@ struct soft_cpu {
     struct machine_lock *lock;
 
     uint64_t r[REG_COUNT];
-    /* Lazy arithmetic flags: see flags.h */
-    int64_t f_res;
-    uint64_t f_aux;
-    uint32_t f_misc;
+    uint16_t flags; /* the arithmetic ones: see flags.h */
 
     uint32_t mode;         /* MODE_*: derived from cs, ss, efer, cpl; and isa */
     uint32_t isa;          /* ISA_*: by its features */

@@ -223,7 +223,7 @@ int op_cmps(struct soft_cpu *c, const struct insn *i)
         if ((two = load(c, to, s.size, &b)) < 0)
             return two;
         st |= one | two;
-        flags_sub(c, a, b, a - b, s.size);
+        host_sub(c, a, b, s.size);
         advance(c, &s, RSI, 1);
         advance(c, &s, RDI, 1);
         consume(c, &s, 1);
@@ -247,7 +247,7 @@ int op_scas(struct soft_cpu *c, const struct insn *i)
         if (one || (one = load(c, va, s.size, &b)) < 0)
             return one;
         st |= one;
-        flags_sub(c, a, b, a - b, s.size);
+        host_sub(c, a, b, s.size);
         advance(c, &s, RDI, 1);
         consume(c, &s, 1);
         if (comparison_ends(c, &s))
