@@ -13,7 +13,8 @@
 
 enum ram_page_flag {
     RAM_PAGE_CODE = 1,  /* somebody holds decoded code of this page and must hear of writes */
-    RAM_PAGE_DIRTY = 2, /* written since the flag was cleared (only while dirty logging is on) */
+    RAM_PAGE_CLEAN = 2, /* its region's dirty log is on, and nobody has written to it since the log
+                         * was read last */
 };
 
 struct address_space;
@@ -54,8 +55,38 @@ void mem_listener_remove(struct mem *m, struct mem_listener *l);
  * until the region is finished. Set and cleared with relaxed atomics. */
 uint8_t *mem_page_flags(struct mem *m, uint64_t ram_addr);
 
-/* While on, mem_ram_written sets RAM_PAGE_DIRTY. */
-void mem_set_dirty_log(struct mem *m, bool on);
+/* ---- dirty logs: dirty.c ---- */
+
+/* Have it noted which pages of a RAM-like region are written, by whomever; all count as not written
+ * at first. False: the backend refuses, and nothing has changed. Machine lock. */
+bool region_set_dirty_log(struct region *r, bool on, struct error *err);
+
+/* The pages written since the log was switched on or read last, one bit for each, the low one first
+ * in each word: freed by the caller. They count as not written from now on. NULL: the backend
+ * cannot tell. Machine lock; vcpus may run. */
+uint64_t *region_take_dirty(struct region *r, struct error *err);
+static inline size_t region_pages(const struct region *r)
+{
+    return r->host_size >> RAM_PAGE_BITS;
+}
+
+/* Who changes RAM without mem_ram_written(): the vcpus of a backend. Machine lock. */
+struct mem_dirty_source {
+    /* r->dirty_log has changed. False: it cannot be; it is changed back and told of again. NULL:
+     * need not know. */
+    bool (*switched)(void *opaque, struct region *r, struct error *err);
+    /* Say what has been written (mem_ram_dirtied), and from now on each page's first write. */
+    bool (*collect)(void *opaque, struct region *r, struct error *err);
+    void *opaque;
+    struct mem_dirty_source *next;
+};
+void mem_dirty_source_add(struct mem *m, struct mem_dirty_source *s);
+void mem_dirty_source_remove(struct mem *m, struct mem_dirty_source *s);
+
+/* These pages have been written; code watches are not told. Any thread, for RAM that is there. */
+void mem_ram_dirtied(struct mem *m, uint64_t ram_addr, uint64_t len);
+
+/* ---- telling of writes ---- */
 
 /* Called before bytes of a page flagged RAM_PAGE_CODE change by any way but the vcpu's own stores:
  * DMA, loaders, scripts. Registered by the vcpu backend that set the flag. */

@@ -17,11 +17,11 @@ struct mem {
     struct address_space *spaces, **spaces_end;
     struct mem_listener *listeners;
     struct mem_code_watch *code_watches;
+    struct mem_dirty_source *dirty_sources;
     struct region **ram; /* RAM-like regions in order of ram_addr */
     size_t ram_count, ram_capacity;
     size_t ram_hit; /* index of the one found last */
     uint64_t ram_size;
-    bool dirty_log;
     struct mem_stats stats;
     struct trace *trace; /* NULL: nobody can listen */
 };
@@ -74,6 +74,9 @@ static inline struct trace_source mem_source(const struct mem *m, const char *wh
 bool ram_attach(struct region *r, struct error *err); /* host memory, flags and RAM addresses */
 void ram_detach(struct region *r);
 void ram_region_written(struct region *r, uint64_t offset, uint64_t len);
+
+/* dirty.c: pages [first, last] of a region are written. */
+void dirty_mark(struct region *r, size_t first, size_t last);
 
 /* Single host accesses where they are aligned: other vcpus must not see half of one. */
 static inline uint64_t host_load(const uint8_t *p, unsigned size)

@@ -126,11 +126,6 @@ uint8_t *mem_page_flags(struct mem *m, uint64_t ram_addr)
     return &m->ram[i]->page_flags[(ram_addr - m->ram[i]->ram_addr) >> RAM_PAGE_BITS];
 }
 
-void mem_set_dirty_log(struct mem *m, bool on)
-{
-    m->dirty_log = on;
-}
-
 void mem_code_watch_add(struct mem *m, struct mem_code_watch *w)
 {
     w->next = m->code_watches;
@@ -166,9 +161,8 @@ void ram_region_written(struct region *r, uint64_t offset, uint64_t len)
         return;
     uint64_t last = offset + (len - 1);
     size_t page = offset >> RAM_PAGE_BITS, last_page = last >> RAM_PAGE_BITS;
-    if (UNLIKELY(r->mem->dirty_log))
-        for (size_t p = page; p <= last_page; p++)
-            __atomic_fetch_or(&r->page_flags[p], RAM_PAGE_DIRTY, __ATOMIC_RELAXED);
+    if (UNLIKELY(r->dirty_log))
+        dirty_mark(r, page, last_page);
     while (page <= last_page) {
         if (LIKELY(!has_code(r, page))) {
             page++;
@@ -183,7 +177,9 @@ void ram_region_written(struct region *r, uint64_t offset, uint64_t len)
     }
 }
 
-void mem_ram_written(struct mem *m, uint64_t ram_addr, uint64_t len)
+/* Call `told` for what each region has of [ram_addr, ram_addr + len). */
+static void each_region(struct mem *m, uint64_t ram_addr, uint64_t len,
+                        void (*told)(struct region *r, uint64_t offset, uint64_t len))
 {
     if (!len)
         return;
@@ -195,6 +191,21 @@ void mem_ram_written(struct mem *m, uint64_t ram_addr, uint64_t len)
         m->ram_hit = i;
         uint64_t from = ram_addr > r->ram_addr ? ram_addr - r->ram_addr : 0;
         uint64_t to = last - r->ram_addr < r->last ? last - r->ram_addr : r->last;
-        ram_region_written(r, from, to - from + 1);
+        told(r, from, to - from + 1);
     }
+}
+
+void mem_ram_written(struct mem *m, uint64_t ram_addr, uint64_t len)
+{
+    each_region(m, ram_addr, len, ram_region_written);
+}
+
+static void region_dirtied(struct region *r, uint64_t offset, uint64_t len)
+{
+    dirty_mark(r, offset >> RAM_PAGE_BITS, (offset + len - 1) >> RAM_PAGE_BITS);
+}
+
+void mem_ram_dirtied(struct mem *m, uint64_t ram_addr, uint64_t len)
+{
+    each_region(m, ram_addr, len, region_dirtied);
 }

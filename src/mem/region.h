@@ -82,6 +82,7 @@ struct region {
     uint64_t alias_offset;
     size_t alias_users; /* aliases that show this region: it may not be finished while there are */
     void *owner;        /* the device it belongs to (struct device), or NULL */
+    bool dirty_log;     /* which of its pages are written is noted: region_set_dirty_log() */
     /* private to src/mem */
     uint8_t *page_flags;                 /* of a RAM-like region: one byte per page */
     struct region *aliases, *next_alias; /* those that show this region; the next one of `alias` */

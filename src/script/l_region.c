@@ -319,6 +319,10 @@ static const struct binding_member region_methods[] = {
     { "set_enabled", l_region_set_enabled, "(boolean)",
       "a disabled region is as if it were not there" },
     { "set_readonly", l_region_set_readonly, "(boolean)", "RAM that the guest cannot write" },
+    { "dirty_log", l_region_dirty_log, "(boolean)",
+      "have it noted which pages of the memory are written, by cpus and all others" },
+    { "dirty", l_region_dirty, "() → { { start = integer, last = integer }, ... }",
+      "the pages written since dirty_log(true) or the last dirty(), as offsets, ascending" },
     { "children", l_region_children, "() → { region, ... }", "what was put into it" },
     { NULL },
 };

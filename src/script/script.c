@@ -89,6 +89,7 @@ static int open_bindings(lua_State *L)
     l_bus_open(L);
     l_region_open(L);
     l_space_open(L);
+    l_dirty_open(L);
     l_irq_open(L);
     l_cpu_open(L);
     l_net_open(L);

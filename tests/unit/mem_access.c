@@ -324,10 +324,6 @@ static void ram_pages(void **state)
     mem_ram_written(f->m, 0, UINT64_MAX);
     assert_told(&t, "");
     assert_int_equal(*mem_page_flags(f->m, 0x6000), 0);
-    mem_set_dirty_log(f->m, true);
-    address_space_write(f->as, 0x10, "abc", 3);
-    assert_int_equal(*mem_page_flags(f->m, 0x6000), RAM_PAGE_DIRTY);
-    assert_int_equal(*mem_page_flags(f->m, 0x7000), RAM_PAGE_CODE);
     /* never used again */
     region_fini(&b);
     assert_null(mem_ram_region(f->m, 0x6000));
@@ -335,6 +331,91 @@ static void ram_pages(void **state)
     assert_int_equal(b.ram_addr, 0xa000);
     region_fini(&a);
     region_fini(&rom);
+    region_fini(&b);
+    tear_down(f);
+}
+
+/* A backend: what its vcpus have written, and whether it can tell. */
+struct source {
+    struct mem_dirty_source s;
+    struct mem *m;
+    uint64_t wrote; /* RAM address; 0: nothing */
+    bool refuses, fails;
+    char told[64];
+};
+
+static bool source_switched(void *opaque, struct region *r, struct error *err)
+{
+    struct source *s = opaque;
+    strcat(s->told, r->dirty_log ? "on " : "off ");
+    return !s->refuses || !r->dirty_log || error_set(err, "no log");
+}
+
+static bool source_collect(void *opaque, struct region *r, struct error *err)
+{
+    struct source *s = opaque;
+    strcat(s->told, "collect ");
+    if (s->wrote)
+        mem_ram_dirtied(s->m, s->wrote, 1);
+    s->wrote = 0;
+    return !s->fails || error_set(err, "cannot tell");
+}
+
+static uint64_t take_dirty(struct region *r)
+{
+    struct error err = { 0 };
+    uint64_t *bits = region_take_dirty(r, &err), first;
+    assert_non_null(bits);
+    first = bits[0];
+    free(bits);
+    return first;
+}
+
+static void dirty_logs(void **state)
+{
+    struct fixture *f = set_up(0x100000);
+    struct region a, b;
+    struct error err = { 0 };
+    struct source s = { { source_switched, source_collect, &s, NULL }, .m = f->m };
+    ram_init(&a, f, "a", 0x4000);
+    ram_init(&b, f, "b", 66 * PAGE);
+    region_add(&f->root, 0, &b, 0);
+    mem_dirty_source_add(f->m, &s.s);
+    s.refuses = true;
+    assert_false(region_set_dirty_log(&b, true, &err));
+    assert_string_equal(err.text, "no log");
+    assert_string_equal(s.told, "on off ");
+    assert_false(b.dirty_log);
+    s.refuses = false;
+    s.told[0] = 0;
+    *mem_page_flags(f->m, b.ram_addr + PAGE) |= RAM_PAGE_CODE;
+    address_space_write(f->as, 0x10, "abc", 3); /* too early */
+    assert_true(region_set_dirty_log(&b, true, &err));
+    assert_true(region_set_dirty_log(&b, true, &err));
+    assert_string_equal(s.told, "on collect ");
+    address_space_store(f->as, 2 * PAGE - 1, 2, 0x1234);
+    mem_ram_written(f->m, b.ram_addr + 5 * PAGE, 1);
+    mem_ram_written(f->m, a.ram_addr, 0x4000);
+    s.wrote = b.ram_addr + 8 * PAGE + 7;
+    assert_int_equal(take_dirty(&b), 1 << 1 | 1 << 2 | 1 << 5 | 1 << 8);
+    assert_int_equal(take_dirty(&b), 0);
+    address_space_store(f->as, 63 * PAGE, 8, 1);
+    address_space_store(f->as, 65 * PAGE, 8, 1);
+    uint64_t *bits = region_take_dirty(&b, &err);
+    assert_int_equal(bits[0], 1ull << 63);
+    assert_int_equal(bits[1], 1 << 1);
+    free(bits);
+    address_space_store(f->as, 3 * PAGE, 8, 1);
+    s.fails = true;
+    assert_null(region_take_dirty(&b, &err));
+    assert_string_equal(err.text, "cannot tell");
+    s.fails = false;
+    assert_int_equal(take_dirty(&b), 1 << 3); /* not lost */
+    assert_true(region_set_dirty_log(&b, false, &err));
+    for (uint64_t p = 0; p < 66; p++) /* writes cost nothing any more */
+        assert_int_equal(*mem_page_flags(f->m, b.ram_addr + p * PAGE), p == 1 ? RAM_PAGE_CODE : 0);
+    mem_dirty_source_remove(f->m, &s.s);
+    region_fini(&a);
     region_fini(&b);
     tear_down(f);
 }
@@ -401,6 +482,7 @@ int main(void)
         cmocka_unit_test(copies_use_wide_accesses),
         cmocka_unit_test(whole_cycles_are_not_cut),
         cmocka_unit_test(ram_pages),
+        cmocka_unit_test(dirty_logs),
         cmocka_unit_test(ram_that_cannot_be_had),
         cmocka_unit_test(devices_may_change_the_topology),
     };

@@ -790,6 +790,14 @@ function it:set_enabled(boolean) end
 ---@param boolean boolean
 function it:set_readonly(boolean) end
 
+---have it noted which pages of the memory are written, by cpus and all others
+---@param boolean boolean
+function it:dirty_log(boolean) end
+
+---the pages written since dirty_log(true) or the last dirty(), as offsets, ascending
+---@return { start?: integer, last?: integer }[]
+function it:dirty() end
+
 ---what was put into it
 ---@return perilune.region[]
 function it:children() end
@@ -840,6 +848,14 @@ function it:write_bytes(addr, bytes) end
 ---@param bytes string
 ---@return boolean
 function it:program_bytes(addr, bytes) end
+
+---of all memory that it shows: see region
+---@param boolean boolean
+function it:dirty_log(boolean) end
+
+---pages written, as addresses, where the log is on: see region
+---@return { start?: integer, last?: integer }[]
+function it:dirty() end
 
 ---what each address leads to
 ---@return { id?: userdata, root?: perilune.region, ranges?: table[] }

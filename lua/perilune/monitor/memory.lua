@@ -244,6 +244,27 @@ local function port_size(a)
     return size
 end
 
+--- Switch the log of all memory, or read it.
+local function dirty(vm, word)
+    if not word then
+        return vm.memory:dirty()
+    end
+    local on = util.parse_bool(word)
+    if on == nil then
+        util.fail(('dirty: "%s" is neither on nor off'):format(word))
+    end
+    vm.memory:dirty_log(on)
+end
+
+local function show_dirty(ranges)
+    local lines = {}
+    for i, r in ipairs(ranges or {}) do
+        local count = ((r.last >> 12) - (r.start >> 12)) + 1
+        lines[i] = ("%016x-%016x: %d page%s"):format(r.start, r.last, count, count == 1 and "" or "s")
+    end
+    return table.concat(lines, "\n")
+end
+
 function M.register(monitor)
     examine(monitor, "x", "virtual memory, as the first cpu sees it", read_virtual)
     examine(monitor, "xp", "physical memory", read_checked)
@@ -269,6 +290,12 @@ function M.register(monitor)
         run = function(a)
             monitor.vm().io:write(a.port, port_size(a), a.value)
         end }
+    monitor.command { name = "dirty", help = "the pages of memory written since the last time",
+        args = { { "state", "word", optional = true, help = "on or off: whether that is noted" } },
+        run = function(a)
+            return dirty(monitor.vm(), a.state)
+        end,
+        show = show_dirty }
     monitor.command { name = "sum", help = "BSD checksum of physical memory",
         args = { { "addr", "value" }, { "size", "value", help = "bytes" } },
         run = function(a)

@@ -57,6 +57,7 @@ struct kvm_stretch {
     uint8_t *host;
     uint64_t ram; /* RAM address of the first byte */
     bool readonly;
+    const struct region *region;
 };
 
 /* A timer of a local APIC in the kernel, as it was when time stopped. */
@@ -72,7 +73,9 @@ enum kvm_slot_fate { KVM_SLOT_COMES, KVM_SLOT_STAYS, KVM_SLOT_MOVES, KVM_SLOT_GO
 struct kvm_slot {
     uint64_t gpa, size;
     uint8_t *host;
+    uint64_t ram; /* RAM address of the first byte */
     bool readonly;
+    bool logged; /* KVM notes which of its pages are written: dirty.c */
     unsigned id; /* KVM's number */
     enum kvm_slot_fate fate;
 };
@@ -143,6 +146,7 @@ struct accel {
     struct kvm_cpuid2 *cpuid; /* what the host supports */
     struct cpu_offer offer;   /* of that, what works here */
     struct mem_listener listener;
+    struct mem_dirty_source dirty;
     bool listening;
     struct kvm_stretch *stretches;
     size_t stretch_count, stretch_capacity;
@@ -256,6 +260,11 @@ static inline uint64_t kvm_page_of(uint64_t address)
 {
     return address & ~(uint64_t)(KVM_PAGE - 1);
 }
+
+/* dirty.c */
+void kvm_dirty_init(struct accel *a);
+/* A slot is about to go: note what has been written. */
+void kvm_dirty_keep(struct accel *a, const struct kvm_slot *s);
 
 /* stretches.c: accel->stretches of a view. */
 void kvm_stretches_update(struct accel *a, const struct flatview *v);

@@ -64,7 +64,7 @@ static void append(struct slot_list *l, size_t from, struct kvm_slot s)
     struct kvm_slot *before = l->count > from ? &l->slot[l->count - 1] : NULL;
 
     if (before && before->gpa + before->size == s.gpa && before->host + before->size == s.host &&
-        before->readonly == s.readonly) {
+        before->readonly == s.readonly && before->logged == s.logged) {
         before->size += s.size;
         return;
     }
@@ -83,14 +83,23 @@ static void cut(const struct kvm_pages *pages, const struct kvm_stretch *s, stru
         uint64_t plain = (p ? p->ram - s->ram : s->size) - at;
 
         if (plain)
-            append(l, from, (struct kvm_slot){ s->gpa + at, plain, s->host + at, s->readonly });
+            append(l, from,
+                   (struct kvm_slot){ .gpa = s->gpa + at,
+                                      .size = plain,
+                                      .host = s->host + at,
+                                      .ram = s->ram + at,
+                                      .readonly = s->readonly,
+                                      .logged = s->region->dirty_log && !s->readonly });
         at += plain;
         if (!p)
             break;
         if (!(p->guard & KVM_GUARD_READS) || p->copy)
-            append(
-                l, from,
-                (struct kvm_slot){ s->gpa + at, KVM_PAGE, p->copy ? p->copy : s->host + at, true });
+            append(l, from,
+                   (struct kvm_slot){ .gpa = s->gpa + at,
+                                      .size = KVM_PAGE,
+                                      .host = p->copy ? p->copy : s->host + at,
+                                      .ram = s->ram + at,
+                                      .readonly = true });
         at += KVM_PAGE;
         n++;
     }
@@ -100,7 +109,7 @@ static bool tell_kvm(struct accel *a, const struct kvm_slot *s, uint64_t size)
 {
     struct kvm_userspace_memory_region region = {
         .slot = s->id,
-        .flags = s->readonly ? KVM_MEM_READONLY : 0,
+        .flags = (s->readonly ? KVM_MEM_READONLY : 0) | (s->logged ? KVM_MEM_LOG_DIRTY_PAGES : 0),
         .guest_phys_addr = s->gpa,
         .memory_size = size,
         .userspace_addr = (uintptr_t)s->host,
@@ -127,7 +136,7 @@ static bool keep_slots(struct accel *a, struct slot_list *wanted)
         while (w < end && w->gpa < s->gpa)
             w++;
         s->fate = KVM_SLOT_GOES;
-        if (w < end && w->gpa == s->gpa && same_bytes(w, s)) {
+        if (w < end && w->gpa == s->gpa && same_bytes(w, s) && w->logged == s->logged) {
             w->id = s->id;
             w->fate = s->fate = KVM_SLOT_STAYS;
             kept++;
@@ -136,7 +145,7 @@ static bool keep_slots(struct accel *a, struct slot_list *wanted)
     return kept != a->slot_count || kept != wanted->count;
 }
 
-/* What goes and comes elsewhere keeps its id. */
+/* What goes and comes elsewhere, or with another word about its log, keeps its id. */
 static void find_moves(struct accel *a, struct slot_list *wanted)
 {
     for (size_t n = 0; n < a->slot_count; n++) {
@@ -147,6 +156,7 @@ static void find_moves(struct accel *a, struct slot_list *wanted)
 
             if (w->fate != KVM_SLOT_COMES || !same_bytes(w, s))
                 continue;
+            kvm_dirty_keep(a, s);
             w->id = s->id;
             w->fate = s->fate = KVM_SLOT_MOVES;
         }
@@ -184,6 +194,7 @@ static void remove_slots(struct accel *a)
 
         if (s->fate != KVM_SLOT_GOES)
             continue;
+        kvm_dirty_keep(a, s);
         if (!tell_kvm(a, s, 0))
             refused(a, s, "take back a memory slot of", strerror(errno));
         a->slot_used[s->id] = false;
@@ -247,8 +258,8 @@ void kvm_memslots_arrange(struct accel *a)
         free(wanted.slot);
         return;
     }
-    find_moves(a, &wanted);
     kvm_keep_out(a);
+    find_moves(a, &wanted);
     remove_slots(a);
     move_slots(a, &wanted);
     add_slots(a, &wanted);
@@ -282,6 +293,7 @@ bool kvm_memslots_init(struct accel *a, struct error *err)
         .commit = slots_commit,
     };
     mem_listener_add(a->machine->mem, &a->listener);
+    kvm_dirty_init(a);
     a->listening = true;
     return true;
 }
@@ -298,8 +310,10 @@ void kvm_memslots_forget(struct accel *a, struct kvm_vcpu *v)
 void kvm_memslots_fini(struct accel *a)
 {
     assert(!a->vcpu_count);
-    if (a->listening)
+    if (a->listening) {
         mem_listener_remove(a->machine->mem, &a->listener);
+        mem_dirty_source_remove(a->machine->mem, &a->dirty);
+    }
     kvm_pages_fini(a);
     free(a->slots);
     free(a->slot_used);

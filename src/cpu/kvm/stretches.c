@@ -48,8 +48,9 @@ static void put(struct run *r, uint64_t end, bool readonly)
         return;
     if (!r->pages.size || r->pages.readonly != readonly) {
         note(r);
-        r->pages =
-            (struct kvm_stretch){ r->at, 0, r->whole.host + into, r->whole.ram + into, readonly };
+        r->pages = (struct kvm_stretch){
+            r->at, 0, r->whole.host + into, r->whole.ram + into, readonly, r->whole.region
+        };
     }
     r->pages.size += end - r->at;
     r->at = end;
@@ -80,7 +81,7 @@ static void finish(struct run *r)
 static bool goes_on(const struct kvm_stretch *whole, const struct kvm_stretch *piece)
 {
     return whole->size && end_of(whole) == piece->gpa && whole->host + whole->size == piece->host &&
-           whole->ram + whole->size == piece->ram;
+           whole->ram + whole->size == piece->ram && whole->region == piece->region;
 }
 
 /* `whole.readonly` is that of the piece added last. */
@@ -114,8 +115,9 @@ static void gather(struct run *run, const struct flatview *v, uint64_t first, ui
         uint64_t end = r->last < last ? r->last : last, into = start - r->start;
 
         if (r->host)
-            add(run, &(struct kvm_stretch){ start, end - start + 1, r->host + into,
-                                            r->ram_addr + into, readonly || r->readonly });
+            add(run,
+                &(struct kvm_stretch){ start, end - start + 1, r->host + into, r->ram_addr + into,
+                                       readonly || r->readonly, r->region });
         else if (r->beneath && sees_writes_alone(r->region))
             gather(run, r->beneath, start, end, true);
     }

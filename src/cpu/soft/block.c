@@ -140,10 +140,24 @@ static void code_watch_written(void *opaque, uint64_t ram_addr, uint64_t len)
     code_written(opaque, ram_addr, len);
 }
 
+/* What they have written is noted already. */
+static bool dirty_collect(void *opaque, struct region *r, struct error *err)
+{
+    struct accel *a = opaque;
+    (void)r;
+    (void)err;
+    soft_stand_still(a);
+    for (unsigned n = 0; n < a->cpu_count; n++)
+        mmu_tell_writes(a->cpus[n], NULL);
+    return true;
+}
+
 void code_watch_init(struct accel *a)
 {
     a->code_watch = (struct mem_code_watch){ .written = code_watch_written, .opaque = a };
     mem_code_watch_add(a->machine->mem, &a->code_watch);
+    a->dirty = (struct mem_dirty_source){ .collect = dirty_collect, .opaque = a };
+    mem_dirty_source_add(a->machine->mem, &a->dirty);
 }
 
 static struct code_page *page_of(struct soft_cpu *c, uint64_t ram_page, const uint8_t *host_page)
@@ -165,7 +179,7 @@ static struct code_page *page_of(struct soft_cpu *c, uint64_t ram_page, const ui
         __atomic_fetch_or(mem_page_flags(cc->mem, ram_page << RAM_PAGE_BITS), RAM_PAGE_CODE,
                           __ATOMIC_RELAXED);
         for (unsigned n = 0; n < c->accel->cpu_count; n++)
-            mmu_protect_code(c->accel->cpus[n], host_page);
+            mmu_tell_writes(c->accel->cpus[n], host_page);
     }
     return page;
 }

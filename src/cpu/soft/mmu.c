@@ -61,14 +61,15 @@ void mmu_flush_page(struct soft_cpu *c, uint64_t va)
     TRACE(soft_trace, SOFT_TRACE_TLB_FLUSH_PAGE, soft_source(c), va);
 }
 
-void mmu_protect_code(struct soft_cpu *c, const uint8_t *host_page)
+void mmu_tell_writes(struct soft_cpu *c, const uint8_t *host_page)
 {
     for (unsigned u = 0; u < 2; u++)
         for (unsigned n = 0; n < TLB_SIZE; n++) {
             struct tlb_entry *e = &c->tlbs[u][n];
-            uint64_t page = e->tag[ACCESS_WRITE];
-            if (!(page & 0xfff) && page + e->addend == (uint64_t)host_page)
-                e->tag[ACCESS_WRITE] |= TLB_CODE;
+            uint64_t tag = e->tag[ACCESS_WRITE];
+            if (tag != TLB_INVALID && !(tag & TLB_IO) &&
+                (!host_page || (tag & ~0xfffULL) + e->addend == (uint64_t)host_page))
+                e->tag[ACCESS_WRITE] |= TLB_TOLD;
         }
 }
 
@@ -77,7 +78,7 @@ struct target {
     uint8_t *host;     /* NULL: a device, or memory that this access may not touch directly */
     uint64_t gpa;      /* when host is NULL */
     uint64_t ram_addr; /* when host is not NULL */
-    bool code;         /* a write must tell who holds decoded code */
+    bool told;         /* somebody must be told of a write */
 };
 
 static int fault_non_canonical(struct soft_cpu *c)
@@ -114,8 +115,8 @@ static int tlb_fill(struct soft_cpu *c, uint64_t va, int access, bool user, stru
         e.tag[ACCESS_READ] = page;
         t->ram_addr = e.phys + off;
         if (access == ACCESS_WRITE && !r->readonly) {
-            t->code = has_code(c, e.phys);
-            e.tag[ACCESS_WRITE] = page | (t->code ? TLB_CODE : 0);
+            t->told = is_told(c, e.phys);
+            e.tag[ACCESS_WRITE] = page | (t->told ? TLB_TOLD : 0);
         }
         if (access == ACCESS_READ || !r->readonly)
             t->host = (uint8_t *)(va + e.addend);
@@ -138,12 +139,12 @@ static int resolve(struct soft_cpu *c, uint64_t va, int access, bool user, struc
     if (tag == TLB_INVALID || (tag & ~0xfffULL) != (va & ~0xfffULL))
         return tlb_fill(c, va, access, user, t);
     uint64_t phys = e->phys + (va & 0xfff);
-    if ((tag & TLB_CODE) && !has_code(c, phys))
-        tag = e->tag[access] &= ~(uint64_t)TLB_CODE;
+    if ((tag & TLB_TOLD) && !is_told(c, phys))
+        tag = e->tag[access] &= ~(uint64_t)TLB_TOLD;
     *t = tag & TLB_IO ? (struct target){ .gpa = phys }
                       : (struct target){ .host = (uint8_t *)(va + e->addend),
                                          .ram_addr = phys,
-                                         .code = tag & TLB_CODE };
+                                         .told = tag & TLB_TOLD };
     return 0;
 }
 
@@ -266,7 +267,7 @@ static int target_store(struct soft_cpu *c, const struct target *t, unsigned siz
 {
     if (!t->host)
         return device_store(c, t->gpa, size, v);
-    bool dropped = t->code && soft_ram_changes(c, t->ram_addr, size);
+    bool dropped = t->told && soft_ram_changes(c, t->ram_addr, size);
     st_le(t->host, size, v);
     return dropped ? X_BREAK : 0;
 }
@@ -322,8 +323,9 @@ static int store_any(struct soft_cpu *c, uint64_t va, unsigned size, uint64_t v,
     for (unsigned k = 0; k < size && st >= 0; k++) {
         const struct target *to = &t[k >= first];
         unsigned off = k >= first ? k - first : k;
+        /* A device in the first page may have had the dirty log read meanwhile. */
         struct target at = { to->host ? to->host + off : NULL, to->gpa + off, to->ram_addr + off,
-                             to->code };
+                             to->told || !t[0].host };
         st |= target_store(c, &at, 1, v >> 8 * k & 0xff);
     }
     return st;
@@ -386,7 +388,7 @@ uint8_t *mmu_host(struct soft_cpu *c, uint64_t va, int access, int *status)
     *status = resolve(c, va, access, is_user(c), &t);
     if (*status)
         return NULL;
-    return t.code || is_watched_page(c, va) ? NULL : t.host;
+    return t.told || is_watched_page(c, va) ? NULL : t.host;
 }
 
 /* ---- the view of memory ---- */

@@ -17,16 +17,19 @@ static inline const struct flat_range *range_at(struct soft_cpu *c, uint64_t gpa
     return flatview_lookup(c->view, gpa);
 }
 
-static inline bool has_code(const struct soft_cpu *c, uint64_t ram_addr)
+/* Must somebody be told of writes to the page? Holders of decoded code, the dirty log. */
+static inline bool is_told(const struct soft_cpu *c, uint64_t ram_addr)
 {
     const uint8_t *flags = mem_page_flags(c->vcpu.machine->mem, ram_addr);
-    return __atomic_load_n(flags, __ATOMIC_RELAXED) & RAM_PAGE_CODE;
+    return __atomic_load_n(flags, __ATOMIC_RELAXED) & (RAM_PAGE_CODE | RAM_PAGE_CLEAN);
 }
 
-/* Tell whoever decoded code from RAM, this cpu included, that it changes. */
+/* Bytes of one page of RAM change: tell, this cpu included. True: code was dropped. */
 static inline bool soft_ram_changes(struct soft_cpu *c, uint64_t ram_addr, uint64_t len)
 {
-    if (!has_code(c, ram_addr))
-        return false;
-    return code_written(c->accel, ram_addr, len);
+    uint8_t *at = mem_page_flags(c->vcpu.machine->mem, ram_addr);
+    uint8_t flags = __atomic_load_n(at, __ATOMIC_RELAXED);
+    if (UNLIKELY(flags & RAM_PAGE_CLEAN))
+        __atomic_fetch_and(at, (uint8_t)~RAM_PAGE_CLEAN, __ATOMIC_RELAXED);
+    return flags & RAM_PAGE_CODE && code_written(c->accel, ram_addr, len);
 }

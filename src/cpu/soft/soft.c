@@ -206,6 +206,7 @@ static void soft_close(struct accel *a)
 {
     if (!a)
         return;
+    mem_dirty_source_remove(a->machine->mem, &a->dirty);
     mem_code_watch_remove(a->machine->mem, &a->code_watch);
     code_cache_free(a->code);
     free(a);

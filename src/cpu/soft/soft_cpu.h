@@ -198,7 +198,7 @@ enum {
     FETCH_TLB_SIZE = 256,
     LARGE_WORDS = 64,
     /* Low bits of a tag: such an entry never matches on the fast path. */
-    TLB_CODE = 1,  /* writes: the page holds decoded code */
+    TLB_TOLD = 1,  /* writes: the page holds decoded code, or the dirty log waits for one */
     TLB_IO = 2,    /* not plain memory */
     TLB_WATCH = 4, /* a debug register watches the page */
 };
@@ -271,6 +271,7 @@ struct accel {
     uint64_t retired; /* by all of them, up to the last that ran */
     struct code_cache *code;
     struct mem_code_watch code_watch;
+    struct mem_dirty_source dirty;
 };
 
 struct soft_cpu {
@@ -403,7 +404,7 @@ struct block *block_at_rip(struct soft_cpu *c);
  */
 bool code_written(struct accel *a, uint64_t ram_addr, uint64_t len);
 void code_flush_all(struct soft_cpu *c);
-/* Have the accelerator told of code that devices change. */
+/* Have the accelerator told of code that devices change, and asked what its cpus have written. */
 void code_watch_init(struct accel *a);
 /* A block of the first `count` instructions of `b`, in the cpu's scratch space. */
 struct block *block_truncated(struct soft_cpu *c, const struct block *b, unsigned count);
@@ -412,8 +413,8 @@ struct block *block_truncated(struct soft_cpu *c, const struct block *b, unsigne
 
 void mmu_flush(struct soft_cpu *c); /* all translations */
 void mmu_flush_page(struct soft_cpu *c, uint64_t va);
-/* Forget write translations of a RAM page: it holds decoded code now. */
-void mmu_protect_code(struct soft_cpu *c, const uint8_t *host_page);
+/* Have writes to a page of RAM (NULL: any) look whether somebody must be told. */
+void mmu_tell_writes(struct soft_cpu *c, const uint8_t *host_page);
 void mmu_init(struct soft_cpu *c);
 void mmu_fini(struct soft_cpu *c);
 /* Host address of the byte at linear address `va` for execution (readable to the end of its page),
