@@ -106,17 +106,23 @@ static enum boot_format detect(const struct boot_load *b)
     return BOOT_FORMAT_AUTO;
 }
 
+/* Tell what the kernel is. */
+static bool parse_kernel(struct boot_load *b, struct error *err)
+{
+    const struct image *k = &b->kernel;
+    b->report.kernel_file_size = k->size;
+    if (elf_image_is_elf(k->data, k->size) &&
+        !elf_image_parse(&b->elf, k->data, k->size, k->size, err))
+        return false;
+    b->report.format = b->config->format == BOOT_FORMAT_AUTO ? detect(b) : b->config->format;
+    return true;
+}
+
 static bool load_kernel(struct boot_load *b, struct error *err)
 {
-    struct image *k = &b->kernel;
-    b->report.kernel_file_size = k->size;
+    const struct image *k = &b->kernel;
     bool is_elf = elf_image_is_elf(k->data, k->size);
-    if (is_elf && !elf_image_parse(&b->elf, k->data, k->size, k->size, err))
-        return false;
-    enum boot_format format = b->config->format;
-    if (format == BOOT_FORMAT_AUTO)
-        format = detect(b);
-    b->report.format = format;
+    enum boot_format format = b->report.format;
     switch (format) {
     case BOOT_FORMAT_BZIMAGE:
         return bzimage_load(b, err);
@@ -139,8 +145,13 @@ bool boot_load(const struct boot_config *config, struct boot_entry *entry,
 {
     struct boot_load b = { .config = config };
     bool ok = layout_init(&b.layout, config, err) &&
-              image_open(&b.kernel, "kernel", config->kernel, UINT32_MAX, err) &&
-              (!config->initrd || image_open(&b.initrd, "initrd", config->initrd, UINT32_MAX, err));
+              image_open(&b.kernel, "kernel", config->kernel, UINT32_MAX, err);
+    if (ok && !parse_kernel(&b, err)) {
+        ok = false;
+        error_prefix(err, "kernel %s: ", config->kernel);
+    }
+    if (ok && config->initrd && b.report.format != BOOT_FORMAT_MULTIBOOT)
+        ok = image_open(&b.initrd, "initrd", config->initrd, UINT32_MAX, err);
     if (ok && !load_kernel(&b, err)) {
         ok = false;
         error_prefix(err, "kernel %s: ", config->kernel);

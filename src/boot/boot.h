@@ -52,7 +52,7 @@ struct boot_config {
     const struct boot_e820 *e820;
     size_t e820_count;
     const char *kernel;  /* path */
-    const char *initrd;  /* path; NULL: none */
+    const char *initrd;  /* path, or multiboot's modules (docs/boot.md); NULL: none */
     const char *cmdline; /* NULL: empty */
     const uint8_t *seed; /* 32 bytes of randomness for Linux; NULL: none */
     uint64_t rsdp;       /* address of the ACPI root pointer; 0: none */

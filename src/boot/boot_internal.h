@@ -10,7 +10,7 @@ struct boot_load {
     const struct boot_config *config;
     struct layout layout;
     struct image kernel;
-    struct image initrd;  /* size 0: none */
+    struct image initrd;  /* size 0: none, or multiboot's modules */
     struct elf_image elf; /* when the kernel file is ELF */
     struct boot_entry entry;
     struct boot_report report;
@@ -26,6 +26,9 @@ bool bzimage_load(struct boot_load *b, struct error *err);
 bool pvh_load(struct boot_load *b, struct error *err);
 bool multiboot_load(struct boot_load *b, struct error *err);
 bool elf_program_load(struct boot_load *b, struct error *err);
+
+/* Place the modules of a multiboot program, and their list at *addr. None: true, both 0. */
+bool multiboot_put_modules(struct boot_load *b, uint32_t *count, uint64_t *addr, struct error *err);
 
 /* Detection: by magic alone. */
 bool bzimage_detect(const struct image *image);

@@ -41,10 +41,6 @@ struct mb_info {
     uint32_t vbe[4];
 };
 
-struct mb_module {
-    uint32_t start, end, string, reserved;
-};
-
 struct mb_mmap {
     uint32_t size; /* of what follows */
     uint64_t addr, len;
@@ -53,9 +49,7 @@ struct mb_mmap {
 
 struct mb_block {
     struct mb_info info;
-    struct mb_module module;
     char loader[16];
-    char module_string[16];
     struct mb_mmap map[BOOT_E820_MAX];
 };
 
@@ -152,24 +146,21 @@ static bool put_cmdline(struct boot_load *b, struct error *err)
 static bool put_info(struct boot_load *b, struct error *err)
 {
     const struct layout *l = &b->layout;
-    struct mb_block block = { .loader = "perilune", .module_string = "initrd" };
-    uint64_t addr;
+    struct mb_block block = { .loader = "perilune" };
+    uint64_t addr, modules;
+    uint32_t module_count;
     if (l->map_count > BOOT_E820_MAX)
         return error_set(err, "memory map: %zu entries, at most %d", l->map_count, BOOT_E820_MAX);
-    if (!layout_place_small(&b->layout, sizeof block, "the multiboot information", &addr, err))
+    if (!multiboot_put_modules(b, &module_count, &modules, err) ||
+        !layout_place_small(&b->layout, sizeof block, "the multiboot information", &addr, err))
         return false;
     struct mb_info *info = &block.info;
     info->flags =
         MB_INFO_MEMORY | MB_INFO_CMDLINE | MB_INFO_MODS | MB_INFO_MMAP | MB_INFO_LOADER_NAME;
     fill_memory(l, info);
     info->cmdline = b->report.cmdline_addr;
-    info->mods_addr = addr + offsetof(struct mb_block, module);
-    if (b->report.initrd_size) {
-        info->mods_count = 1;
-        block.module.start = b->report.initrd_addr;
-        block.module.end = b->report.initrd_addr + b->report.initrd_size;
-        block.module.string = addr + offsetof(struct mb_block, module_string);
-    }
+    info->mods_count = module_count;
+    info->mods_addr = modules;
     for (size_t i = 0; i < l->map_count; i++)
         block.map[i] = (struct mb_mmap){ sizeof(struct mb_mmap) - 4, l->map[i].addr, l->map[i].size,
                                          l->map[i].type };
@@ -196,8 +187,7 @@ bool multiboot_load(struct boot_load *b, struct error *err)
     if (!(addresses ? load_addresses(b, &h, at, err) : load_elf(b, err)))
         return false;
     uint32_t entry = addresses ? h.entry_addr : b->elf.entry;
-    if (!boot_place_initrd(b, UINT32_MAX - 1, err) || !put_cmdline(b, err) || !put_info(b, err) ||
-        !boot_enter_prot32(b, entry, err))
+    if (!put_cmdline(b, err) || !put_info(b, err) || !boot_enter_prot32(b, entry, err))
         return false;
     b->entry.rax = MB_LOADER_MAGIC;
     b->entry.rbx = b->report.params_addr;

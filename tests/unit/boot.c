@@ -431,6 +431,43 @@ static void test_cut_while_read(void **state)
     unlink(path);
 }
 
+/* "FILE ARGUMENTS,FILE": each in pages of its own; what a module is told is its name and arguments.
+ */
+static void test_multiboot_modules(void **state)
+{
+    struct rig r;
+    uint8_t file[16384] = { 0 };
+    char list[256], expected[128];
+    rig_init(&r, 8 * MIB);
+    write_file(r.initrd, "module", 6);
+    const char *name = strrchr(r.initrd, '/') + 1;
+    size_t size = elf32_build(file, MIB, two, 2);
+    multiboot_header(file + align_up(size - 140, 4), 3);
+    snprintf(list, sizeof list, "%s one  two,,three,%s,%s x", r.initrd, r.initrd, r.initrd);
+    r.config.initrd = list;
+    assert_true(rig_load(&r, file, size));
+    const uint8_t *ram = r.ram.host, *info = ram + r.entry.rbx, *m = ram + ld_le32(info + 24);
+    static const char *const arguments[] = { " one  two,three", "", " x" };
+    assert_int_equal(ld_le32(info + 20), 3);
+    for (unsigned i = 0; i < 3; i++, m += 16) {
+        assert_memory_equal(ram + ld_le32(m), "module", 6);
+        assert_int_equal(ld_le32(m + 4) - ld_le32(m), 6);
+        assert_int_equal(ld_le32(m) & 4095, 0);
+        assert_true(i == 0 || ld_le32(m) != ld_le32(m - 16));
+        snprintf(expected, sizeof expected, "%s%s", name, arguments[i]);
+        assert_string_equal(ram + ld_le32(m + 8), expected);
+    }
+    r.config.initrd = NULL;
+    assert_true(rig_load(&r, file, size));
+    assert_int_equal(ld_le32(ram + r.entry.rbx + 20), 0);
+    snprintf(list, sizeof list, "%s,", r.initrd);
+    r.config.initrd = list;
+    rig_fails(&r, file, size, "a module without a file name");
+    snprintf(list, sizeof list, "%s,/nonexistent a", r.initrd);
+    rig_fails(&r, file, size, "module /nonexistent: No such file");
+    rig_fini(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -447,6 +484,7 @@ int main(void)
         cmocka_unit_test(test_pvh),
         cmocka_unit_test(test_multiboot),
         cmocka_unit_test(test_multiboot_addresses),
+        cmocka_unit_test(test_multiboot_modules),
         cmocka_unit_test(test_cut_while_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
