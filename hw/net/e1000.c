@@ -190,6 +190,13 @@ static void e1000_write_table(void *opaque, unsigned index, uint32_t written)
         *e1000_reg(s, s->bank.table[s->bank.row].offset + 4 * index) = 0;
 }
 
+/* Low and high words in turn. */
+static void e1000_write_ra(void *opaque, unsigned index, uint32_t written)
+{
+    if (index & 1)
+        e1000_reg(opaque, E1000_RA)[index] &= E1000_RAH_BITS;
+}
+
 static void e1000_write_tctl(void *opaque, unsigned index, uint32_t written)
 {
     if (written & E1000_TCTL_SWXOFF)
@@ -315,7 +322,11 @@ static const struct reg e1000_table[] = {
     PLAIN(RSRPD, 0xfff, 0),
     PLAIN(RXCSUM, 0x3ff, 0),
     KEPT(MTA, ALL, E1000_MTA_WORDS),
-    { .name = "RA", .offset = E1000_RA, .count = 2 * E1000_RA_PAIRS, .rw = ALL },
+    { .name = "RA",
+      .offset = E1000_RA,
+      .count = 2 * E1000_RA_PAIRS,
+      .rw = ALL,
+      .write = e1000_write_ra },
     KEPT(VFTA, ALL, E1000_VFTA_WORDS),
 
     { .name = "TCTL", .offset = E1000_TCTL, .rw = 0x01bffffa, .write = e1000_write_tctl },

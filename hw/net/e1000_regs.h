@@ -83,8 +83,8 @@ enum {
     E1000_ICR_MDAC = 1 << 9,
     E1000_ICR_TXD_LOW = 1 << 15,
     E1000_ICR_SRPD = 1 << 16,
-    E1000_ICR_ALL = 0x1fedf,
-    E1000_ITR = 0x00c4, /* units of 256 ns */
+    E1000_ICR_ALL = 0x1ffff, /* 5 and 8, which are reserved, included: Intel's drivers test them */
+    E1000_ITR = 0x00c4,      /* units of 256 ns */
     E1000_ICS = 0x00c8,
     E1000_IMS = 0x00d0,
     E1000_IMC = 0x00d8,
@@ -142,6 +142,7 @@ enum {
 #define E1000_RDTR_FPD   (1u << 31)
 #define E1000_FCRTL_XONE (1u << 31)
 #define E1000_RAH_AV     (1u << 31)
+#define E1000_RAH_BITS   0x8003ffffu
 
 /* Transmit (13.4.33 - 13.4.47) */
 enum {

@@ -64,10 +64,24 @@ class Test:
     def path(self, name):
         return os.path.join(self.folder, name)
 
-    def linux(self, test, *more, kernel=KERNEL, append=""):
+    def with_net_tools(self):
+        """An initramfs with ethtool and iperf3; skips where the packages cannot be had."""
+        tools = os.path.join(CACHE, "net-tools.gz")
+        script = os.path.join(TOP, "scripts", "make-net-tools")
+        if not os.path.exists(tools) or os.path.getmtime(tools) < os.path.getmtime(script):
+            made = subprocess.run([script], capture_output=True, text=True, check=False)
+            if made.returncode:
+                skip(made.stderr.strip())
+        with open(self.path("initrd-net.gz"), "wb") as f:
+            for part in (self.initrd, tools):
+                with open(part, "rb") as source:
+                    shutil.copyfileobj(source, f)
+        return f.name
+
+    def linux(self, test, *more, kernel=KERNEL, append="", initrd=None):
         """The command that boots Linux into the initramfs's test of that name."""
         return [self.program, "--machine", "pc", "--memory", "512M", "--kernel", kernel,
-                "--initrd", self.initrd, "--nographic",
+                "--initrd", initrd or self.initrd, "--nographic",
                 "--append", f"console=ttyS0 panic=-1 perilune.test={test} {append}".strip(), *more]
 
     def run(self, command, timeout=BOOT_TIMEOUT, status=0, **how):

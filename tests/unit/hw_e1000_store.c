@@ -110,6 +110,50 @@ static void eeprom_is_read_again(void **state)
     nic_free(n);
 }
 
+/* What Debian's driver expects of the registers when `ethtool -t` asks it: bits that hold what is
+ * written, all others 0. */
+static void driver_self_test(void **state)
+{
+    static const struct {
+        uint32_t offset, mask;
+    } registers[] = {
+        { E1000_FCAL, ~0u },          { E1000_FCAH, 0xffff },         { E1000_FCT, 0xffff },
+        { E1000_VET, 0xffff },        { E1000_RDTR, 0xffff },         { E1000_RDBAH, ~0u },
+        { E1000_RDLEN, 0xfff80 },     { E1000_RDH, 0xffff },          { E1000_RDT, 0xffff },
+        { E1000_FCRTH, 0xfff8 },      { E1000_FCTTV, 0xffff },        { E1000_TIPG, 0x3fffffff },
+        { E1000_TDBAH, ~0u },         { E1000_TDLEN, 0xfff80 },       { E1000_RDBAL, 0xfffffff0 },
+        { E1000_TDBAL, 0xfffffff0 },  { E1000_TIDV, 0xffff },         { E1000_RA, ~0u },
+        { E1000_RA + 4, 0x8003ffff }, { E1000_RA + 124, 0x8003ffff }, { E1000_MTA + 508, ~0u },
+    };
+    static const uint32_t patterns[] = { 0x5a5a5a5a, 0xa5a5a5a5, 0, ~0u };
+    struct nic *n = nic_with(NULL, NULL);
+    for (unsigned r = 0; r < ARRAY_LEN(registers); r++)
+        for (unsigned p = 0; p < ARRAY_LEN(patterns); p++) {
+            /* written with the mask, as the driver does, and with everything */
+            nic_set(n, registers[r].offset, patterns[p] & registers[r].mask);
+            assert_int_equal(nic_get(n, registers[r].offset), patterns[p] & registers[r].mask);
+            if (registers[r].offset == E1000_FCRTH || registers[r].offset == E1000_RDTR ||
+                registers[r].offset == E1000_TIDV)
+                continue; /* other bits have a meaning */
+            nic_set(n, registers[r].offset, patterns[p]);
+            assert_int_equal(nic_get(n, registers[r].offset), patterns[p] & registers[r].mask);
+        }
+    /* each cause by itself, the reserved ones too */
+    struct pci_device *pci = (struct pci_device *)n->dev;
+    for (unsigned bit = 0; bit < 10; bit++) {
+        nic_set(n, E1000_IMC, ~0u);
+        nic_set(n, E1000_ICS, 1u << bit);
+        assert_false(pci->intx_level);
+        nic_set(n, E1000_IMS, 1u << bit);
+        assert_true(pci->intx_level);
+        assert_int_equal(nic_get(n, E1000_ICR), 1u << bit);
+        nic_set(n, E1000_ICS, 0x7fff & ~(1u << bit));
+        assert_false(pci->intx_level);
+        nic_get(n, E1000_ICR);
+    }
+    nic_free(n);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -117,6 +161,7 @@ int main(void)
         cmocka_unit_test(tables_hold_and_outlive_a_software_reset),
         cmocka_unit_test(software_reset),
         cmocka_unit_test(eeprom_is_read_again),
+        cmocka_unit_test(driver_self_test),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
