@@ -155,10 +155,15 @@ HOST_OPERATION(host_inc, HOST_UNARY, "inc")
 HOST_OPERATION(host_dec, HOST_UNARY, "dec")
 HOST_OPERATION(host_neg, HOST_UNARY, "neg")
 
+static ALWAYS_INLINE void flags_logic(struct soft_cpu *c, uint64_t r, unsigned size)
+{
+    host_or(c, r, r, size);
+}
+
 /* A result with CF and OF given and AF clear: shifts, multiplications. */
 static ALWAYS_INLINE void flags_result(struct soft_cpu *c, uint64_t r, unsigned size, bool cf,
                                        bool of)
 {
-    host_or(c, r, r, size);
+    flags_logic(c, r, size);
     c->flags |= (uint16_t)((unsigned)cf << FLAGS_SHIFT | of);
 }

@@ -186,7 +186,7 @@ int op_aam(struct soft_cpu *c, const struct insn *i)
     if (!base)
         return raise_exception(c, VEC_DE);
     reg_set(c, RAX, 2, (uint64_t)(al / base) << 8 | al % base);
-    host_or(c, al % base, al % base, 1);
+    flags_logic(c, al % base, 1);
     return 0;
 }
 
@@ -194,6 +194,6 @@ int op_aad(struct soft_cpu *c, const struct insn *i)
 {
     uint8_t al = (uint8_t)(c->r[RAX] + (c->r[RAX] >> 8 & 0xff) * (uint8_t)i->imm);
     reg_set(c, RAX, 2, al);
-    host_or(c, al, al, 1);
+    flags_logic(c, al, 1);
     return 0;
 }
