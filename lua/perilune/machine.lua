@@ -427,6 +427,7 @@ function M.create(name, options)
         idle = p.idle,
         ns_per_instruction = p["cpu.ns_per_instruction"],
         epoch_ns = epoch_ns(def, p),
+        seed = p.seed,
         no_reboot = not p.reboot,
         no_shutdown = not p.shutdown,
     }

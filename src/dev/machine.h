@@ -71,6 +71,7 @@ struct machine {
     const struct msi_sink *msi; /* NULL: messages are lost */
     enum irqchip irqchip;       /* what is wanted; once there is a cpu, never IRQCHIP_AUTO */
     int64_t epoch_ns; /* time of day at virtual time 0, ns since 1970: the RTC counts from it */
+    uint64_t seed;    /* where random numbers given to the guest start */
     const struct machine_ops *ops;
     void *owner;
 };

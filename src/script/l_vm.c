@@ -23,13 +23,13 @@ static const char *const irqchips[] = {
     NULL,
 };
 
-/* new_vm { name, accel, irqchip, idle, ns_per_instruction, epoch_ns, no_reboot,
+/* new_vm { name, accel, irqchip, idle, ns_per_instruction, epoch_ns, seed, no_reboot,
  * no_shutdown } → vm, machine */
 int l_core_new_vm(lua_State *L)
 {
     static const char *const keys[] = {
-        "name",     "accel",     "irqchip",     "idle", "ns_per_instruction",
-        "epoch_ns", "no_reboot", "no_shutdown", NULL
+        "name",     "accel", "irqchip",   "idle",        "ns_per_instruction",
+        "epoch_ns", "seed",  "no_reboot", "no_shutdown", NULL
     };
     check_keys(L, 1, "new_vm", keys);
     static const char *const idles[] = { "sleep", "warp", NULL };
@@ -42,6 +42,8 @@ int l_core_new_vm(lua_State *L)
     luaL_argcheck(L, ns >= 0 && ns <= 1000000, 1, "ns_per_instruction must be from 0 to 1000000");
     lua_getfield(L, 1, "epoch_ns");
     lua_Integer epoch = lua_isnil(L, -1) ? loop_host_ns() : luaL_checkinteger(L, -1);
+    lua_getfield(L, 1, "seed");
+    lua_Integer seed = luaL_optinteger(L, -1, 0);
     const char *name = table_string(L, 1, "name");
     const char *accel = table_string(L, 1, "accel");
     struct vm_config config = {
@@ -51,6 +53,7 @@ int l_core_new_vm(lua_State *L)
         .idle = idle ? VM_IDLE_WARP : VM_IDLE_SLEEP,
         .ns_per_instruction = (uint64_t)ns,
         .epoch_ns = epoch,
+        .seed = (uint64_t)seed,
         .no_reboot = table_bool(L, 1, "no_reboot"),
         .no_shutdown = table_bool(L, 1, "no_shutdown"),
     };

@@ -217,6 +217,7 @@ void vm_time_init(struct vm *vm)
     paced_go(&vm->paced_host, true);
     timer_init(&vm->step_ends, &vm->instructions, step_ended, vm);
     m->epoch_ns = vm->config.epoch_ns;
+    m->seed = vm->config.seed;
 }
 
 void vm_time_fini(struct vm *vm)

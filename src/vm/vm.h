@@ -34,6 +34,7 @@ struct vm_config {
     enum vm_idle idle;
     uint64_t ns_per_instruction; /* cost of one instruction on counting backends; 0 means 1 */
     int64_t epoch_ns;            /* time of day at start; the caller decides (fixed under warp) */
+    uint64_t seed;               /* where random numbers given to the guest start */
     bool no_reboot;              /* a reset or a triple fault ends the run */
     bool no_shutdown;            /* power-off pauses instead of ending */
 };

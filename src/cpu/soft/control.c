@@ -5,6 +5,9 @@
 #include "cpu/soft/segment.h"
 #include "cpu/soft/tracing.h"
 
+/* In what is written to CR3, with CR4.PCIDE. */
+#define CR3_KEEP (1ULL << 63)
+
 /* ---- control registers, with their consequences ---- */
 
 bool write_efer(struct soft_cpu *c, uint64_t v)
@@ -51,7 +54,7 @@ int write_cr0(struct soft_cpu *c, uint64_t v)
             return raise_error(c, VEC_GP, 0);
         }
     }
-    if (off && code64(c))
+    if (off && (code64(c) || (c->cr4 & CR4_PCIDE)))
         return raise_error(c, VEC_GP, 0);
     if (off)
         c->efer &= ~(uint64_t)EFER_LMA;
@@ -65,33 +68,37 @@ int write_cr0(struct soft_cpu *c, uint64_t v)
     return 0;
 }
 
+/* With CR4.PCIDE, bit 63 allows to keep the translations of the new PCID. None are kept beyond a
+ * load of CR3, so that it changes nothing; global ones are, and belong to all. */
 int write_cr3(struct soft_cpu *c, uint64_t v)
 {
+    if (c->cr4 & CR4_PCIDE)
+        v &= ~CR3_KEEP;
     if (long_mode(c) && v & ~(bits_mask(40)))
         return raise_error(c, VEC_GP, 0);
     if ((c->cr0 & CR0_PG) && (c->cr4 & CR4_PAE) && !long_mode(c) && !mmu_load_pdptrs(c, v))
         return raise_error(c, VEC_GP, 0);
     c->cr3 = v;
-    mmu_flush(c);
+    mmu_flush_local(c);
     return 0;
 }
 
 int write_cr4(struct soft_cpu *c, uint64_t v)
 {
-    const uint64_t known = CR4_VME | CR4_PVI | CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_MCE |
-                           CR4_PGE | CR4_PCE | CR4_OSFXSR | CR4_OSXMMEXCPT;
-    if ((v & ~known) || (long_mode(c) && !(v & CR4_PAE)))
+    uint64_t changed = v ^ c->cr4;
+    if ((v & ~c->cr4_known) || (long_mode(c) && !(v & CR4_PAE)))
         return raise_error(c, VEC_GP, 0);
-    bool paging = (v ^ c->cr4) & (CR4_PAE | CR4_PSE | CR4_PGE);
-    if (paging && (c->cr0 & CR0_PG) && (v & CR4_PAE) && !long_mode(c) &&
-        !mmu_load_pdptrs(c, c->cr3))
+    if ((changed & v & CR4_PCIDE) && (!long_mode(c) || (c->cr3 & 0xfff)))
         return raise_error(c, VEC_GP, 0);
-    bool debug = (v ^ c->cr4) & CR4_DE;
+    if ((changed & (CR4_PAE | CR4_PSE | CR4_PGE | CR4_SMEP)) && (c->cr0 & CR0_PG) &&
+        (v & CR4_PAE) && !long_mode(c) && !mmu_load_pdptrs(c, c->cr3))
+        return raise_error(c, VEC_GP, 0);
     c->cr4 = v;
-    if (paging)
+    if (changed & (CR4_PAE | CR4_PSE | CR4_PGE | CR4_PCIDE | CR4_SMEP | CR4_SMAP))
         mmu_flush(c);
-    if (debug)
+    if (changed & CR4_DE)
         debug_registers_changed(c);
+    update_rights(c);
     return 0;
 }
 
@@ -222,7 +229,7 @@ int op_mov_to_dr(struct soft_cpu *c, const struct insn *i)
 
 int op_smsw(struct soft_cpu *c, const struct insn *i)
 {
-    return rm_store_word(c, i, c->cr0);
+    return need_umip(c) ? X_FAULT : rm_store_word(c, i, c->cr0);
 }
 
 int op_lmsw(struct soft_cpu *c, const struct insn *i)
@@ -250,4 +257,54 @@ int op_invlpg(struct soft_cpu *c, const struct insn *i)
         return X_FAULT;
     mmu_flush_page(c, ea_wrapped(c, i) + c->ea_base[i->seg]);
     return X_BREAK;
+}
+
+enum { INVPCID_ADDRESS, INVPCID_CONTEXT, INVPCID_ALL, INVPCID_ALL_LOCAL };
+
+/* Only translations of the current PCID, and global ones, are ever kept: see write_cr3(). */
+int op_invpcid(struct soft_cpu *c, const struct insn *i)
+{
+    uint64_t va, pcid, linear, type = reg_get(c, i->reg, i->size);
+    if (!(c->has & HAS_INVPCID))
+        return raise_exception(c, VEC_UD);
+    if (need_ring0(c))
+        return X_FAULT;
+    int st = ea(c, i, 16, false, &va);
+    if (st || (st = load(c, va, 8, &pcid)) < 0 || (st = load(c, va + 8, 8, &linear)) < 0)
+        return st;
+    bool one = type == INVPCID_ADDRESS || type == INVPCID_CONTEXT;
+    if (type > INVPCID_ALL_LOCAL || pcid >> 12 || (one && pcid && !(c->cr4 & CR4_PCIDE)) ||
+        (type == INVPCID_ADDRESS && !is_canonical(linear)))
+        return raise_error(c, VEC_GP, 0);
+    bool current = pcid == (c->cr4 & CR4_PCIDE ? c->cr3 & 0xfff : 0);
+    if (type == INVPCID_ADDRESS && current)
+        mmu_flush_page(c, linear);
+    else if (type == INVPCID_ALL)
+        mmu_flush(c);
+    else if (type == INVPCID_ALL_LOCAL || (type == INVPCID_CONTEXT && current))
+        mmu_flush_local(c);
+    return X_BREAK;
+}
+
+/* ---- SMAP ---- */
+
+static int set_ac(struct soft_cpu *c, uint64_t ac)
+{
+    if (!(c->has & HAS_SMAP) || c->cpl)
+        return raise_exception(c, VEC_UD);
+    c->eflags = (c->eflags & ~(uint64_t)FLAG_AC) | ac;
+    update_rights(c);
+    return 0;
+}
+
+int op_clac(struct soft_cpu *c, const struct insn *i)
+{
+    (void)i;
+    return set_ac(c, 0);
+}
+
+int op_stac(struct soft_cpu *c, const struct insn *i)
+{
+    (void)i;
+    return set_ac(c, FLAG_AC);
 }

@@ -11,9 +11,11 @@ enum { D_APIC = 1 << 9, C_X2APIC = 1 << 21, C_TSC_DEADLINE = 1 << 24 };
 
 /* What is executed beyond the model "base", by name: "max" has it too. So has it the sets of isa.c.
  */
+/* clang-format off: one a line, sorted */
 static const char *const beyond_base[] = {
-    NULL,
+    "fsgsbase", "invpcid", "pcid", "rdpid", "rdrand", "rdseed", "smap", "smep", "umip", NULL,
 };
+/* clang-format on */
 
 void soft_cpu_offer(struct cpu_offer *out)
 {
@@ -23,6 +25,44 @@ void soft_cpu_offer(struct cpu_offer *out)
     for (unsigned bit = 0; bit < 32; bit++)
         if (soft_isa_name(bit))
             cpu_set_named(&out->max, soft_isa_name(bit));
+}
+
+/* What else hangs on a feature: bits of CR4, and instructions. */
+static const struct {
+    const char *name;
+    uint64_t cr4;
+    uint32_t has;
+} consequences[] = {
+    /* clang-format off */
+    { "de", CR4_DE, 0 },
+    { "fsgsbase", CR4_FSGSBASE, 0 },
+    { "fxsr", CR4_OSFXSR, 0 },
+    { "invpcid", 0, HAS_INVPCID },
+    { "mce", CR4_MCE, 0 },
+    { "pae", CR4_PAE, 0 },
+    { "pcid", CR4_PCIDE, 0 },
+    { "pge", CR4_PGE, 0 },
+    { "pse", CR4_PSE, 0 },
+    { "rdpid", 0, HAS_RDPID },
+    { "rdrand", 0, HAS_RDRAND },
+    { "rdseed", 0, HAS_RDSEED },
+    { "smap", CR4_SMAP, HAS_SMAP },
+    { "smep", CR4_SMEP, 0 },
+    { "sse", CR4_OSXMMEXCPT, 0 },
+    { "tsc", CR4_TSD, 0 },
+    { "umip", CR4_UMIP, 0 },
+    /* clang-format on */
+};
+
+void soft_features_init(struct soft_cpu *c)
+{
+    c->cr4_known = CR4_PCE;
+    c->has = 0;
+    for (unsigned n = 0; n < ARRAY_LEN(consequences); n++)
+        if (cpu_has_named(&c->features, consequences[n].name)) {
+            c->cr4_known |= consequences[n].cr4;
+            c->has |= consequences[n].has;
+        }
 }
 
 static void text(uint32_t out[4], const char *s)

@@ -278,6 +278,22 @@ static const struct opcode *next_map(struct decoder *d, const struct opcode *row
     return row;
 }
 
+/* Rows of the groups 0F 01, 0F AE and 0F C7 for register operands alone; NULL: as with memory. */
+static const struct opcode *register_row(const struct decoder *d)
+{
+    const struct opcode *row = NULL;
+    unsigned reg = d->modrm >> 3 & 7;
+    if (d->map != 1 || d->modrm >> 6 != 3)
+        return NULL;
+    if (d->opcode == 0x01)
+        row = &opcodes_0f01_reg[d->modrm & 0x3f];
+    else if (d->opcode == 0xae && d->pf3)
+        row = &opcodes_0fae_f3_reg[reg];
+    else if (d->opcode == 0xc7)
+        row = &opcodes_0fc7_reg[d->pf3][reg];
+    return row && row->name ? row : NULL;
+}
+
 static const struct opcode *find_row(struct decoder *d)
 {
     const struct opcode *row = next_map(d, d->map ? NULL : &opcodes_1[d->opcode]);
@@ -287,10 +303,8 @@ static const struct opcode *find_row(struct decoder *d)
         if ((row->flags & OPF_NO64) && d->code64)
             return NULL;
         take_modrm(d);
-        if (d->map == 1 && d->opcode == 0x01 && d->modrm >> 6 == 3 &&
-            opcodes_0f01_reg[d->modrm & 0x3f].name)
-            return &opcodes_0f01_reg[d->modrm & 0x3f];
-        row = &row->group[d->modrm >> 3 & 7];
+        const struct opcode *own = register_row(d);
+        row = own ? own : &row->group[d->modrm >> 3 & 7];
     }
     return row->name && has_needed(d, row->needs) ? row : NULL;
 }

@@ -355,6 +355,7 @@ static uint64_t writable_flags(const struct soft_cpu *c, unsigned cpl, unsigned 
 static void load_flags(struct soft_cpu *c, uint64_t v, uint64_t mask)
 {
     eflags_set(c, (eflags_get(c) & ~mask) | (v & mask));
+    update_rights(c);
     soft_recheck(c);
 }
 

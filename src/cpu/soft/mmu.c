@@ -11,12 +11,32 @@
 
 /* ---- the TLB ---- */
 
+static struct tlb_entry *slot_of(struct soft_cpu *c, enum rights rights, uint64_t va)
+{
+    return tlb_slot(c->tlbs[rights], va);
+}
+
 void mmu_flush(struct soft_cpu *c)
 {
     memset(c->tlbs, 0xff, sizeof c->tlbs);
     memset(c->fetch_tlb, 0xff, sizeof c->fetch_tlb);
     memset(c->large_seen, 0, sizeof c->large_seen);
-    c->giant_seen = false;
+    c->giants_seen = 0;
+    c->jump_generation++;
+    TRACE(soft_trace, SOFT_TRACE_TLB_FLUSH, soft_source(c), c->cr3);
+}
+
+/* Which entries came from large pages stays known: some of the global ones may have. */
+void mmu_flush_local(struct soft_cpu *c)
+{
+    struct tlb_entry *e = c->tlbs[0];
+    for (unsigned n = 0; n < RIGHTS_COUNT * TLB_SIZE; n++)
+        if (!(e[n].phys & TLB_GLOBAL))
+            e[n].tag[ACCESS_READ] = e[n].tag[ACCESS_WRITE] = TLB_INVALID;
+    struct fetch_entry *f = c->fetch_tlb[0];
+    for (unsigned n = 0; n < 2 * FETCH_TLB_SIZE; n++)
+        if (!(f[n].ram_page & TLB_GLOBAL))
+            f[n].tag = TLB_INVALID;
     c->jump_generation++;
     TRACE(soft_trace, SOFT_TRACE_TLB_FLUSH, soft_source(c), c->cr3);
 }
@@ -43,29 +63,30 @@ static void note_page_size(struct soft_cpu *c, uint64_t va, unsigned shift)
         word = large_word(c, va ^ 1 << 21, &bit);
         *word |= bit;
     }
-    c->giant_seen |= shift > 22;
+    if (shift > 22)
+        c->giants_seen |= 1ULL << (va >> 30 & 63);
 }
 
 void mmu_flush_page(struct soft_cpu *c, uint64_t va)
 {
     uint64_t bit, *word = large_word(c, va, &bit);
-    if (*word & bit || c->giant_seen) {
+    if (*word & bit || c->giants_seen >> (va >> 30 & 63) & 1) {
         mmu_flush(c);
         return;
     }
-    for (unsigned u = 0; u < 2; u++) {
-        memset(tlb_slot(c->tlbs[u], va), 0xff, sizeof(struct tlb_entry));
+    for (unsigned r = 0; r < RIGHTS_COUNT; r++)
+        memset(slot_of(c, r, va), 0xff, sizeof(struct tlb_entry));
+    for (unsigned u = 0; u < 2; u++)
         memset(&c->fetch_tlb[u][va >> 12 & (FETCH_TLB_SIZE - 1)], 0xff, sizeof(struct fetch_entry));
-    }
     c->jump_generation++;
     TRACE(soft_trace, SOFT_TRACE_TLB_FLUSH_PAGE, soft_source(c), va);
 }
 
 void mmu_tell_writes(struct soft_cpu *c, const uint8_t *host_page)
 {
-    for (unsigned u = 0; u < 2; u++)
+    for (unsigned r = 0; r < RIGHTS_COUNT; r++)
         for (unsigned n = 0; n < TLB_SIZE; n++) {
-            struct tlb_entry *e = &c->tlbs[u][n];
+            struct tlb_entry *e = &c->tlbs[r][n];
             uint64_t tag = e->tag[ACCESS_WRITE];
             if (tag != TLB_INVALID && !(tag & TLB_IO) &&
                 (!host_page || (tag & ~0xfffULL) + e->addend == (uint64_t)host_page))
@@ -96,12 +117,13 @@ static bool is_watched_page(const struct soft_cpu *c, uint64_t va)
 }
 
 /* Translate and remember. 0 or X_FAULT. */
-static int tlb_fill(struct soft_cpu *c, uint64_t va, int access, bool user, struct target *t)
+static int tlb_fill(struct soft_cpu *c, uint64_t va, int access, enum rights rights,
+                    struct target *t)
 {
     if (UNLIKELY(long_mode(c) && !is_canonical(va)))
         return fault_non_canonical(c);
     struct walk w;
-    if (!paging_walk(c, va, access, user, &w))
+    if (!paging_walk(c, va, access, rights, &w))
         return raise_page_fault(c, va, w.error);
     note_page_size(c, va, w.shift);
     uint64_t page = va & ~0xfffULL, off = va & 0xfff;
@@ -128,17 +150,20 @@ static int tlb_fill(struct soft_cpu *c, uint64_t va, int access, bool user, stru
     if (UNLIKELY(is_watched_page(c, va)))
         for (unsigned n = 0; n < 2; n++)
             e.tag[n] |= TLB_WATCH; /* leaves TLB_INVALID as it is */
-    *tlb_slot(c->tlbs[user], va) = e;
+    if (w.global)
+        e.phys |= TLB_GLOBAL;
+    *slot_of(c, rights, va) = e;
     return 0;
 }
 
-static int resolve(struct soft_cpu *c, uint64_t va, int access, bool user, struct target *t)
+static int resolve(struct soft_cpu *c, uint64_t va, int access, enum rights rights,
+                   struct target *t)
 {
-    struct tlb_entry *e = tlb_slot(c->tlbs[user], va);
+    struct tlb_entry *e = slot_of(c, rights, va);
     uint64_t tag = e->tag[access];
     if (tag == TLB_INVALID || (tag & ~0xfffULL) != (va & ~0xfffULL))
-        return tlb_fill(c, va, access, user, t);
-    uint64_t phys = e->phys + (va & 0xfff);
+        return tlb_fill(c, va, access, rights, t);
+    uint64_t phys = (e->phys & ~0xfffULL) + (va & 0xfff);
     if ((tag & TLB_TOLD) && !is_told(c, phys))
         tag = e->tag[access] &= ~(uint64_t)TLB_TOLD;
     *t = tag & TLB_IO ? (struct target){ .gpa = phys }
@@ -180,11 +205,11 @@ const uint8_t *mmu_fetch(struct soft_cpu *c, uint64_t va, uint64_t *ram_addr)
     uint64_t page = va & ~0xfffULL, off = va & 0xfff;
     struct fetch_entry *e = &c->fetch_tlb[user][va >> 12 & (FETCH_TLB_SIZE - 1)];
     if (LIKELY(e->tag == page)) {
-        *ram_addr = e->ram_page + off;
+        *ram_addr = (e->ram_page & ~0xfffULL) + off;
         return e->host + off;
     }
     struct walk w;
-    if (!paging_walk(c, va, ACCESS_EXEC, user, &w)) {
+    if (!paging_walk(c, va, ACCESS_EXEC, user ? RIGHTS_USER : RIGHTS_SYSTEM, &w)) {
         raise_page_fault(c, va, w.error);
         return NULL;
     }
@@ -197,8 +222,8 @@ const uint8_t *mmu_fetch(struct soft_cpu *c, uint64_t va, uint64_t *ram_addr)
         raise_exception(c, VEC_UD);
         return NULL;
     }
-    *e = (struct fetch_entry){ page, host, ram_page };
-    *ram_addr = e->ram_page + off;
+    *e = (struct fetch_entry){ page, host, ram_page | (w.global ? TLB_GLOBAL : 0) };
+    *ram_addr = (e->ram_page & ~0xfffULL) + off;
     return e->host + off;
 }
 
@@ -280,23 +305,24 @@ static uint64_t next_page(const struct soft_cpu *c, uint64_t va)
 }
 
 /* An access over the end of a page: both pages are translated before either is touched. */
-static int resolve_both(struct soft_cpu *c, uint64_t va, int access, bool user, struct target t[2])
+static int resolve_both(struct soft_cpu *c, uint64_t va, int access, enum rights rights,
+                        struct target t[2])
 {
-    int st = resolve(c, va, access, user, &t[0]);
-    return st ? st : resolve(c, next_page(c, va), access, user, &t[1]);
+    int st = resolve(c, va, access, rights, &t[0]);
+    return st ? st : resolve(c, next_page(c, va), access, rights, &t[1]);
 }
 
-static int load_any(struct soft_cpu *c, uint64_t va, unsigned size, uint64_t *v, bool user)
+static int load_any(struct soft_cpu *c, uint64_t va, unsigned size, uint64_t *v, enum rights rights)
 {
     struct target t[2];
     if (!long_mode(c))
         va = (uint32_t)va;
     unsigned first = 0x1000 - (va & 0xfff);
     if (first >= size) {
-        int st = resolve(c, va, ACCESS_READ, user, t);
+        int st = resolve(c, va, ACCESS_READ, rights, t);
         return st ? st : target_load(c, t, size, v);
     }
-    int st = resolve_both(c, va, ACCESS_READ, user, t);
+    int st = resolve_both(c, va, ACCESS_READ, rights, t);
     *v = 0;
     for (unsigned k = 0; k < size && st >= 0; k++) {
         const struct target *from = &t[k >= first];
@@ -309,17 +335,17 @@ static int load_any(struct soft_cpu *c, uint64_t va, unsigned size, uint64_t *v,
     return st;
 }
 
-static int store_any(struct soft_cpu *c, uint64_t va, unsigned size, uint64_t v, bool user)
+static int store_any(struct soft_cpu *c, uint64_t va, unsigned size, uint64_t v, enum rights rights)
 {
     struct target t[2];
     if (!long_mode(c))
         va = (uint32_t)va;
     unsigned first = 0x1000 - (va & 0xfff);
     if (first >= size) {
-        int st = resolve(c, va, ACCESS_WRITE, user, t);
+        int st = resolve(c, va, ACCESS_WRITE, rights, t);
         return st ? st : target_store(c, t, size, v);
     }
-    int st = resolve_both(c, va, ACCESS_WRITE, user, t);
+    int st = resolve_both(c, va, ACCESS_WRITE, rights, t);
     for (unsigned k = 0; k < size && st >= 0; k++) {
         const struct target *to = &t[k >= first];
         unsigned off = k >= first ? k - first : k;
@@ -331,14 +357,14 @@ static int store_any(struct soft_cpu *c, uint64_t va, unsigned size, uint64_t v,
     return st;
 }
 
-static int probe_any(struct soft_cpu *c, uint64_t va, unsigned size, bool user)
+static int probe_any(struct soft_cpu *c, uint64_t va, unsigned size, enum rights rights)
 {
     struct target t[2];
     if (!long_mode(c))
         va = (uint32_t)va;
     if (0x1000 - (va & 0xfff) >= size)
-        return resolve(c, va, ACCESS_WRITE, user, t);
-    return resolve_both(c, va, ACCESS_WRITE, user, t);
+        return resolve(c, va, ACCESS_WRITE, rights, t);
+    return resolve_both(c, va, ACCESS_WRITE, rights, t);
 }
 
 /* A watched access has happened: the loop must look at what it hit. */
@@ -354,9 +380,9 @@ static bool watching(const struct soft_cpu *c)
     return c->debug_data || c->watch.data.count;
 }
 
-int mmu_load_slow(struct soft_cpu *c, uint64_t va, unsigned size, uint64_t *v, bool user)
+int mmu_load_slow(struct soft_cpu *c, uint64_t va, unsigned size, uint64_t *v, enum rights rights)
 {
-    int st = load_any(c, va, size, v, user);
+    int st = load_any(c, va, size, v, rights);
     if (LIKELY(!watching(c)) || st < 0)
         return st;
     if (c->watch.data.count)
@@ -364,28 +390,28 @@ int mmu_load_slow(struct soft_cpu *c, uint64_t va, unsigned size, uint64_t *v, b
     return watched(c, va, size, false, st);
 }
 
-int mmu_store_slow(struct soft_cpu *c, uint64_t va, unsigned size, uint64_t v, bool user)
+int mmu_store_slow(struct soft_cpu *c, uint64_t va, unsigned size, uint64_t v, enum rights rights)
 {
     if (LIKELY(!watching(c)))
-        return store_any(c, va, size, v, user);
+        return store_any(c, va, size, v, rights);
     /* Whoever is told of a write may be sure that it can happen. */
-    int st = probe_any(c, va, size, user);
+    int st = probe_any(c, va, size, rights);
     if (st < 0)
         return st;
     if (!c->watch.data.count || watch_tell_access(c, va, size, true, &v))
-        st = store_any(c, va, size, v, user);
+        st = store_any(c, va, size, v, rights);
     return st < 0 ? st : watched(c, va, size, true, st);
 }
 
 int mmu_probe_write(struct soft_cpu *c, uint64_t va, unsigned size)
 {
-    return probe_any(c, va, size, is_user(c));
+    return probe_any(c, va, size, c->rights);
 }
 
 uint8_t *mmu_host(struct soft_cpu *c, uint64_t va, int access, int *status)
 {
     struct target t;
-    *status = resolve(c, va, access, is_user(c), &t);
+    *status = resolve(c, va, access, c->rights, &t);
     if (*status)
         return NULL;
     return t.told || is_watched_page(c, va) ? NULL : t.host;

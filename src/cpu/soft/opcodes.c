@@ -357,7 +357,21 @@ const struct opcode opcodes_2[256] = {
 };
 
 const struct opcode opcodes_0f01_reg[64] = {
+    [0x0a] = ROW("clac", OP_clac, F_NONE, S_V),
+    [0x0b] = ROW("stac", OP_stac, F_NONE, S_V),
     [0x38] = ROW("swapgs", OP_swapgs, F_NONE, S_V, P_ONE, OPF_ONLY64 | OPF_END),
     [0x39] = ROW("rdtscp", OP_rdtscp, F_NONE, S_V),
+};
+
+const struct opcode opcodes_0fae_f3_reg[8] = {
+    ROW("rdfsbase", OP_rdsegbase, F_E, S_Y, P_ONE, OPF_ONLY64, 0, SEG_FS),
+    ROW("rdgsbase", OP_rdsegbase, F_E, S_Y, P_ONE, OPF_ONLY64, 0, SEG_GS),
+    ROW("wrfsbase", OP_wrsegbase, F_E, S_Y, P_ONE, OPF_ONLY64 | OPF_END, 0, SEG_FS),
+    ROW("wrgsbase", OP_wrsegbase, F_E, S_Y, P_ONE, OPF_ONLY64 | OPF_END, 0, SEG_GS),
+};
+
+const struct opcode opcodes_0fc7_reg[2][8] = {
+    { [6] = ROW("rdrand", OP_rdrand, F_E, S_V), [7] = ROW("rdseed", OP_rdseed, F_E, S_V) },
+    { [7] = ROW("rdpid", OP_rdpid, F_E, S_M) },
 };
 /* clang-format on */

@@ -73,6 +73,7 @@
     X(sldt) X(str) X(smsw) X(lmsw) X(invlpg) X(clts) X(wbinvd) X(rdtsc) X(rdtscp) X(rdmsr)         \
     X(wrmsr) X(rdpmc) X(cpuid) X(swapgs) X(in_imm) X(in_dx) X(out_imm) X(out_dx) X(verr) X(verw)   \
     X(lar) X(lsl) X(arpl) X(pause) X(fence)                               \
+    X(clac) X(stac) X(invpcid) X(rdpid) X(rdsegbase) X(wrsegbase) X(rdrand) X(rdseed)              \
     /* x87.c: the eight escape opcodes; fxsave.c */                                                \
     X(x87) X(fwait) X(fxsave) X(fxrstor) X(ldmxcsr) X(stmxcsr)                                     \
     /* sse.c */                                                                                    \
@@ -197,7 +198,9 @@ struct opcode {
 extern const struct opcode opcodes_1[256]; /* one byte */
 extern const struct opcode opcodes_2[256]; /* 0F xx */
 /* Group rows that differ between register and memory: 0F 01, 0F AE, 0F C7. */
-extern const struct opcode opcodes_0f01_reg[64]; /* by ModRM & 0x3f */
+extern const struct opcode opcodes_0f01_reg[64];   /* by ModRM & 0x3f */
+extern const struct opcode opcodes_0fae_f3_reg[8]; /* with F3, by ModRM.reg */
+extern const struct opcode opcodes_0fc7_reg[2][8]; /* without and with F3 */
 
 enum { PREFIX_NONE, PREFIX_66, PREFIX_F3, PREFIX_F2 };
 /* A row of map 0F, 0F 38 or 0F 3A (map 1, 2, 3) by mandatory prefix; NULL: none. */

@@ -65,7 +65,7 @@ static ALWAYS_INLINE int load(struct soft_cpu *c, uint64_t va, unsigned size, ui
         *v = ld_le((const void *)(va + e->addend), size);
         return 0;
     }
-    return mmu_load_slow(c, va, size, v, is_user(c));
+    return mmu_load_slow(c, va, size, v, c->rights);
 }
 
 static ALWAYS_INLINE int store(struct soft_cpu *c, uint64_t va, unsigned size, uint64_t v)
@@ -75,29 +75,29 @@ static ALWAYS_INLINE int store(struct soft_cpu *c, uint64_t va, unsigned size, u
         st_le((void *)(va + e->addend), size, v);
         return 0;
     }
-    return mmu_store_slow(c, va, size, v, is_user(c));
+    return mmu_store_slow(c, va, size, v, c->rights);
 }
 
 /* System structures (descriptor tables, TSS, stacks of more privileged levels) are accessed as
  * supervisor. */
 static inline int load_sys(struct soft_cpu *c, uint64_t va, unsigned size, uint64_t *v)
 {
-    const struct tlb_entry *e = tlb_slot(c->tlbs[0], va);
+    const struct tlb_entry *e = tlb_slot(c->tlbs[RIGHTS_SYSTEM], va);
     if (LIKELY(tlb_hit(e, va, size, ACCESS_READ))) {
         *v = ld_le((const void *)(va + e->addend), size);
         return 0;
     }
-    return mmu_load_slow(c, va, size, v, false);
+    return mmu_load_slow(c, va, size, v, RIGHTS_SYSTEM);
 }
 
 static inline int store_sys(struct soft_cpu *c, uint64_t va, unsigned size, uint64_t v)
 {
-    const struct tlb_entry *e = tlb_slot(c->tlbs[0], va);
+    const struct tlb_entry *e = tlb_slot(c->tlbs[RIGHTS_SYSTEM], va);
     if (LIKELY(tlb_hit(e, va, size, ACCESS_WRITE))) {
         st_le((void *)(va + e->addend), size, v);
         return 0;
     }
-    return mmu_store_slow(c, va, size, v, false);
+    return mmu_store_slow(c, va, size, v, RIGHTS_SYSTEM);
 }
 
 /* ---- effective addresses ---- */
@@ -156,7 +156,7 @@ static ALWAYS_INLINE int mem_load(struct soft_cpu *c, const struct insn *i, unsi
         return 0;
     }
     c->cur = i;
-    return mmu_load_slow(c, va, size, v, is_user(c));
+    return mmu_load_slow(c, va, size, v, c->rights);
 }
 
 static ALWAYS_INLINE int mem_store(struct soft_cpu *c, const struct insn *i, unsigned size,
@@ -172,7 +172,7 @@ static ALWAYS_INLINE int mem_store(struct soft_cpu *c, const struct insn *i, uns
         return 0;
     }
     c->cur = i;
-    return mmu_store_slow(c, va, size, v, is_user(c));
+    return mmu_store_slow(c, va, size, v, c->rights);
 }
 
 /* A read that a write to the same place follows: faults as a write, before anything is read. `va`
@@ -192,7 +192,7 @@ static ALWAYS_INLINE int mem_load_rmw(struct soft_cpu *c, const struct insn *i, 
     st = mmu_probe_write(c, *va, size);
     if (st)
         return st;
-    return mmu_load_slow(c, *va, size, v, is_user(c));
+    return mmu_load_slow(c, *va, size, v, c->rights);
 }
 
 /* The r/m operand, whichever it is. For families that are not specialised by form. */

@@ -11,6 +11,7 @@ enum {
     PTE_A = 1 << 5,
     PTE_D = 1 << 6,
     PTE_PS = 1 << 7,
+    PTE_G = 1 << 8,
     PF_P = 1,
     PF_W = 2,
     PF_U = 4,
@@ -49,29 +50,40 @@ static void phys_store(struct soft_cpu *c, uint64_t gpa, unsigned size, uint64_t
 /* ---- page walks ---- */
 
 /* What all levels allow together. */
-struct rights {
+struct rights_seen {
     bool write, user, nx;
 };
 
-static void restrict_rights(struct rights *r, uint64_t pte)
+static void restrict_rights(struct rights_seen *r, uint64_t pte)
 {
     r->write &= (pte & PTE_W) != 0;
     r->user &= (pte & PTE_U) != 0;
     r->nx |= (pte & PTE_NX) != 0;
 }
 
-/* Check the rights of a finished walk and set A and D in the leaf. */
-static bool finish_walk(struct soft_cpu *c, struct walk *w, const struct rights *r,
-                        uint64_t pte_addr, unsigned pte_size, uint64_t pte, int access, bool user)
+/* SDM vol. 3 4.6.1. */
+static bool allowed(const struct soft_cpu *c, const struct rights_seen *r, int access,
+                    enum rights rights)
 {
-    bool nx = r->nx && (c->efer & EFER_NX);
-    bool write_ok = r->write || (!user && !(c->cr0 & CR0_WP));
-    bool allowed = (!user || r->user) && (access != ACCESS_WRITE || write_ok) &&
-                   (access != ACCESS_EXEC || !nx);
-    if (!allowed) {
+    bool user = rights == RIGHTS_USER;
+    if (access == ACCESS_EXEC)
+        return !(r->nx && (c->efer & EFER_NX)) &&
+               (user ? r->user : !(r->user && (c->cr4 & CR4_SMEP)));
+    if (user ? !r->user : r->user && rights == RIGHTS_SYSTEM && (c->cr4 & CR4_SMAP))
+        return false;
+    return access != ACCESS_WRITE || r->write || (!user && !(c->cr0 & CR0_WP));
+}
+
+/* Check the rights of a finished walk and set A and D in the leaf. */
+static bool finish_walk(struct soft_cpu *c, struct walk *w, const struct rights_seen *r,
+                        uint64_t pte_addr, unsigned pte_size, uint64_t pte, int access,
+                        enum rights rights)
+{
+    if (!allowed(c, r, access, rights)) {
         w->error |= PF_P;
         return false;
     }
+    w->global = (pte & PTE_G) && (c->cr4 & CR4_PGE);
     uint64_t want = PTE_A | (access == ACCESS_WRITE ? PTE_D : 0);
     if ((pte & want) != want && pte_addr) {
         pte |= want;
@@ -86,9 +98,9 @@ static void set_accessed(struct soft_cpu *c, uint64_t addr, unsigned size, uint6
         phys_store(c, addr, size, entry | PTE_A);
 }
 
-static bool walk_32(struct soft_cpu *c, uint64_t va, int access, bool user, struct walk *w)
+static bool walk_32(struct soft_cpu *c, uint64_t va, int access, enum rights rights, struct walk *w)
 {
-    struct rights r = { true, true, false };
+    struct rights_seen r = { true, true, false };
     uint64_t pde_addr = (c->cr3 & 0xfffff000) + (va >> 22 & 0x3ff) * 4;
     uint64_t pde = phys_load(c, pde_addr, 4);
     if (!(pde & PTE_P))
@@ -102,7 +114,7 @@ static bool walk_32(struct soft_cpu *c, uint64_t va, int access, bool user, stru
         }
         w->shift = 22;
         w->gpa = (pde & 0xffc00000) | (pde >> 13 & 0xff) << 32 | (va & 0x3fffff);
-        return finish_walk(c, w, &r, pde_addr, 4, pde, access, user);
+        return finish_walk(c, w, &r, pde_addr, 4, pde, access, rights);
     }
     set_accessed(c, pde_addr, 4, pde);
     uint64_t pte_addr = (pde & 0xfffff000) + (va >> 12 & 0x3ff) * 4;
@@ -111,7 +123,7 @@ static bool walk_32(struct soft_cpu *c, uint64_t va, int access, bool user, stru
         return false;
     restrict_rights(&r, pte);
     w->gpa = (pte & 0xfffff000) | (va & 0xfff);
-    return finish_walk(c, w, &r, pte_addr, 4, pte, access, user);
+    return finish_walk(c, w, &r, pte_addr, 4, pte, access, rights);
 }
 
 static bool reserved(const struct soft_cpu *c, uint64_t entry, uint64_t mask)
@@ -121,9 +133,9 @@ static bool reserved(const struct soft_cpu *c, uint64_t entry, uint64_t mask)
 
 /* PAE (levels 2, 1 below the PDPTEs) and 4-level paging (4 to 1): entries are 8 bytes, 9 bits of
  * index each. */
-static bool walk_64(struct soft_cpu *c, uint64_t va, int access, bool user, struct walk *w)
+static bool walk_64(struct soft_cpu *c, uint64_t va, int access, enum rights rights, struct walk *w)
 {
-    struct rights r = { true, true, false };
+    struct rights_seen r = { true, true, false };
     uint64_t table;
     int level;
     if (long_mode(c)) {
@@ -154,23 +166,25 @@ static bool walk_64(struct soft_cpu *c, uint64_t va, int access, bool user, stru
         if (leaf) {
             w->shift = shift;
             w->gpa = (entry & ADDR_MASK & ~bits_mask(shift)) | (va & bits_mask(shift));
-            return finish_walk(c, w, &r, addr, 8, entry, access, user);
+            return finish_walk(c, w, &r, addr, 8, entry, access, rights);
         }
         set_accessed(c, addr, 8, entry);
         table = entry & ADDR_MASK;
     }
 }
 
-bool paging_walk(struct soft_cpu *c, uint64_t va, int access, bool user, struct walk *w)
+bool paging_walk(struct soft_cpu *c, uint64_t va, int access, enum rights rights, struct walk *w)
 {
     *w = (struct walk){ .error = 0 };
     if (!(c->cr0 & CR0_PG)) {
         w->gpa = va & c->a20_mask;
         return true;
     }
-    w->error = (access == ACCESS_WRITE ? PF_W : 0) | (user ? PF_U : 0) |
-               (access == ACCESS_EXEC && (c->efer & EFER_NX) && (c->cr4 & CR4_PAE) ? PF_I : 0);
-    bool ok = c->cr4 & CR4_PAE ? walk_64(c, va, access, user, w) : walk_32(c, va, access, user, w);
+    bool nx = (c->efer & EFER_NX) && (c->cr4 & CR4_PAE);
+    w->error = (access == ACCESS_WRITE ? PF_W : 0) | (rights == RIGHTS_USER ? PF_U : 0) |
+               (access == ACCESS_EXEC && (nx || (c->cr4 & CR4_SMEP)) ? PF_I : 0);
+    bool ok =
+        c->cr4 & CR4_PAE ? walk_64(c, va, access, rights, w) : walk_32(c, va, access, rights, w);
     w->gpa &= c->a20_mask;
     return ok;
 }

@@ -6,11 +6,12 @@
 struct walk {
     unsigned shift; /* log2 of the size of the page that holds it */
     uint64_t gpa;   /* of the byte */
+    bool global;    /* CR4.PGE is set, and its G bit */
     uint32_t error; /* page-fault error code, when the walk fails */
 };
 
 /* Translate, setting A and D bits. False: page fault with w->error. */
-bool paging_walk(struct soft_cpu *c, uint64_t va, int access, bool user, struct walk *w);
+bool paging_walk(struct soft_cpu *c, uint64_t va, int access, enum rights rights, struct walk *w);
 
 static inline const struct flat_range *range_at(struct soft_cpu *c, uint64_t gpa)
 {

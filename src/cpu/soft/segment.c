@@ -6,6 +6,13 @@
 
 /* ---- derived state ---- */
 
+void update_rights(struct soft_cpu *c)
+{
+    bool open = (c->eflags & FLAG_AC) && (c->cr4 & CR4_SMAP);
+    c->rights = c->cpl == 3 ? RIGHTS_USER : open ? RIGHTS_OPEN : RIGHTS_SYSTEM;
+    c->tlb = c->tlbs[c->rights];
+}
+
 void update_mode(struct soft_cpu *c)
 {
     uint32_t mode = 0;
@@ -18,7 +25,7 @@ void update_mode(struct soft_cpu *c)
     if (c->cpl == 3)
         mode |= MODE_USER;
     c->mode = mode | c->isa;
-    c->tlb = c->tlbs[c->cpl == 3];
+    update_rights(c);
     for (unsigned s = 0; s < SEG_COUNT; s++)
         c->ea_base[s] = (mode & MODE_CODE64) && s != SEG_FS && s != SEG_GS ? 0 : c->seg[s].base;
 }

@@ -8,8 +8,11 @@
 
 /* ---- segment.c ---- */
 
-/* Recompute mode, ea_base and the active TLB from segments, efer, cr0 and cpl. */
+/* Recompute mode and ea_base from segments, efer, cr0 and cpl, and the rights. */
 void update_mode(struct soft_cpu *c);
+/* Recompute the rights of accesses to data and their TLB: cpl, EFLAGS.AC or CR4.SMAP has changed.
+ */
+void update_rights(struct soft_cpu *c);
 
 /* Linear address of the descriptor that `sel` names. X_FAULT without an exception: it lies beyond
  * the table. */
@@ -51,6 +54,12 @@ int check_io_permission(struct soft_cpu *c, uint16_t port, unsigned size);
 static inline int need_ring0(struct soft_cpu *c)
 {
     return c->cpl ? raise_error(c, VEC_GP, 0) : 0;
+}
+
+/* Instructions that CR4.UMIP keeps from user programs. */
+static inline int need_umip(struct soft_cpu *c)
+{
+    return c->cpl && (c->cr4 & CR4_UMIP) ? raise_error(c, VEC_GP, 0) : 0;
 }
 
 /* ---- far_transfer.c ---- */

@@ -238,6 +238,8 @@ static struct vcpu *soft_vcpu_new(struct accel *a, struct cpu_port *port, const 
     a->cpus[a->cpu_count++] = c;
     c->features = features;
     c->isa = soft_isa(&features);
+    soft_features_init(c);
+    c->random = a->machine->seed * 16 + port->index;
     port->pins = &pins;
     port->vcpu = c;
     c->told_at = UINT64_MAX;
@@ -380,6 +382,7 @@ static bool soft_set_regs(struct vcpu *v, const struct kvm_regs *r, struct error
     memcpy(c->r, values, sizeof values);
     c->rip = r->rip;
     eflags_set(c, r->rflags);
+    update_rights(c);
     soft_recheck(c);
     return true;
 }

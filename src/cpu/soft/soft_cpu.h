@@ -62,7 +62,8 @@ enum {
     CR0_PG = 1u << 31,
     CR4_VME = 1 << 0, CR4_PVI = 1 << 1, CR4_TSD = 1 << 2, CR4_DE = 1 << 3, CR4_PSE = 1 << 4,
     CR4_PAE = 1 << 5, CR4_MCE = 1 << 6, CR4_PGE = 1 << 7, CR4_PCE = 1 << 8, CR4_OSFXSR = 1 << 9,
-    CR4_OSXMMEXCPT = 1 << 10,
+    CR4_OSXMMEXCPT = 1 << 10, CR4_UMIP = 1 << 11, CR4_FSGSBASE = 1 << 16, CR4_PCIDE = 1 << 17,
+    CR4_SMEP = 1 << 20, CR4_SMAP = 1 << 21,
     EFER_SCE = 1 << 0, EFER_LME = 1 << 8, EFER_LMA = 1 << 10, EFER_NX = 1 << 11,
 };
 
@@ -192,6 +193,13 @@ typedef int (*insn_fn)(struct soft_cpu *c, const struct insn *i);
 /* ---- TLB ---- */
 
 enum { ACCESS_READ, ACCESS_WRITE, ACCESS_EXEC };
+/* Whose rights an access has, which is the number of its TLB: SDM vol. 3 4.6. */
+enum rights {
+    RIGHTS_SYSTEM, /* a supervisor's; under SMAP none to the user's pages. All implicit accesses */
+    RIGHTS_USER,
+    RIGHTS_OPEN, /* a supervisor's under SMAP while EFLAGS.AC is set */
+    RIGHTS_COUNT,
+};
 enum {
     TLB_BITS = 10,
     TLB_SIZE = 1 << TLB_BITS,
@@ -201,6 +209,8 @@ enum {
     TLB_TOLD = 1,  /* writes: the page holds decoded code, or the dirty log waits for one */
     TLB_IO = 2,    /* not plain memory */
     TLB_WATCH = 4, /* a debug register watches the page */
+    /* Low bit of `phys` and `ram_page`: a global page, which loads of CR3 leave. */
+    TLB_GLOBAL = 1,
 };
 #define TLB_INVALID UINT64_MAX
 
@@ -208,13 +218,13 @@ struct tlb_entry {
     uint64_t
         tag[2]; /* for reads, for writes: the virtual page, or TLB_INVALID; low bits as above */
     uint64_t addend; /* + virtual address = host address */
-    uint64_t phys;   /* of the page: RAM address, or guest physical address for TLB_IO */
+    uint64_t phys; /* of the page: RAM address, or guest physical address for TLB_IO; TLB_GLOBAL */
 };
 
 struct fetch_entry {
     uint64_t tag;
     const uint8_t *host; /* of the page */
-    uint64_t ram_page;   /* RAM address of the page */
+    uint64_t ram_page;   /* RAM address of the page; TLB_GLOBAL */
 };
 
 struct jump_cache_entry {
@@ -252,6 +262,15 @@ struct x87 {
 
 /* ---- the cpu ---- */
 
+/* Features that instructions and control registers ask for: see cpuid.c. */
+enum {
+    HAS_INVPCID = 1 << 0,
+    HAS_RDPID = 1 << 1,
+    HAS_RDRAND = 1 << 2,
+    HAS_RDSEED = 1 << 3,
+    HAS_SMAP = 1 << 4,
+};
+
 enum { SOFT_PHYSICAL_BITS = 40 }; /* of an address: MAXPHYADDR */
 enum { MC_BANKS = 4 };            /* of machine checks */
 enum { MSR_MCG_CAP = 0x179, MSR_MCG_STATUS = 0x17a, MSR_MC0_CTL = 0x400 };
@@ -283,7 +302,7 @@ struct soft_cpu {
 
     uint32_t mode;         /* MODE_*: derived from cs, ss, efer, cpl; and isa */
     uint32_t isa;          /* ISA_*: by its features */
-    struct tlb_entry *tlb; /* that of the present privilege */
+    struct tlb_entry *tlb; /* of data accesses: that of `rights` */
     uint64_t ea_base[SEG_COUNT +
                      2]; /* what an effective address adds: 0 for flat segments of long mode */
 
@@ -306,6 +325,7 @@ struct soft_cpu {
     uint64_t cr0, cr2, cr3, cr4, cr8_shadow, efer;
     uint64_t dr[8];
     unsigned cpl;
+    enum rights rights; /* of explicit accesses to data */
     uint64_t star, lstar, cstar, sfmask, kernel_gs_base;
     uint64_t sysenter_cs, sysenter_esp, sysenter_eip;
     uint64_t pat, misc_enable, tsc_offset, tsc_aux;
@@ -355,11 +375,11 @@ struct soft_cpu {
     /* Where memory is. The view is kept so that RAM needs no lock. */
     struct flatview *view;
     struct mem_listener listener;
-    struct tlb_entry tlbs[2][TLB_SIZE]; /* supervisor, user */
-    struct fetch_entry fetch_tlb[2][FETCH_TLB_SIZE];
+    struct tlb_entry tlbs[RIGHTS_COUNT][TLB_SIZE];
+    struct fetch_entry fetch_tlb[2][FETCH_TLB_SIZE]; /* supervisor, user */
     /* Entries that came from pages larger than 4 KiB: see mmu_flush_page(). */
     uint64_t large_seen[LARGE_WORDS];
-    bool giant_seen;
+    uint64_t giants_seen; /* the same of 1 GiB, a bit each by hash */
 
     struct jump_cache_entry jump_cache[JUMP_CACHE_SIZE];
     uint32_t jump_generation;
@@ -367,6 +387,9 @@ struct soft_cpu {
     struct code_cache *code; /* of the accelerator */
 
     struct cpu_features features; /* what CPUID says that it can do */
+    uint32_t has;                 /* HAS_* of them */
+    uint64_t cr4_known;           /* bits of CR4 that they let be set */
+    uint64_t random;              /* state of RDRAND and RDSEED */
     struct vcpu_stats stats;
 };
 
@@ -411,7 +434,8 @@ struct block *block_truncated(struct soft_cpu *c, const struct block *b, unsigne
 
 /* ---- mmu.c ---- */
 
-void mmu_flush(struct soft_cpu *c); /* all translations */
+void mmu_flush(struct soft_cpu *c);       /* all translations */
+void mmu_flush_local(struct soft_cpu *c); /* but those of global pages */
 void mmu_flush_page(struct soft_cpu *c, uint64_t va);
 /* Have writes to a page of RAM (NULL: any) look whether somebody must be told. */
 void mmu_tell_writes(struct soft_cpu *c, const uint8_t *host_page);
@@ -421,8 +445,10 @@ void mmu_fini(struct soft_cpu *c);
  * and its RAM address. NULL: a fault, c->exc is set. */
 const uint8_t *mmu_fetch(struct soft_cpu *c, uint64_t va, uint64_t *ram_addr);
 /* Everything the fast path could not do. 0, X_BREAK or X_FAULT. */
-int mmu_load_slow(struct soft_cpu *c, uint64_t va, unsigned size, uint64_t *value, bool user);
-int mmu_store_slow(struct soft_cpu *c, uint64_t va, unsigned size, uint64_t value, bool user);
+int mmu_load_slow(struct soft_cpu *c, uint64_t va, unsigned size, uint64_t *value,
+                  enum rights rights);
+int mmu_store_slow(struct soft_cpu *c, uint64_t va, unsigned size, uint64_t value,
+                   enum rights rights);
 /* Would a store of `size` bytes fault? 0 or X_FAULT. For instructions that write more than once. */
 int mmu_probe_write(struct soft_cpu *c, uint64_t va, unsigned size);
 /* Host address of `va` for plain reading or writing to the end of its page, or NULL when it is not
@@ -523,6 +549,8 @@ bool soft_set_misc(struct vcpu *v, const struct vcpu_misc *m, struct error *err)
 size_t soft_msrs(struct vcpu *v, uint32_t *out, size_t max); /* as the backend's msrs() */
 /* What the software CPU can do: the same on every host. */
 void soft_cpu_offer(struct cpu_offer *out);
+/* What follows from c->features. */
+void soft_features_init(struct soft_cpu *c);
 void cpuid_query(struct soft_cpu *c, uint32_t leaf, uint32_t subleaf, uint32_t out[4]);
 /* Control registers, with all checks and consequences. X_JUMP-style: 0 or X_FAULT. */
 int write_cr0(struct soft_cpu *c, uint64_t v);

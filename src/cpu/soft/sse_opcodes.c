@@ -124,6 +124,7 @@ static const struct opcode simd_rows[3][4][256] = {
                              .needs = ISA_MOVBE },
     [1][PREFIX_66][0xf6] = { "adcx", OP_add_carry, F_GE, S_Y, .arg = FLAG_CF, .needs = ISA_ADX },
     [1][PREFIX_F3][0xf6] = { "adox", OP_add_carry, F_GE, S_Y, .arg = FLAG_OF, .needs = ISA_ADX },
+    [1][PREFIX_66][0x82] = { "invpcid", OP_invpcid, F_RAW, S_M, P_ONE, OPF_MEM | OPF_END },
 };
 
 const struct opcode *sse_opcode(unsigned map, unsigned prefix, uint8_t opcode)

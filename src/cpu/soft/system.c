@@ -157,6 +157,65 @@ int op_swapgs(struct soft_cpu *c, const struct insn *i)
     return X_BREAK;
 }
 
+int op_rdpid(struct soft_cpu *c, const struct insn *i)
+{
+    if (!(c->has & HAS_RDPID))
+        return raise_exception(c, VEC_UD);
+    reg_set(c, i->rm, i->size, (uint32_t)c->tsc_aux);
+    return 0;
+}
+
+/* ---- bases of FS and GS: RDFSBASE, RDGSBASE, WRFSBASE, WRGSBASE; the segment is the row's ---- */
+
+static int need_fsgsbase(struct soft_cpu *c)
+{
+    return c->cr4 & CR4_FSGSBASE ? 0 : raise_exception(c, VEC_UD);
+}
+
+int op_rdsegbase(struct soft_cpu *c, const struct insn *i)
+{
+    if (need_fsgsbase(c))
+        return X_FAULT;
+    reg_set(c, i->rm, i->size, c->seg[insn_arg(i)].base);
+    return 0;
+}
+
+int op_wrsegbase(struct soft_cpu *c, const struct insn *i)
+{
+    uint64_t v = reg_get(c, i->rm, i->size);
+    if (need_fsgsbase(c))
+        return X_FAULT;
+    if (!is_canonical(v))
+        return raise_error(c, VEC_GP, 0);
+    c->seg[insn_arg(i)].base = v;
+    update_mode(c);
+    return 0;
+}
+
+/* ---- random numbers: SplitMix64, from the machine's seed, a stream for each cpu ---- */
+
+static int random_number(struct soft_cpu *c, const struct insn *i, uint32_t feature)
+{
+    if (!(c->has & feature))
+        return raise_exception(c, VEC_UD);
+    uint64_t z = c->random += 0x9e3779b97f4a7c15;
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
+    z = (z ^ z >> 27) * 0x94d049bb133111eb;
+    reg_set(c, i->rm, i->size, z ^ z >> 31);
+    flags_set(c, FLAG_CF);
+    return 0;
+}
+
+int op_rdrand(struct soft_cpu *c, const struct insn *i)
+{
+    return random_number(c, i, HAS_RDRAND);
+}
+
+int op_rdseed(struct soft_cpu *c, const struct insn *i)
+{
+    return random_number(c, i, HAS_RDSEED);
+}
+
 /* ---- ports ---- */
 
 static unsigned port_size(const struct insn *i)

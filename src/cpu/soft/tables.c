@@ -8,6 +8,8 @@
 static int store_table(struct soft_cpu *c, const struct insn *i, uint64_t base, uint16_t limit)
 {
     uint64_t va;
+    if (need_umip(c))
+        return X_FAULT;
     int st = ea(c, i, 2u + i->size, true, &va);
     if (st || (st = mmu_probe_write(c, va, 2u + i->size)))
         return st;
@@ -114,12 +116,12 @@ int op_ltr(struct soft_cpu *c, const struct insn *i)
 
 int op_sldt(struct soft_cpu *c, const struct insn *i)
 {
-    return need_protected(c) ? X_FAULT : rm_store_word(c, i, c->ldt.sel);
+    return need_protected(c) || need_umip(c) ? X_FAULT : rm_store_word(c, i, c->ldt.sel);
 }
 
 int op_str(struct soft_cpu *c, const struct insn *i)
 {
-    return need_protected(c) ? X_FAULT : rm_store_word(c, i, c->tr.sel);
+    return need_protected(c) || need_umip(c) ? X_FAULT : rm_store_word(c, i, c->tr.sel);
 }
 
 /* ---- questions about descriptors: LAR LSL VERR VERW ---- */
