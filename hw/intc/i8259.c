@@ -119,16 +119,12 @@ static int i8259_request(const struct i8259 *s)
     unsigned want = i8259_best(s, s->irr & ~s->imr);
     if (want == I8259_LINES)
         return -1;
-    uint8_t in_service = s->isr;
+    int line = (s->top_priority + want) & 7;
     /* Special mask mode: masked lines in service hold nobody back. */
-    if (s->special_mask)
-        in_service &= ~s->imr;
+    unsigned busy = i8259_best(s, s->special_mask ? s->isr & ~s->imr : s->isr);
     /* Special fully nested: the slave may interrupt again while one of its lines is in service. */
-    if (s->nested && s->master)
-        in_service &= ~(1 << I8259_CASCADE_LINE);
-    if (want >= i8259_best(s, in_service))
-        return -1;
-    return (s->top_priority + want) & 7;
+    bool again = s->nested && s->master && line == I8259_CASCADE_LINE && want == busy;
+    return want < busy || again ? line : -1;
 }
 
 static void i8259_update(struct i8259 *s)

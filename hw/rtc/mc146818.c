@@ -57,6 +57,7 @@ struct rtc {
     struct region io, index_io;
     struct irq *irq;
     int32_t base_year;
+    int64_t now; /* virtual time of the access or event: what follows from it belongs together */
     /* state */
     uint8_t index;
     uint8_t ram[RTC_RAM]; /* C holds the flags; the time registers count only while the clock is
@@ -70,11 +71,16 @@ struct rtc {
 
 /* ---- time ---- */
 
+/* Once for each access and event. */
+static void rtc_look_at_clock(struct rtc *s)
+{
+    s->now = clock_now(&s->isa.dev.machine->virtual);
+}
+
 /* Nanoseconds since 1970 without the guest's whole seconds. */
 static int64_t rtc_raw_ns(const struct rtc *s)
 {
-    struct machine *m = s->isa.dev.machine;
-    return m->epoch_ns + clock_now(&m->virtual) + s->phase_ns;
+    return s->isa.dev.machine->epoch_ns + s->now + s->phase_ns;
 }
 
 /* Seconds since 1970 as the guest sees them. */
@@ -90,7 +96,7 @@ static int64_t rtc_ns_to_next_second(const struct rtc *s)
 
 static int64_t rtc_tick(const struct rtc *s)
 {
-    return (int64_t)((__int128)clock_now(&s->isa.dev.machine->virtual) * RTC_HZ / NS_PER_SECOND);
+    return (int64_t)((__int128)s->now * RTC_HZ / NS_PER_SECOND);
 }
 
 static int64_t rtc_tick_ns(int64_t tick)
@@ -294,14 +300,14 @@ static void rtc_sync(struct rtc *s)
 /* When the next enabled flag that is not set yet will be. */
 static int64_t rtc_next_event(const struct rtc *s)
 {
-    int64_t now = clock_now(&s->isa.dev.machine->virtual), next = CLOCK_NEVER;
+    int64_t next = CLOCK_NEVER;
     uint8_t wanted = s->ram[RTC_B] & RTC_FLAGS & ~s->ram[RTC_C];
     int64_t period = rtc_period(s);
     if (wanted & RTC_B_PIE && period)
         next = rtc_tick_ns((s->seen_tick / period + 1) * period);
     if (!rtc_running(s))
         return next;
-    int64_t update = now + rtc_ns_to_next_second(s);
+    int64_t update = s->now + rtc_ns_to_next_second(s);
     if (wanted & RTC_B_UIE && update < next)
         next = update;
     if (wanted & RTC_B_AIE) {
@@ -333,6 +339,7 @@ static void rtc_update(struct rtc *s)
 
 static void rtc_fire(void *opaque)
 {
+    rtc_look_at_clock(opaque);
     rtc_update(opaque);
 }
 
@@ -368,7 +375,6 @@ static uint8_t rtc_read_register(struct rtc *s, unsigned reg)
         rtc_update(s);
         value = s->ram[RTC_C];
         s->ram[RTC_C] = 0;
-        irq_set(s->irq, false); /* a period may end now: its interrupt is another edge */
         rtc_update(s);
         return value;
     case RTC_D:
@@ -435,6 +441,7 @@ static uint64_t rtc_read(void *opaque, uint64_t offset, unsigned size)
     struct rtc *s = opaque;
     if (!offset)
         return 0xff;
+    rtc_look_at_clock(s);
     uint8_t value = rtc_read_register(s, s->index);
     TRACE(mc146818_trace, RTC_TRACE_READ, device_source(&s->isa.dev), s->index, value);
     return value;
@@ -446,6 +453,7 @@ static void rtc_write(void *opaque, uint64_t offset, uint64_t value, unsigned si
     if (!offset)
         return;
     TRACE(mc146818_trace, RTC_TRACE_WRITE, device_source(&s->isa.dev), s->index, value);
+    rtc_look_at_clock(s);
     rtc_write_register(s, s->index, value);
 }
 
@@ -495,6 +503,7 @@ static bool rtc_realize(struct device *d, struct error *err)
     s->ram[RTC_A] = 0x26; /* 32768 Hz, 1024 Hz periodic rate */
     s->ram[RTC_B] = RTC_B_24H;
     s->offset_s = s->phase_ns = 0;
+    rtc_look_at_clock(s);
     s->seen_second = rtc_second(s);
     s->seen_tick = rtc_tick(s);
     isa_map_ports(&s->isa, &s->io, RTC_PORT);
@@ -510,6 +519,7 @@ static void rtc_unrealize(struct device *d)
 static void rtc_reset(struct device *d)
 {
     struct rtc *s = (struct rtc *)d;
+    rtc_look_at_clock(s);
     rtc_sync(s);
     s->ram[RTC_B] &= ~(RTC_FLAGS | RTC_B_SQWE);
     s->ram[RTC_C] = 0;

@@ -5,8 +5,8 @@
  * channel 0 has an output line; a timer waits for its next edge. Times are in ticks since virtual
  * time 0, so no rounding adds up.
  *
- * Deviations: a count is loaded at once instead of at the next clock pulse; a new count in mode 3
- * waits for the end of the whole period, not of the half one. */
+ * Deviation: a count is loaded at once instead of at the next clock pulse. The clock is looked at
+ * once for each access: what is computed from it belongs together. */
 #include "hw/timer/i8254.h"
 
 #include "dev/chip_state.h"
@@ -29,7 +29,8 @@ enum { ACCESS_LATCH, ACCESS_LOW, ACCESS_HIGH, ACCESS_BOTH };
 
 struct i8254_channel {
     uint32_t count;  /* loaded: 1..0x10000, or 1..10000 in BCD */
-    uint32_t next;   /* to be loaded at the end of the period (modes 2, 3); 0: none */
+    uint32_t next;   /* to be loaded at `reload` (modes 2, 3) or by the gate (1, 5); 0: none */
+    int64_t reload;  /* tick at which the period, in mode 3 the half period, ends */
     int64_t start;   /* tick at which the count was loaded */
     int64_t elapsed; /* ticks counted when the gate stopped it */
     uint8_t mode;    /* 0-5 */
@@ -110,14 +111,30 @@ static int64_t i8254_elapsed(const struct i8254_channel *c, int64_t now)
     return i8254_stopped(c) ? c->elapsed : now - c->start;
 }
 
-/* Load a count that waited for the end of its period, if that is over. */
+/* Ticks of a period until OUT falls. */
+static int64_t i8254_high(const struct i8254_channel *c)
+{
+    return c->mode == 2 ? c->count - 1 : (c->count + 1) / 2;
+}
+
+/* The end of the present period, or in mode 3 of its half. */
+static int64_t i8254_period_end(const struct i8254_channel *c, int64_t now)
+{
+    int64_t phase = (now - c->start) % c->count;
+    bool first = c->mode == 3 && phase < i8254_high(c);
+    return now - phase + (first ? i8254_high(c) : c->count);
+}
+
+/* Load a count that waited for the end of its period, if that is over. In the middle of one, OUT is
+ * low for what the new count says. */
 static void i8254_sync(struct i8254_channel *c, int64_t now)
 {
-    if (!c->next || !i8254_periodic(c) || i8254_stopped(c) || now - c->start < c->count)
+    if (!c->next || !i8254_periodic(c) || i8254_stopped(c) || now < c->reload)
         return;
-    c->start += c->count;
+    bool whole = (c->reload - c->start) % c->count == 0;
     c->count = c->next;
     c->next = 0;
+    c->start = c->reload - (whole ? 0 : i8254_high(c));
 }
 
 static bool i8254_out_at(const struct i8254_channel *c, int64_t now)
@@ -132,7 +149,7 @@ static bool i8254_out_at(const struct i8254_channel *c, int64_t now)
     case 2:
         return !c->gate || n % c->count != c->count - 1;
     case 3:
-        return !c->gate || n % c->count < (c->count + 1) / 2;
+        return !c->gate || n % c->count < i8254_high(c);
     default:
         return n != c->count;
     }
@@ -145,14 +162,15 @@ static int64_t i8254_next_edge(const struct i8254_channel *c, int64_t now)
         return INT64_MAX;
     int64_t n = now - c->start, period = c->count;
     int64_t base = c->start + n / period * period, phase = n % period;
-    int64_t half = c->mode == 2 ? period - 1 : (period + 1) / 2;
     switch (c->mode) {
     case 0:
     case 1:
         return n < period ? c->start + period : INT64_MAX;
     case 2:
     case 3:
-        return phase < half ? base + half : base + period;
+        if (period == 1)
+            return INT64_MAX; /* the datasheet forbids it */
+        return phase < i8254_high(c) ? base + i8254_high(c) : base + period;
     default:
         return n < period ? c->start + period : n == period ? c->start + period + 1 : INT64_MAX;
     }
@@ -176,11 +194,10 @@ static uint16_t i8254_count_at(const struct i8254_channel *c, int64_t now)
         n = 0;
     if (c->mode == 2) {
         value = c->count - n % c->count;
-    } else if (c->mode == 3) { /* counts by two, twice a period; an odd count starts one lower */
-        int64_t phase = n % c->count, half = (c->count + 1) / 2;
-        value = (c->count & ~1) - 2 * (phase < half ? phase : phase - half);
-        if (value <= 0)
-            value = c->count & ~1;
+    } else if (c->mode == 3) {
+        /* Counts by two, twice a period; an odd count starts one lower and gets to 0 once. */
+        int64_t phase = n % c->count, high = i8254_high(c);
+        value = (c->count & ~1) - 2 * (phase < high ? phase : phase - high);
     } else { /* goes on below zero, around the whole range */
         value = ((int64_t)c->count - n) % modulus;
         if (value < 0)
@@ -194,10 +211,10 @@ static uint16_t i8254_count_at(const struct i8254_channel *c, int64_t now)
 /* Drive the line through the edges since the last call, and wait for the next. After a long pause
  * the edges of at most one period are made: the missed interrupts of the rest are lost, as they are
  * on a busy machine. */
-static void i8254_drive(struct i8254 *s)
+static void i8254_drive(struct i8254 *s, int64_t now)
 {
     struct i8254_channel *c = &s->channels[0];
-    int64_t now = i8254_now(s), next = i8254_next_edge(c, s->seen);
+    int64_t next = i8254_next_edge(c, s->seen);
     for (int edges = 0; edges < 3 && next <= now; edges++) {
         irq_set(s->out, i8254_out_at(c, next));
         i8254_sync(c, next);
@@ -215,16 +232,16 @@ static void i8254_drive(struct i8254 *s)
 
 static void i8254_edge(void *opaque)
 {
-    i8254_drive(opaque);
+    i8254_drive(opaque, i8254_now(opaque));
 }
 
 /* After a change of a channel's programming: nothing before now counts. */
-static void i8254_changed(struct i8254 *s, struct i8254_channel *c)
+static void i8254_changed(struct i8254 *s, struct i8254_channel *c, int64_t now)
 {
     if (c != &s->channels[0])
         return;
-    s->seen = i8254_now(s);
-    i8254_drive(s);
+    s->seen = now;
+    i8254_drive(s, now);
 }
 
 /* ---- gates ---- */
@@ -250,7 +267,7 @@ void i8254_set_gate(struct device *pit, unsigned channel, bool level)
         c->elapsed = now - c->start;
     }
     c->gate = level;
-    i8254_changed(s, c);
+    i8254_changed(s, c, now);
 }
 
 bool i8254_gate(struct device *pit, unsigned channel)
@@ -273,21 +290,19 @@ uint64_t i8254_ticks(struct device *pit)
 
 /* ---- registers ---- */
 
-static void i8254_latch_count(struct i8254 *s, struct i8254_channel *c)
+static void i8254_latch_count(struct i8254_channel *c, int64_t now)
 {
     if (c->count_latched)
         return;
-    int64_t now = i8254_now(s);
     i8254_sync(c, now);
     c->latched_count = i8254_count_at(c, now);
     c->count_latched = true;
 }
 
-static void i8254_latch_status(struct i8254 *s, struct i8254_channel *c)
+static void i8254_latch_status(struct i8254_channel *c, int64_t now)
 {
     if (c->status_latched)
         return;
-    int64_t now = i8254_now(s);
     i8254_sync(c, now);
     c->latched_status = (i8254_out_at(c, now) ? STATUS_OUT : 0) |
                         (c->loaded && !c->next ? 0 : STATUS_NULL_COUNT) | c->access << 4 |
@@ -295,28 +310,30 @@ static void i8254_latch_status(struct i8254 *s, struct i8254_channel *c)
     c->status_latched = true;
 }
 
-static void i8254_read_back(struct i8254 *s, uint8_t value)
+/* All that are chosen at one moment. */
+static void i8254_read_back(struct i8254 *s, uint8_t value, int64_t now)
 {
     for (unsigned i = 0; i < I8254_CHANNELS; i++) {
         if (!(value & 2 << i))
             continue;
         if (!(value & READ_BACK_NO_COUNT))
-            i8254_latch_count(s, &s->channels[i]);
+            i8254_latch_count(&s->channels[i], now);
         if (!(value & READ_BACK_NO_STATUS))
-            i8254_latch_status(s, &s->channels[i]);
+            i8254_latch_status(&s->channels[i], now);
     }
 }
 
 static void i8254_write_control(struct i8254 *s, uint8_t value)
 {
+    int64_t now = i8254_now(s);
     if (value >> 6 == READ_BACK) {
-        i8254_read_back(s, value);
+        i8254_read_back(s, value, now);
         return;
     }
     struct i8254_channel *c = &s->channels[value >> 6];
     unsigned access = value >> 4 & 3;
     if (access == ACCESS_LATCH) {
-        i8254_latch_count(s, c);
+        i8254_latch_count(c, now);
         return;
     }
     c->access = access;
@@ -331,22 +348,23 @@ static void i8254_write_control(struct i8254 *s, uint8_t value)
     c->count_latched = c->status_latched = false;
     TRACE(i8254_trace, I8254_TRACE_CONTROL, device_source(&s->isa.dev), value >> 6, c->mode,
           c->bcd);
-    i8254_changed(s, c);
+    i8254_changed(s, c, now);
 }
 
-static void i8254_load(struct i8254 *s, struct i8254_channel *c, uint16_t value)
+static void i8254_load(struct i8254 *s, struct i8254_channel *c, uint16_t value, int64_t now)
 {
     uint32_t count = c->bcd ? i8254_from_bcd(value) : value;
-    int64_t now = i8254_now(s);
     if (!count)
         count = c->bcd ? 10000 : 0x10000;
     TRACE(i8254_trace, I8254_TRACE_LOAD, device_source(&s->isa.dev), (uint64_t)(c - s->channels),
           count);
     i8254_sync(c, now);
-    /* Running periods end first; the triggered modes take it at the next trigger. */
+    /* Running periods, in mode 3 half ones, end first; the triggered modes take it at the next
+     * trigger. */
     if (c->loaded &&
         (i8254_periodic(c) ? c->gate : (c->mode == 1 || c->mode == 5) && c->triggered)) {
         c->next = count;
+        c->reload = i8254_periodic(c) ? i8254_period_end(c, now) : 0;
         return;
     }
     c->count = count;
@@ -354,26 +372,27 @@ static void i8254_load(struct i8254 *s, struct i8254_channel *c, uint16_t value)
     c->start = now;
     c->elapsed = 0;
     c->loaded = true;
-    i8254_changed(s, c);
+    i8254_changed(s, c, now);
 }
 
 static void i8254_write_channel(struct i8254 *s, struct i8254_channel *c, uint8_t value)
 {
+    int64_t now = i8254_now(s);
     switch (c->access) {
     case ACCESS_LOW:
-        i8254_load(s, c, value);
+        i8254_load(s, c, value, now);
         break;
     case ACCESS_HIGH:
-        i8254_load(s, c, value << 8);
+        i8254_load(s, c, value << 8, now);
         break;
     default:
         if (c->write_high) {
-            i8254_load(s, c, value << 8 | c->write_low);
+            i8254_load(s, c, value << 8 | c->write_low, now);
         } else {
             c->write_low = value;
             if (c->mode == 0) { /* the first byte stops mode 0 */
                 c->loaded = false;
-                i8254_changed(s, c);
+                i8254_changed(s, c, now);
             }
         }
         c->write_high = !c->write_high;
@@ -456,7 +475,7 @@ static void i8254_reset(struct device *d)
             .access = ACCESS_BOTH,
             .gate = i != 2,
         };
-    i8254_changed(s, &s->channels[0]);
+    i8254_changed(s, &s->channels[0], i8254_now(s));
 }
 
 static void i8254_finalize(struct device *d)
@@ -471,10 +490,10 @@ static const struct prop i8254_props[] = {
 
 #define CHANNEL_STATE(N)                                                                          \
     STATE_U32(struct i8254, channels[N].count), STATE_U32(struct i8254, channels[N].next),        \
-        STATE_I64(struct i8254, channels[N].start), STATE_I64(struct i8254, channels[N].elapsed), \
-        STATE_U8(struct i8254, channels[N].mode), STATE_U8(struct i8254, channels[N].access),     \
-        STATE_BOOL(struct i8254, channels[N].bcd), STATE_BOOL(struct i8254, channels[N].gate),    \
-        STATE_BOOL(struct i8254, channels[N].loaded),                                             \
+        STATE_I64(struct i8254, channels[N].reload), STATE_I64(struct i8254, channels[N].start),  \
+        STATE_I64(struct i8254, channels[N].elapsed), STATE_U8(struct i8254, channels[N].mode),   \
+        STATE_U8(struct i8254, channels[N].access), STATE_BOOL(struct i8254, channels[N].bcd),    \
+        STATE_BOOL(struct i8254, channels[N].gate), STATE_BOOL(struct i8254, channels[N].loaded), \
         STATE_BOOL(struct i8254, channels[N].triggered),                                          \
         STATE_BOOL(struct i8254, channels[N].write_high),                                         \
         STATE_BOOL(struct i8254, channels[N].read_high),                                          \
@@ -537,12 +556,13 @@ static void i8254_set_state(struct device *d, const void *state)
 {
     struct i8254 *s = (struct i8254 *)d;
     const struct kvm_pit_state2 *k = state;
+    int64_t now = i8254_now(s);
     for (unsigned n = 0; n < I8254_CHANNELS; n++) {
         const struct kvm_pit_channel_state *c = &k->channels[n];
         s->channels[n] = (struct i8254_channel){
             .count = c->count && c->count <= 0x10000 ? c->count : 0x10000,
             .loaded = c->count && c->mode <= 5,
-            .start = i8254_now(s),
+            .start = now,
             .mode = c->mode <= 5 ? c->mode : 0,
             .access = c->rw_mode & 3,
             .bcd = c->bcd,
@@ -558,7 +578,7 @@ static void i8254_set_state(struct device *d, const void *state)
             .latched_status = c->status,
         };
     }
-    i8254_changed(s, &s->channels[0]);
+    i8254_changed(s, &s->channels[0], now);
 }
 
 static const struct chip_state_ops i8254_state_ops = {

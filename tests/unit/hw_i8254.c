@@ -240,6 +240,169 @@ static void test_jump(void **state)
     assert_in_range(out->rises - before, 1, 2);
 }
 
+/* A new count waits for the end of the present period, in mode 3 of its half, whichever period that
+ * is. */
+static void test_new_count_in_later_period(void **state)
+{
+    struct hw *h = *state;
+    struct probe *out = &h->probe;
+    struct device *pit = hw_device(h, "isa-pit");
+    hw_connect(pit, "", 0, probe_init(out));
+    program(h, 0, 0x34, 100);
+    ticks(h, 1030); /* the eleventh period */
+    outb(h, PIT, 10);
+    outb(h, PIT, 0);
+    unsigned before = out->rises;
+    ticks(h, 69);
+    assert_int_equal(out->rises, before);
+    ticks(h, 1);
+    assert_int_equal(out->rises, before + 1);
+    ticks(h, 10);
+    assert_int_equal(out->rises, before + 2);
+
+    program(h, 0, 0x36, 100);
+    ticks(h, 220); /* high half of the third */
+    assert_true(out->level);
+    outb(h, PIT, 20);
+    outb(h, PIT, 0);
+    ticks(h, 29);
+    assert_true(out->level);
+    ticks(h, 1);
+    assert_false(out->level); /* the new count's low half */
+    assert_int_equal(read16(h, 0), 20);
+    ticks(h, 9);
+    assert_false(out->level);
+    ticks(h, 1);
+    assert_true(out->level);
+    ticks(h, 10);
+    assert_false(out->level);
+    outb(h, PIT, 100); /* in the low half: from its end */
+    outb(h, PIT, 0);
+    ticks(h, 9);
+    assert_false(out->level);
+    ticks(h, 50);
+    assert_true(out->level);
+    ticks(h, 1);
+    assert_false(out->level);
+}
+
+/* Mode 3 with an odd count: N - 1, by two, to 0 in the high half and to 2 in the low one. */
+static void test_mode3_odd_count(void **state)
+{
+    struct hw *h = *state;
+    hw_device(h, "isa-pit");
+    static const uint8_t counts[] = { 4, 2, 0, 4, 2 };
+    program(h, 0, 0x36, 5);
+    for (unsigned i = 0; i < 15; i++, ticks(h, 1))
+        assert_int_equal(read16(h, 0), counts[i % 5]);
+}
+
+static bool out2(struct device *pit)
+{
+    return i8254_out(pit, 2);
+}
+
+/* The gate by mode: it stops modes 0 and 4, stops and restarts 2 and 3 with OUT high, and triggers
+ * 1 and 5, where a new count waits for the next trigger. */
+static void test_gate_in_every_mode(void **state)
+{
+    struct hw *h = *state;
+    struct device *pit = hw_device(h, "isa-pit");
+    for (unsigned mode = 0; mode < 6; mode++) {
+        bool triggered = mode == 1 || mode == 5, periodic = mode == 2 || mode == 3;
+        i8254_set_gate(pit, 2, false);
+        program(h, 2, 0x30 | mode << 1, 100);
+        assert_int_equal(out2(pit), mode != 0);
+        ticks(h, 200);
+        assert_int_equal(out2(pit), mode != 0); /* nothing has counted */
+        i8254_set_gate(pit, 2, true);
+        ticks(h, 60);
+        assert_int_equal(read16(h, 2), mode == 3 ? 80 : 40);
+        i8254_set_gate(pit, 2, false);
+        ticks(h, 30);
+        assert_int_equal(read16(h, 2), mode == 3 ? 80 : triggered ? 10 : 40);
+        if (periodic)
+            assert_true(out2(pit));
+        i8254_set_gate(pit, 2, true);
+        ticks(h, 30);
+        assert_int_equal(read16(h, 2), mode == 3 ? 40 : periodic || triggered ? 70 : 10);
+        if (!triggered)
+            continue;
+        outb(h, PIT + 2, 50);
+        outb(h, PIT + 2, 0);
+        ticks(h, 20);
+        assert_int_equal(read16(h, 2), 50); /* the old one goes on */
+        i8254_set_gate(pit, 2, false);
+        i8254_set_gate(pit, 2, true);
+        ticks(h, 20);
+        assert_int_equal(read16(h, 2), 30);
+    }
+}
+
+/* Writing the first of two bytes stops mode 0; the other modes go on. */
+static void test_half_written_count(void **state)
+{
+    struct hw *h = *state;
+    struct device *pit = hw_device(h, "isa-pit");
+    i8254_set_gate(pit, 2, true);
+    program(h, 2, 0x30, 100);
+    outb(h, PIT + 2, 50);
+    ticks(h, 1000);
+    assert_false(out2(pit));
+    outb(h, PIT + 2, 0);
+    ticks(h, 49);
+    assert_false(out2(pit));
+    ticks(h, 1);
+    assert_true(out2(pit));
+    program(h, 2, 0x34, 100);
+    outb(h, PIT + 2, 50);
+    ticks(h, 10);
+    assert_int_equal(read16(h, 2), 90);
+}
+
+/* As under KVM, where time goes by while a register is accessed. */
+static int64_t time_goes_by(void *opaque)
+{
+    struct test_machine *t = opaque;
+    return t->now += 3 * NS_PER_SECOND / I8254_HZ;
+}
+
+/* What one read-back latches is of one moment; a count and its interrupt begin at one. */
+static void test_one_moment(void **state)
+{
+    struct hw *h = *state;
+    struct probe *out = &h->probe;
+    struct device *pit = hw_device(h, "isa-pit");
+    hw_connect(pit, "", 0, probe_init(out));
+    i8254_set_gate(pit, 2, true);
+    for (unsigned i = 0; i < 3; i++)
+        program(h, i, 0x30, 10000);
+    ticks(h, 100);
+    h->m->virtual.now = time_goes_by;
+    outb(h, CONTROL, 0xde); /* read-back: the counts of all three */
+    uint16_t first = read16(h, 0);
+    assert_int_equal(read16(h, 1), first);
+    assert_int_equal(read16(h, 2), first);
+    outb(h, CONTROL, 0x14); /* mode 2, low byte: a pulse two ticks after the count is written */
+    outb(h, PIT, 3);
+    unsigned before = out->rises;
+    clock_run(&h->m->virtual);
+    assert_true(out->rises > before);
+}
+
+/* Counts of 1 in modes 2 and 3 are forbidden, and harm nobody. */
+static void test_count_of_one(void **state)
+{
+    struct hw *h = *state;
+    struct device *pit = hw_device(h, "isa-pit");
+    hw_connect(pit, "", 0, probe_init(&h->probe));
+    for (unsigned mode = 2; mode < 4; mode++) {
+        program(h, 0, 0x30 | mode << 1, 1);
+        assert_int_equal(clock_deadline(&h->m->virtual), CLOCK_NEVER);
+        (void)read16(h, 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -253,6 +416,12 @@ int main(void)
         hw_test(test_access_and_bcd),
         hw_test(test_speaker_port),
         hw_test(test_jump),
+        hw_test(test_new_count_in_later_period),
+        hw_test(test_mode3_odd_count),
+        hw_test(test_gate_in_every_mode),
+        hw_test(test_half_written_count),
+        hw_test(test_one_moment),
+        hw_test(test_count_of_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

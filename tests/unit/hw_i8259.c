@@ -269,6 +269,123 @@ static void test_second_controller_is_refused(void **state)
     assert_contains(err.text, "cpu=9");
 }
 
+/* Special fully nested mode lets the slave's higher lines through, and nothing that is lower. */
+static void test_nested_holds_lower_lines(void **state)
+{
+    struct hw *h = *state;
+    struct pair p = make_pair(h);
+    init_chip(h, MASTER, 0x20, 0x04, 0x11);
+    pulse(&p, 12);
+    assert_int_equal(ack(h), 0x2c);
+    pulse(&p, 5);
+    assert_false(h->cpus[0].intr);
+    pulse(&p, 13); /* lower within the slave */
+    assert_false(h->cpus[0].intr);
+    pulse(&p, 1);
+    assert_int_equal(ack(h), 0x21);
+    outb(h, MASTER, 0x20);
+    outb(h, SLAVE, 0x20);
+    assert_int_equal(ack(h), 0x2d); /* while line 2 of the master is in service */
+    outb(h, SLAVE, 0x20);
+    outb(h, MASTER, 0x20);
+    assert_int_equal(ack(h), 0x25);
+}
+
+/* A non-specific EOI in special mask mode passes over what is masked. */
+static void test_special_mask_eoi(void **state)
+{
+    struct hw *h = *state;
+    struct pair p = make_pair(h);
+    pulse(&p, 1);
+    assert_int_equal(ack(h), 0x21);
+    outb(h, MASTER + 1, 0x02);
+    outb(h, MASTER, 0x68);
+    pulse(&p, 6);
+    assert_int_equal(ack(h), 0x26);
+    outb(h, MASTER, 0x20);
+    outb(h, MASTER, 0x0b);
+    assert_int_equal(inb(h, MASTER), 0x02);
+    outb(h, MASTER, 0x61); /* the specific one does not */
+    assert_int_equal(inb(h, MASTER), 0);
+}
+
+/* Specific EOI with rotation; rotation in automatic EOI switched off again; OCW2 without effect. */
+static void test_rotation_forms(void **state)
+{
+    struct hw *h = *state;
+    struct pair p = make_pair(h);
+    pulse(&p, 5);
+    assert_int_equal(ack(h), 0x25);
+    outb(h, MASTER, 0x40); /* no operation */
+    outb(h, MASTER, 0x0b);
+    assert_int_equal(inb(h, MASTER), 0x20);
+    outb(h, MASTER, 0xe5); /* end 5, which is the lowest now */
+    assert_int_equal(inb(h, MASTER), 0);
+    pulse(&p, 5);
+    pulse(&p, 4);
+    pulse(&p, 6);
+    assert_int_equal(ack(h), 0x26);
+    outb(h, MASTER, 0x20);
+    assert_int_equal(ack(h), 0x24);
+    outb(h, MASTER, 0x20);
+    assert_int_equal(ack(h), 0x25);
+    init_chip(h, MASTER, 0x20, 0x04, 0x03);
+    outb(h, MASTER, 0x80);
+    outb(h, MASTER, 0x00); /* off */
+    pulse(&p, 1);
+    assert_int_equal(ack(h), 0x21);
+    pulse(&p, 1);
+    pulse(&p, 6);
+    assert_int_equal(ack(h), 0x21);
+}
+
+/* ICW1 clears the mask, the modes and latched edges; without its IC4 bit ICW4's modes are off; SNGL
+ * leaves ICW3 out; LTIM makes every line level-triggered. */
+static void test_icw1(void **state)
+{
+    struct hw *h = *state;
+    struct pair p = make_pair(h);
+    init_chip(h, MASTER, 0x20, 0x04, 0x03);
+    outb(h, MASTER + 1, 0xff);
+    outb(h, MASTER, 0x68);
+    outb(h, MASTER, 0xc3);
+    line(&p, 3, true);
+    outb(h, MASTER, 0x12); /* single, no ICW4 */
+    outb(h, MASTER + 1, 0x47);
+    assert_int_equal(inb(h, MASTER + 1), 0);
+    outb(h, MASTER + 1, 0x81); /* the mask again, no ICW3 */
+    assert_int_equal(inb(h, MASTER + 1), 0x81);
+    assert_int_equal(inb(h, MASTER), 0); /* IRR */
+    pulse(&p, 5);
+    pulse(&p, 4); /* 0 is the highest again */
+    assert_int_equal(ack(h), 0x44);
+    outb(h, MASTER, 0x0b);
+    assert_int_equal(inb(h, MASTER), 0x10); /* no automatic EOI */
+    outb(h, MASTER, 0x1b);                  /* LTIM, single, ICW4 */
+    outb(h, MASTER + 1, 0x20);
+    outb(h, MASTER + 1, 0x0d); /* buffered master: kept from having any effect */
+    assert_int_equal(ack(h), 0x23);
+    outb(h, MASTER, 0x20);
+    assert_true(h->cpus[0].intr); /* still up */
+    line(&p, 3, false);
+    assert_false(h->cpus[0].intr);
+}
+
+/* Poll of the slave; a poll goes before a register read asked for at once with it. */
+static void test_poll_slave(void **state)
+{
+    struct hw *h = *state;
+    struct pair p = make_pair(h);
+    pulse(&p, 14);
+    outb(h, SLAVE, 0x0f);
+    assert_int_equal(inb(h, SLAVE), 0x86);
+    assert_int_equal(inb(h, SLAVE), 0x40); /* then the ISR */
+    outb(h, SLAVE, 0x0c);
+    assert_int_equal(inb(h, SLAVE), 0);
+    outb(h, MASTER, 0x0c);
+    assert_int_equal(inb(h, MASTER), 0x82);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -285,6 +402,11 @@ int main(void)
         hw_test(test_nested_slave),
         hw_test(test_spurious_slave),
         hw_test(test_second_controller_is_refused),
+        hw_test(test_nested_holds_lower_lines),
+        hw_test(test_special_mask_eoi),
+        hw_test(test_rotation_forms),
+        hw_test(test_icw1),
+        hw_test(test_poll_slave),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
