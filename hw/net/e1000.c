@@ -121,8 +121,6 @@ static void e1000_rx_maybe_ready(struct e1000 *s)
 {
     if (s->port.link && e1000_rx_can_receive(s))
         net_port_ready(&s->port);
-    if (e1000_rx_has_room(s))
-        e1000_flow_room(s);
 }
 
 void e1000_update_link(struct e1000 *s)
@@ -525,6 +523,11 @@ static void e1000_port_receive(struct net_port *p, const uint8_t *frame, size_t 
         e1000_rx_frame(s, frame, len);
 }
 
+static void e1000_port_waiting(struct net_port *p, size_t bytes)
+{
+    e1000_flow_fill(p->opaque, bytes);
+}
+
 static void e1000_port_can_send(struct net_port *p)
 {
     e1000_tx_run(p->opaque);
@@ -539,6 +542,7 @@ static const struct net_port_ops e1000_port_ops = {
     .kind = "nic",
     .can_receive = e1000_port_can_receive,
     .receive = e1000_port_receive,
+    .waiting = e1000_port_waiting,
     .can_send = e1000_port_can_send,
     .link_changed = e1000_port_link_changed,
 };
@@ -690,6 +694,11 @@ static const struct state_field e1000_state[] = {
     STATE_U8(struct e1000, nvm.address),
     STATE_BOOL(struct e1000, nvm.reading),
     STATE_BOOL(struct e1000, nvm.data_out),
+    STATE_BYTES(struct e1000, rx_done),
+    STATE_U8(struct e1000, rx_done_count),
+    STATE_BYTES(struct e1000, tx_done),
+    STATE_U8(struct e1000, tx_done_count),
+    STATE_BOOL(struct e1000, tx_done_interrupts),
     STATE_BYTES(struct e1000, tx.context),
     STATE_BOOL(struct e1000, tx.started),
     STATE_BOOL(struct e1000, tx.bad),

@@ -4,9 +4,8 @@
  * (thresholds), 13.7.16 to 13.7.20 (counters).
  *
  * The receive FIFO is the link's queue here, in which frames wait while the driver has given no
- * descriptors. So the high threshold counts as reached when the last descriptor is used up, and the
- * low one when there are descriptors again; FCRTH 0 turns that off. A PAUSE frame that waits in
- * that queue itself acts when its turn comes. */
+ * descriptors: its bytes are compared with FCRTH and FCRTL; FCRTH 0 turns that off. A PAUSE frame
+ * that waits in that queue itself acts when its turn comes. */
 #include "hw/net/e1000_internal.h"
 
 enum {
@@ -86,21 +85,17 @@ static bool flow_sends(struct e1000 *s)
            s->link_up;
 }
 
-void e1000_flow_full(struct e1000 *s)
+void e1000_flow_fill(struct e1000 *s, size_t bytes)
 {
-    if (s->xoff_sent || !flow_sends(s))
-        return;
-    s->xoff_sent = true;
-    e1000_flow_send(s, *e1000_reg(s, E1000_FCTTV));
-}
-
-void e1000_flow_room(struct e1000 *s)
-{
-    if (!s->xoff_sent)
-        return;
-    s->xoff_sent = false;
-    if (flow_sends(s) && *e1000_reg(s, E1000_FCRTL) & E1000_FCRTL_XONE)
-        e1000_flow_send(s, 0);
+    uint32_t high = *e1000_reg(s, E1000_FCRTH) & 0xfff8, low = *e1000_reg(s, E1000_FCRTL);
+    if (!s->xoff_sent && bytes >= high && flow_sends(s)) {
+        s->xoff_sent = true;
+        e1000_flow_send(s, *e1000_reg(s, E1000_FCTTV));
+    } else if (s->xoff_sent && bytes <= (low & 0xfff8)) {
+        s->xoff_sent = false;
+        if (flow_sends(s) && low & E1000_FCRTL_XONE)
+            e1000_flow_send(s, 0);
+    }
 }
 
 /* ---- lifecycle ---- */

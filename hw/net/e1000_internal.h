@@ -21,6 +21,7 @@ enum {
     E1000_FRAME_MIN = 60,      /* on the wire, without FCS */
     E1000_FRAME_NORMAL = 1518, /* longest without LPE: tag included, FCS not */
     E1000_FRAME_LONG = 16380,  /* with LPE */
+    E1000_DONE_MAX = 64,       /* descriptors that can wait to be written back (WTHRESH) */
     E1000_POWER_AT = 0xdc,     /* the power management capability (6.3.3) */
 };
 
@@ -36,6 +37,11 @@ struct e1000_nvm {
     uint8_t address;
     bool reading;
     bool data_out;
+};
+
+/* A descriptor that is done with but not yet written back: where, and what. */
+struct e1000_done {
+    uint64_t addr, value;
 };
 
 /* A transmit context: where checksums go, and how to segment. */
@@ -96,6 +102,9 @@ struct e1000 {
     struct timer pause; /* the peer wants us to be quiet for so long */
     bool xoff_sent;     /* and no XON after it */
 
+    struct e1000_done rx_done[E1000_DONE_MAX], tx_done[E1000_DONE_MAX];
+    uint8_t rx_done_count, tx_done_count;
+    bool tx_done_interrupts; /* some of tx_done want an interrupt when they are written back */
     bool transmitting;
     struct timer tx_resume;
     struct e1000_tx tx;
@@ -197,7 +206,8 @@ bool e1000_phy_full_duplex(const struct e1000 *s);
 /* e1000_tx.c */
 void e1000_tx_run(void *opaque);
 void e1000_tx_reset(struct e1000 *s);
-void e1000_tx_forget(struct e1000 *s); /* the packet that was begun */
+void e1000_tx_forget(struct e1000 *s); /* the packet that was begun, what is not written back */
+void e1000_tx_write_back(struct e1000 *s);
 /* A whole frame onto the wire, or back to us when that is asked for. */
 void e1000_tx_wire(struct e1000 *s, const uint8_t *frame, size_t len);
 
@@ -214,13 +224,15 @@ enum e1000_flow {
 };
 enum e1000_flow e1000_flow_receive(struct e1000 *s, const uint8_t *frame, size_t len);
 void e1000_flow_send(struct e1000 *s, uint16_t quanta); /* a PAUSE frame; 0: XON */
-/* The last receive descriptor is used up; there are some. */
-void e1000_flow_full(struct e1000 *s);
-void e1000_flow_room(struct e1000 *s);
+/* So many bytes are in the receive FIFO now. */
+void e1000_flow_fill(struct e1000 *s, size_t bytes);
 
 /* e1000_rx.c */
 bool e1000_rx_can_receive(struct e1000 *s);
-bool e1000_rx_has_room(struct e1000 *s); /* descriptors */
+/* Write back the descriptors that are done with; their number from which it is done by itself, by
+ * RXDCTL or TXDCTL. */
+void e1000_rx_write_back(struct e1000 *s);
+unsigned e1000_write_back_threshold(struct e1000 *s, uint32_t control);
 /* The filters: one of the sixteen addresses, the multicast table, all of them with the VLAN's. A
  * frame has at least its Ethernet header, and a tag if it says so. */
 bool e1000_rx_matches_address(struct e1000 *s, const uint8_t *frame);

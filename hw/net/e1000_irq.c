@@ -48,13 +48,16 @@ void e1000_raise(struct e1000 *s, uint32_t causes)
     e1000_update_irq(s);
 }
 
-/* A delay starts over with every packet, an absolute one with the first. */
+/* A delay starts over with every packet, an absolute one with the first. Before the interrupt the
+ * descriptors that it tells of are written back. */
 static void e1000_raise_later(struct e1000 *s, uint32_t cause, uint32_t delay, uint32_t absolute,
-                              struct timer *delay_timer, struct timer *absolute_timer)
+                              struct timer *delay_timer, struct timer *absolute_timer,
+                              void (*write_back)(struct e1000 *))
 {
     delay &= 0xffff;
     absolute &= 0xffff;
     if (!s->mitigation || delay == 0) {
+        write_back(s);
         e1000_raise(s, cause);
         return;
     }
@@ -66,13 +69,13 @@ static void e1000_raise_later(struct e1000 *s, uint32_t cause, uint32_t delay, u
 void e1000_raise_rx(struct e1000 *s)
 {
     e1000_raise_later(s, E1000_ICR_RXT0, *e1000_reg(s, E1000_RDTR), *e1000_reg(s, E1000_RADV),
-                      &s->rx_delay, &s->rx_absolute);
+                      &s->rx_delay, &s->rx_absolute, e1000_rx_write_back);
 }
 
 void e1000_raise_tx(struct e1000 *s)
 {
     e1000_raise_later(s, E1000_ICR_TXDW, *e1000_reg(s, E1000_TIDV), *e1000_reg(s, E1000_TADV),
-                      &s->tx_delay, &s->tx_absolute);
+                      &s->tx_delay, &s->tx_absolute, e1000_tx_write_back);
 }
 
 static void e1000_rx_delay_fired(void *opaque)
@@ -80,6 +83,7 @@ static void e1000_rx_delay_fired(void *opaque)
     struct e1000 *s = opaque;
     timer_cancel(&s->rx_delay);
     timer_cancel(&s->rx_absolute);
+    e1000_rx_write_back(s);
     e1000_raise(s, E1000_ICR_RXT0);
 }
 
@@ -88,6 +92,7 @@ static void e1000_tx_delay_fired(void *opaque)
     struct e1000 *s = opaque;
     timer_cancel(&s->tx_delay);
     timer_cancel(&s->tx_absolute);
+    e1000_tx_write_back(s);
     e1000_raise(s, E1000_ICR_TXDW);
 }
 

@@ -178,13 +178,28 @@ bool e1000_rx_can_receive(struct e1000 *s)
            pci_is_asleep(&s->pci);
 }
 
-bool e1000_rx_has_room(struct e1000 *s)
+/* Cache lines are as long as the configuration space says, in doublewords. */
+unsigned e1000_write_back_threshold(struct e1000 *s, uint32_t control)
 {
-    return rx_available(s) > 0;
+    unsigned n = control >> E1000_DCTL_WTHRESH_SHIFT & 0x3f;
+    if (!(control & E1000_DCTL_GRAN))
+        n = n * s->pci.config[PCI_CACHE_LINE_SIZE] * 4 / E1000_DESC_SIZE;
+    return n < E1000_DONE_MAX ? n : E1000_DONE_MAX - 1;
 }
 
-/* Fill one descriptor with `len` bytes and give it back. The status goes last, in one piece with
- * the rest. */
+void e1000_rx_write_back(struct e1000 *s)
+{
+    /* A copy: the writes may lead to another card, which sends us a frame. */
+    struct e1000_done done[E1000_DONE_MAX];
+    unsigned count = s->rx_done_count;
+    memcpy(done, s->rx_done, count * sizeof *done);
+    s->rx_done_count = 0;
+    for (unsigned i = 0; i < count; i++)
+        e1000_dma_write(s, done[i].addr, &done[i].value, sizeof done[i].value);
+}
+
+/* Fill one descriptor with `len` bytes and give it back, at once or with others (WTHRESH). The
+ * status goes last, in one piece with the rest. */
 static bool rx_fill(struct e1000 *s, const uint8_t *data, size_t len, uint64_t write_back)
 {
     uint32_t *head = e1000_reg(s, E1000_RDH);
@@ -201,8 +216,9 @@ static bool rx_fill(struct e1000 *s, const uint8_t *data, size_t len, uint64_t w
                   (unsigned long long)buffer);
         return false;
     }
-    if (!e1000_dma_write(s, addr + 8, &write_back, sizeof write_back))
-        return false;
+    s->rx_done[s->rx_done_count++] = (struct e1000_done){ addr + 8, write_back };
+    if (s->rx_done_count >= e1000_write_back_threshold(s, *e1000_reg(s, E1000_RXDCTL)))
+        e1000_rx_write_back(s);
     TRACE(e1000_trace, E1000_TRACE_RX_DESC, e1000_source(s), *head, buffer, len);
     *head = (*head + 1) % rx_ring_size(s);
     return true;
@@ -309,8 +325,6 @@ static void rx_deliver(struct e1000 *s, const uint8_t *frame, size_t len, uint32
         e1000_raise(s, E1000_ICR_SRPD);
     TRACE(e1000_trace, E1000_TRACE_RX_FRAME, e1000_source(s), size, len);
     e1000_raise_rx(s);
-    if (!e1000_rx_has_room(s))
-        e1000_flow_full(s);
 }
 
 /* A frame that the receiver, which is enabled, has seen whole. */

@@ -340,20 +340,39 @@ static uint32_t tx_descriptor(struct e1000 *s, uint64_t first, uint64_t second)
 /* ---- the ring ---- */
 
 struct tx_outcome {
-    bool interrupt; /* a descriptor asked for one */
-    bool immediate; /* ... without delay */
-    bool low;       /* LWTHRESH was crossed */
+    bool written; /* descriptors that want an interrupt at once were written back */
+    bool delayed; /* a descriptor asked for an interrupt after the delays */
+    bool low;     /* LWTHRESH was crossed */
 };
 
-static bool tx_write_back(struct e1000 *s, uint64_t addr, uint64_t second, struct tx_outcome *o)
+void e1000_tx_write_back(struct e1000 *s)
+{
+    struct e1000_done done[E1000_DONE_MAX]; /* as for receiving */
+    unsigned count = s->tx_done_count;
+    memcpy(done, s->tx_done, count * sizeof *done);
+    s->tx_done_count = 0;
+    s->tx_done_interrupts = false;
+    for (unsigned i = 0; i < count; i++) {
+        uint8_t status = (uint8_t)done[i].value;
+        e1000_dma_write(s, done[i].addr, &status, 1);
+    }
+}
+
+/* Descriptors with RS are written back when there are WTHRESH of them, or before the interrupt that
+ * the delays end with. */
+static void tx_done(struct e1000 *s, uint64_t addr, uint64_t second, struct tx_outcome *o)
 {
     unsigned cmd = bits_get(second, 24, 8);
     if (!(cmd & E1000_TXD_CMD_RS))
-        return true;
+        return;
     uint8_t status = bits_get(second, 32, 8) | E1000_TXD_STAT_DD;
-    o->interrupt = true;
-    o->immediate |= !(cmd & E1000_TXD_CMD_IDE);
-    return e1000_dma_write(s, addr + 12, &status, 1);
+    s->tx_done[s->tx_done_count++] = (struct e1000_done){ addr + 12, status };
+    o->delayed |= cmd & E1000_TXD_CMD_IDE;
+    s->tx_done_interrupts |= !(cmd & E1000_TXD_CMD_IDE);
+    if (s->tx_done_count >= e1000_write_back_threshold(s, *e1000_reg(s, E1000_TXDCTL))) {
+        o->written |= s->tx_done_interrupts;
+        e1000_tx_write_back(s);
+    }
 }
 
 /* Work off one descriptor. False: the ring is not where it should be. */
@@ -368,7 +387,8 @@ static bool tx_step(struct e1000 *s, uint64_t base, uint32_t head, uint32_t *cos
     }
     TRACE(e1000_trace, E1000_TRACE_TX_DESC, e1000_source(s), head, desc[0], desc[1]);
     *cost += tx_descriptor(s, desc[0], desc[1]);
-    return tx_write_back(s, addr, desc[1], o);
+    tx_done(s, addr, desc[1], o);
+    return true;
 }
 
 static void tx_interrupt(struct e1000 *s, const struct tx_outcome *o, bool empty)
@@ -377,9 +397,9 @@ static void tx_interrupt(struct e1000 *s, const struct tx_outcome *o, bool empty
         e1000_raise(s, E1000_ICR_TXQE);
     if (o->low)
         e1000_raise(s, E1000_ICR_TXD_LOW);
-    if (o->interrupt && o->immediate)
+    if (o->written)
         e1000_raise(s, E1000_ICR_TXDW);
-    else if (o->interrupt)
+    else if (o->delayed)
         e1000_raise_tx(s);
 }
 
@@ -429,12 +449,14 @@ void e1000_tx_run(void *opaque)
 
 void e1000_tx_forget(struct e1000 *s)
 {
+    s->tx_done_count = s->rx_done_count = 0;
+    s->tx_done_interrupts = false;
     tx_packet_reset(&s->tx);
 }
 
 void e1000_tx_reset(struct e1000 *s)
 {
     timer_cancel(&s->tx_resume);
-    tx_packet_reset(&s->tx);
+    e1000_tx_forget(s);
     memset(s->tx.context, 0, sizeof s->tx.context);
 }

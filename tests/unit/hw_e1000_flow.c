@@ -142,43 +142,55 @@ static void by_software(void **state)
     nic_free(n);
 }
 
+/* Frames of 1000 bytes that wait because there are no descriptors: 8192 bytes are the high
+ * threshold, 4096 the low one. */
 static void by_thresholds(void **state)
 {
     struct nic *n = nic_new();
-    uint8_t f[60] = ETH_TO_US;
+    uint8_t f[1000] = ETH_TO_US;
     nic_set(n, E1000_FCTTV, 0x680);
-    nic_set(n, E1000_FCRTH, 0xb000);
-    nic_set(n, E1000_FCRTL, E1000_FCRTL_XONE | 0xa000);
-    for (unsigned i = 0; i < RING; i++) /* TFCE is off */
+    nic_set(n, E1000_FCRTH, 0x2000);
+    nic_set(n, E1000_FCRTL, E1000_FCRTL_XONE | 0x1000);
+    for (unsigned i = 0; i < RING - 1 + 9; i++) /* TFCE is off */
         rx_send(n, f, sizeof f);
     assert_int_equal(n->count, 0);
     nic_set(n, E1000_CTRL, FLOW_CTRL | E1000_CTRL_TFCE);
-    nic_set(n, E1000_RDT, RING - 2); /* seven more; a frame waits */
-    for (unsigned i = 0; i < RING; i++)
+    nic_set(n, E1000_RDT, RING - 2); /* seven more: two wait */
+    for (unsigned i = 3; i <= 12; i++) {
         rx_send(n, f, sizeof f);
-    assert_int_equal(n->count, 1); /* once */
+        assert_int_equal(n->count, i >= 9); /* once, with 9000 bytes */
+    }
     assert_pause(n, 0, 0x680);
-    /* some descriptors, which what waits uses up: still full */
-    nic_set(n, E1000_RDT, RING - 1);
-    assert_int_equal(n->count, 1);
-    nic_set(n, E1000_RDT, RING - 2);
-    assert_int_equal(n->count, 2);
+    for (unsigned waiting = 11; waiting >= 3; waiting--) {
+        nic_set(n, E1000_RDT, (nic_get(n, E1000_RDT) + 1) % RING);
+        assert_int_equal(n->count, waiting > 4 ? 1 : 2);
+    }
     assert_pause(n, 1, 0);
     assert_int_equal(nic_get(n, E1000_XOFFTXC), 1);
     assert_int_equal(nic_get(n, E1000_XONTXC), 1);
     /* without XONE nothing tells that there is room; without a threshold nothing is sent */
-    nic_set(n, E1000_FCRTL, 0xa000);
-    for (unsigned i = 0; i < 2 * RING; i++)
+    nic_set(n, E1000_FCRTL, 0x1000);
+    for (unsigned i = 0; i < 10; i++)
         rx_send(n, f, sizeof f);
     assert_int_equal(n->count, 3);
-    nic_set(n, E1000_RDT, (nic_get(n, E1000_RDH) + RING - 1) % RING);
-    nic_set(n, E1000_RDT, (nic_get(n, E1000_RDH) + RING - 1) % RING);
-    nic_set(n, E1000_RDT, (nic_get(n, E1000_RDH) + RING - 1) % RING);
+    for (unsigned i = 0; i < 20; i++)
+        nic_set(n, E1000_RDT, (nic_get(n, E1000_RDH) + RING - 1) % RING);
     assert_int_equal(n->count, 3);
     nic_set(n, E1000_FCRTH, 0);
-    for (unsigned i = 0; i < 2 * RING; i++)
+    for (unsigned i = 0; i < 3 * RING; i++)
         rx_send(n, f, sizeof f);
     assert_int_equal(n->count, 3);
+    /* a wire that is pulled out takes what waits with it */
+    net_link_set_up(n->peer.link, false);
+    net_link_set_up(n->peer.link, true);
+    nic_advance(n, NS_PER_SECOND);
+    nic_set(n, E1000_FCRTH, 0x2000);
+    n->count = 0;
+    for (unsigned i = 0; i < 9; i++) {
+        assert_int_equal(n->count, 0);
+        rx_send(n, f, sizeof f);
+    }
+    assert_int_equal(n->count, 1);
     nic_free(n);
 }
 
