@@ -515,6 +515,7 @@ static void i8259_set_state(struct device *d, const void *state)
 
 static const struct chip_state_ops i8259_state_ops = {
     .size = 2 * sizeof(struct kvm_pic_state),
+    .fields = chip_state_pic,
     .get = i8259_get_state,
     .set = i8259_set_state,
 };

@@ -289,6 +289,7 @@ static void ioapic_set_state(struct device *d, const void *state)
 
 static const struct chip_state_ops ioapic_state_ops = {
     .size = sizeof(struct kvm_ioapic_state),
+    .fields = chip_state_ioapic,
     .get = ioapic_get_state,
     .set = ioapic_set_state,
 };

@@ -583,6 +583,7 @@ static void i8254_set_state(struct device *d, const void *state)
 
 static const struct chip_state_ops i8254_state_ops = {
     .size = sizeof(struct kvm_pit_state2),
+    .fields = chip_state_pit,
     .get = i8254_get_state,
     .set = i8254_set_state,
 };

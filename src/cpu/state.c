@@ -57,6 +57,19 @@ static bool get_msrs(struct vcpu *v, struct vcpu_state *s, struct error *err)
     return ok;
 }
 
+bool vcpu_state_has_msr(struct vcpu *v, uint32_t index)
+{
+    size_t count = v->backend->msrs(v, NULL, 0);
+    uint32_t *list = alloc_zero(count + 1, sizeof *list);
+    bool found = false;
+
+    v->backend->msrs(v, list, count);
+    for (size_t n = 0; n < count; n++)
+        found |= list[n] == index;
+    free(list);
+    return found;
+}
+
 /* In the order of the target's list, but the clocks last: time goes on while the rest is set. */
 static bool set_msrs(struct vcpu *v, const struct vcpu_state *s, struct error *err)
 {
@@ -86,6 +99,7 @@ bool vcpu_state_get(struct vcpu *v, struct vcpu_state *s, struct error *err)
         !b->get_sregs(v, &s->sregs, err) || !b->get_fpu(v, &s->fpu, err))
         return false;
     s->has_lapic = get_lapic(v, s);
+    s->has_kvmclock = b->get_kvmclock && b->get_kvmclock(v, &s->kvmclock);
     return get_msrs(v, s, err);
 }
 
@@ -103,10 +117,35 @@ static bool set_sregs(struct vcpu *v, const struct kvm_sregs *sregs, struct erro
     return v->backend->set_sregs(v, sregs, err);
 }
 
+/* A machine without that clock has nobody who reads it. */
+static void set_kvmclock(struct vcpu *v, const struct vcpu_state *s)
+{
+    if (s->has_kvmclock && v->backend->set_kvmclock)
+        v->backend->set_kvmclock(v, s->kvmclock);
+}
+
+/* What no backend could make sense of. */
+static bool check(struct vcpu *v, const struct vcpu_state *s, struct error *err)
+{
+    const struct kvm_vcpu_events *e = &s->misc.events;
+
+    if ((e->exception.injected || e->exception.pending) &&
+        (e->exception.nr > 31 || e->exception.nr == 2))
+        return error_set(err, "cpu %u: events.exception.nr: %u is no exception", v->port->index,
+                         e->exception.nr);
+    if (s->misc.mp_state.mp_state > KVM_MP_STATE_SIPI_RECEIVED)
+        return error_set(err, "cpu %u: mp_state: %u is none of a PC's cpu", v->port->index,
+                         s->misc.mp_state.mp_state);
+    return true;
+}
+
 bool vcpu_state_set(struct vcpu *v, const struct vcpu_state *s, struct error *err)
 {
     const struct vcpu_backend *b = v->backend;
 
+    if (!check(v, s, err))
+        return false;
+    set_kvmclock(v, s);
     return set_sregs(v, &s->sregs, err) && b->set_fpu(v, &s->fpu, err) && set_lapic(v, s, err) &&
            set_msrs(v, s, err) && b->set_regs(v, &s->regs, err) && b->set_misc(v, &s->misc, err);
 }

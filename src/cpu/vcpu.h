@@ -247,6 +247,9 @@ struct vcpu_backend {
     /* Of a local APIC that is the backend's; false: there is none. NULL: never. */
     bool (*get_lapic)(struct vcpu *v, struct kvm_lapic_state *lapic);
     bool (*set_lapic)(struct vcpu *v, const struct kvm_lapic_state *lapic);
+    /* The paravirtual clock of the machine, in ns. False: there is none. NULL: never. */
+    bool (*get_kvmclock)(struct vcpu *v, uint64_t *ns);
+    bool (*set_kvmclock)(struct vcpu *v, uint64_t ns);
     /* Guest virtual to physical, as a supervisor read; no side effects. */
     bool (*translate)(struct vcpu *v, uint64_t gva, uint64_t *gpa);
     void (*get_stats)(struct vcpu *v, struct vcpu_stats *stats);

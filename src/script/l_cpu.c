@@ -1,6 +1,7 @@
 /* A cpu's registers by name, through the vcpu seam; the cpu must not be executing. */
 #include "script/script_fault.h"
 #include "script/script_symbols.h"
+#include "script/script_state.h"
 
 #include <stddef.h>
 #include <string.h>
@@ -310,6 +311,9 @@ static const struct binding_member methods[] = {
       "virtual memory up to a zero byte, 4096 bytes at most unless more are asked for" },
     { "translate", l_cpu_translate, "(address) → address or nil",
       "the physical address, nil where nothing is mapped" },
+    { "state", l_cpu_state, "() → table", "all of its state, by the names of linux/kvm.h" },
+    { "set_state", l_cpu_set_state, "(state: table) → { string, ... }",
+      "the fields that the table has; what the cpu has no place for" },
     { "msrs", l_cpu_msrs, "() → { [index] = integer }",
       "model-specific registers that belong to its state, by number" },
     { "disas", l_cpu_disas, "([address [, count]]) → { { addr =, bytes =, text = }, ... }",

@@ -1,6 +1,7 @@
 /* Devices as Lua sees them: properties are fields, buses are found by name. */
 #include "script/binding.h"
 #include "script/script_fault.h"
+#include "script/script_state.h"
 
 #include "base/alloc.h"
 #include "dev/sysbus.h"
@@ -330,6 +331,9 @@ static const struct binding_member device_methods[] = {
     { "remove", l_device_remove, "() → boolean",
       "unplug it; false: it goes when the hook that asks is over" },
     { "is_a", l_device_is_a, "(type) → boolean", "is it of that type, or inherits from it" },
+    { "chip_state", l_device_chip_state, "() → table",
+      "of interrupt controllers and the interval timer, by the names of linux/kvm.h" },
+    { "set_chip_state", l_device_set_chip_state, "(state: table)", "the fields that it has" },
     { "state", l_device_state, "() → { [name] = value }", "what a snapshot of it would hold" },
     { "registers", l_device_registers,
       "() → { { name =, offset =, width =, count =, window = string }, ... }",

@@ -1,5 +1,6 @@
 /* What a device's bus knows of it, as data for listings. */
 #include "script/binding.h"
+#include "script/script_state.h"
 
 #include "dev/pci.h"
 #include "dev/sysbus.h"
@@ -79,68 +80,6 @@ int l_device_info(lua_State *L)
 }
 
 /* ---- state ---- */
-
-static void push_state_value(lua_State *L, const struct state_field *f, const char *at)
-{
-    const struct timer *t = (const struct timer *)at;
-    switch (f->kind) {
-    case STATE_KIND_BOOL:
-        lua_pushboolean(L, *(const bool *)at);
-        break;
-    case STATE_KIND_U8:
-        lua_pushinteger(L, *(const uint8_t *)at);
-        break;
-    case STATE_KIND_U16:
-        lua_pushinteger(L, ld_le16(at));
-        break;
-    case STATE_KIND_U32:
-        lua_pushinteger(L, ld_le32(at));
-        break;
-    case STATE_KIND_TIMER:
-        if (timer_is_set(t))
-            lua_pushinteger(L, t->deadline);
-        else
-            lua_pushboolean(L, false);
-        break;
-    default:
-        lua_pushinteger(L, (lua_Integer)ld_le64(at));
-    }
-}
-
-static size_t state_size(enum state_kind kind)
-{
-    switch (kind) {
-    case STATE_KIND_BOOL:
-    case STATE_KIND_U8:
-        return 1;
-    case STATE_KIND_U16:
-        return 2;
-    case STATE_KIND_U32:
-        return 4;
-    case STATE_KIND_TIMER:
-        return sizeof(struct timer);
-    default:
-        return 8;
-    }
-}
-
-static void push_state_field(lua_State *L, const struct device *d, const struct state_field *f)
-{
-    const char *at = (const char *)d + f->offset;
-    if (f->kind == STATE_KIND_BYTES) {
-        lua_pushlstring(L, at, f->count);
-        return;
-    }
-    if (f->count == 1) {
-        push_state_value(L, f, at);
-        return;
-    }
-    lua_createtable(L, (int)f->count, 0);
-    for (size_t i = 0; i < f->count; i++) {
-        push_state_value(L, f, at + i * state_size(f->kind));
-        lua_rawseti(L, -2, (lua_Integer)i + 1);
-    }
-}
 
 /* state() → { field = value }, what a snapshot would hold: arrays as lists, bytes as strings, of a
  * timer its deadline or false */

@@ -1,6 +1,7 @@
 /* The universe with all bindings, and the command line that runs in it. */
 #include "script/script_hook.h"
 #include "script/script_symbols.h"
+#include "script/script_state.h"
 
 #include "base/alloc.h"
 
@@ -90,6 +91,7 @@ static int open_bindings(lua_State *L)
     l_region_open(L);
     l_space_open(L);
     l_dirty_open(L);
+    l_state_open(L);
     l_irq_open(L);
     l_cpu_open(L);
     l_net_open(L);

@@ -251,6 +251,15 @@ function it:string(address, most) end
 ---@return integer|nil
 function it:translate(address) end
 
+---all of its state, by the names of linux/kvm.h
+---@return table
+function it:state() end
+
+---the fields that the table has; what the cpu has no place for
+---@param state table
+---@return string[]
+function it:set_state(state) end
+
 ---model-specific registers that belong to its state, by number
 ---@return table<integer, integer>
 function it:msrs() end
@@ -454,6 +463,14 @@ function it:remove() end
 ---@param type string
 ---@return boolean
 function it:is_a(type) end
+
+---of interrupt controllers and the interval timer, by the names of linux/kvm.h
+---@return table
+function it:chip_state() end
+
+---the fields that it has
+---@param state table
+function it:set_chip_state(state) end
 
 ---what a snapshot of it would hold
 ---@return table<string, any>

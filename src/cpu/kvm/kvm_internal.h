@@ -347,6 +347,8 @@ void kvm_let_in(struct accel *a);
 void kvm_time_init(struct accel *a);
 void kvm_time_stop(struct accel *a);
 void kvm_time_start(struct accel *a);
+bool kvm_vcpu_get_clock(struct vcpu *vcpu, uint64_t *ns);
+bool kvm_vcpu_set_clock(struct vcpu *vcpu, uint64_t ns);
 /* The host's time stamp counter, which stands still with the machine. */
 uint64_t kvm_host_tsc(const struct accel *a);
 /* The guest's TSC has just been set to `value`. */

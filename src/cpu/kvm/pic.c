@@ -235,6 +235,7 @@ static void pic_set_state(struct device *d, const void *state)
 
 static const struct chip_state_ops pic_state_ops = {
     .size = sizeof((struct kvm_pic *)0)->state,
+    .fields = chip_state_pic,
     .get = pic_get_state,
     .set = pic_set_state,
 };

@@ -287,6 +287,7 @@ static void pit_set_state(struct device *d, const void *state)
 
 static const struct chip_state_ops pit_state_ops = {
     .size = sizeof(struct kvm_pit_state2),
+    .fields = chip_state_pit,
     .get = pit_get_state,
     .set = pit_set_state,
 };

@@ -76,6 +76,27 @@ static void set_clock(struct accel *a)
                  strerror(errno));
 }
 
+/* While time stands still the clock is what it was, and is set when time goes on. */
+bool kvm_vcpu_get_clock(struct vcpu *vcpu, uint64_t *ns)
+{
+    struct accel *a = kvm_vcpu_of(vcpu)->accel;
+
+    if (!a->stopped)
+        get_clock(a);
+    *ns = a->stop_clock.clock;
+    return a->clock_known;
+}
+
+bool kvm_vcpu_set_clock(struct vcpu *vcpu, uint64_t ns)
+{
+    struct accel *a = kvm_vcpu_of(vcpu)->accel;
+
+    a->stop_clock.clock = ns;
+    if (!a->stopped)
+        set_clock(a);
+    return a->clock_known;
+}
+
 void kvm_time_init(struct accel *a)
 {
     a->stopped = true;
