@@ -25,6 +25,7 @@
 #include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
+#include <signal.h>
 #include <slirp/libslirp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -68,6 +69,7 @@ struct user_net {
     struct watch_list watched, wanted; /* what the set holds; what slirp asks for now */
     bool rebuild;                      /* a descriptor came or went: one may have been reused */
     bool busy;                         /* slirp is on the stack */
+    sigset_t signals;                  /* ... and what was blocked before */
     bool held;                         /* its sockets are not read */
     size_t posted;                     /* frames in the door */
     struct backlog_frame *backlog, **backlog_last;
@@ -198,13 +200,41 @@ static void refill(struct user_net *u)
         timer_set(&u->timeout, deadline);
 }
 
+static sigset_t sigpipe(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGPIPE);
+    return set;
+}
+
+/* libslirp writes to its sockets by plain send(): a peer that has closed its end would end the
+ * process. The signal goes to the thread that writes, so that it can be kept off here. */
+static void mark_busy(struct user_net *u)
+{
+    sigset_t set = sigpipe();
+    assert(!u->busy);
+    u->busy = true;
+    pthread_sigmask(SIG_BLOCK, &set, &u->signals);
+}
+
+static void mark_idle(struct user_net *u)
+{
+    sigset_t set = sigpipe();
+    if (!sigismember(&u->signals, SIGPIPE)) {
+        while (sigtimedwait(&set, NULL, &(struct timespec){ 0 }) == -1 && errno == EINTR)
+            ;
+        pthread_sigmask(SIG_SETMASK, &u->signals, NULL);
+    }
+    u->busy = false;
+}
+
 /* Everything that calls into slirp stands between these two. slirp learns the time only from a
  * poll, and sends what waited for an address only there: so there is one without descriptors before
  * and after. */
 static void enter_slirp(struct user_net *u)
 {
-    assert(!u->busy);
-    u->busy = true;
+    mark_busy(u);
     slirp_pollfds_poll(u->slirp, 1, get_revents, u);
 }
 
@@ -212,7 +242,7 @@ static void leave_slirp(struct user_net *u)
 {
     slirp_pollfds_poll(u->slirp, 1, get_revents, u);
     refill(u);
-    u->busy = false;
+    mark_idle(u);
 }
 
 static void on_timeout(void *opaque)
@@ -230,11 +260,10 @@ static void on_ready(void *opaque)
     for (int i = 0; i < n; i++)
         if (ev[i].data.u64 < u->watched.count)
             u->watched.item[ev[i].data.u64].revents = from_epoll(ev[i].events);
-    assert(!u->busy);
-    u->busy = true;
+    mark_busy(u);
     slirp_pollfds_poll(u->slirp, 0, get_revents, u);
     refill(u);
-    u->busy = false;
+    mark_idle(u);
 }
 
 /* ---- towards the guest ---- */
@@ -448,10 +477,11 @@ bool net_slirp_hostfwd_remove(struct net_port *p, const char *rule, struct error
 static void user_free(struct net_port *p)
 {
     struct user_net *u = to_user(p);
-    assert(!u->busy);
     timer_cancel(&u->timeout);
+    mark_busy(u);
     if (u->slirp)
         slirp_cleanup(u->slirp);
+    mark_idle(u);
     door_source_fini(&u->door);
     epoll_set_free(u->set);
     while (u->backlog) {

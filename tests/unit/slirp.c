@@ -42,6 +42,7 @@ struct tcp {
     uint16_t port, peer_port;
     uint32_t seq, ack;
     bool open, closed;
+    bool stays; /* does not close when its peer does */
     uint64_t got;
     bool wrong; /* a byte was not the expected one */
 };
@@ -117,10 +118,10 @@ static void send_udp(struct world *w, const uint8_t mac[6], uint32_t from, uint3
     send_ip(w, f, mac, from, to, 17, 8 + len);
 }
 
-static void send_tcp(struct world *w, uint8_t flags)
+static void send_segment(struct world *w, uint8_t flags, const char *text)
 {
     struct tcp *t = &w->tcp;
-    uint8_t f[64] = { 0 };
+    uint8_t f[256] = { 0 };
     st_be16(f + 34, t->port);
     st_be16(f + 36, t->peer_port);
     st_be32(f + 38, t->seq);
@@ -130,11 +131,19 @@ static void send_tcp(struct world *w, uint8_t flags)
     f[46] = (uint8_t)(len << 2);
     f[47] = flags;
     st_be16(f + 48, 65535);
+    memcpy(f + 34 + len, text, strlen(text));
+    len += strlen(text);
+    t->seq += (uint32_t)strlen(text);
     f[23] = 6;
     st_be32(f + 26, GUEST);
     st_be32(f + 30, GATEWAY);
     st_be16(f + 50, segment_checksum(f, len));
     send_ip(w, f, gateway_mac, GUEST, GATEWAY, 6, len);
+}
+
+static void send_tcp(struct world *w, uint8_t flags)
+{
+    send_segment(w, flags, "");
 }
 
 static uint8_t stream_byte(uint64_t at)
@@ -174,8 +183,8 @@ static void got_tcp(struct world *w, const uint8_t *f)
         if (flags & TCP_FIN) {
             t->ack++;
             t->closed = true;
-            send_tcp(w, TCP_FIN | TCP_ACK);
-            t->seq++;
+            send_tcp(w, t->stays ? TCP_ACK : TCP_FIN | TCP_ACK);
+            t->seq += !t->stays;
             return;
         }
     }
@@ -623,6 +632,39 @@ static void test_tcp_reused_descriptors(void **state)
     world_free(w);
 }
 
+static bool tcp_open(struct world *w)
+{
+    return w->tcp.open;
+}
+
+/* The host's end is closed, and the guest goes on sending: slirp writes to a socket that nobody
+ * reads, which must not end the process. */
+static void test_tcp_peer_gone(void **state)
+{
+    (void)state;
+    struct world *w = world_new(NULL);
+    uint16_t port;
+    int fd = server(SOCK_STREAM, &port);
+    w->tcp = (struct tcp){ .port = GUEST_PORT, .peer_port = port, .seq = 1000, .stays = true };
+    send_tcp(w, TCP_SYN);
+    assert_true(run_until(w, tcp_open));
+    close(accept(fd, NULL, NULL));
+    assert_true(run_until(w, tcp_closed));
+    for (unsigned i = 0; i < 5; i++) {
+        send_segment(w, TCP_ACK, "still there?");
+        run_for_ms(w, 20);
+    }
+    sigset_t blocked, pending;
+    assert_int_equal(pthread_sigmask(SIG_SETMASK, NULL, &blocked), 0);
+    assert_int_equal(sigpending(&pending), 0);
+    assert_false(sigismember(&blocked, SIGPIPE));
+    assert_false(sigismember(&pending, SIGPIPE));
+    send_arp_request(w, GATEWAY);
+    assert_true(run_until(w, arp_answered));
+    close(fd);
+    world_free(w);
+}
+
 /* ---- forwarding ---- */
 
 static bool syn_seen(struct world *w)
@@ -731,7 +773,6 @@ static void test_garbage(void **state)
 
 int main(void)
 {
-    signal(SIGPIPE, SIG_IGN);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_arp),
         cmocka_unit_test(test_dhcp),
@@ -741,6 +782,7 @@ int main(void)
         cmocka_unit_test(test_tcp_download),
         cmocka_unit_test(test_tcp_on_vcpu_thread),
         cmocka_unit_test(test_tcp_reused_descriptors),
+        cmocka_unit_test(test_tcp_peer_gone),
         cmocka_unit_test(test_hostfwd),
         cmocka_unit_test(test_hostfwd_errors),
         cmocka_unit_test(test_garbage),
