@@ -150,7 +150,7 @@ static uint64_t far_offset(const struct insn *i)
 
 int op_jmp_far_imm(struct soft_cpu *c, const struct insn *i)
 {
-    return far_jump(c, far_selector(i), far_offset(i));
+    return far_jump(c, far_selector(i), far_offset(i), next_of(c, i));
 }
 
 int op_call_far_imm(struct soft_cpu *c, const struct insn *i)
@@ -173,7 +173,7 @@ int op_jmp_far_m(struct soft_cpu *c, const struct insn *i)
     uint16_t sel;
     uint64_t offset;
     int st = load_far(c, i, &sel, &offset);
-    return st ? st : far_jump(c, sel, offset);
+    return st ? st : far_jump(c, sel, offset, next_of(c, i));
 }
 
 int op_call_far_m(struct soft_cpu *c, const struct insn *i)
@@ -208,7 +208,7 @@ int op_ret_far_imm(struct soft_cpu *c, const struct insn *i)
 
 int op_iret(struct soft_cpu *c, const struct insn *i)
 {
-    int st = interrupt_return(c, i->size);
+    int st = interrupt_return(c, i->size, next_of(c, i));
     /* Even an IRET that faults lets NMIs in again, in every mode. */
     c->nmi_blocked = false;
     if (c->nmi)

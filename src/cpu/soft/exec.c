@@ -51,7 +51,7 @@ static bool deliver_interrupt(struct soft_cpu *c, int vector)
     TRACE(soft_trace, SOFT_TRACE_INTERRUPT, soft_source(c), (uint64_t)vector, c->rip);
     c->halted = false;
     c->icount++;
-    if (deliver_vector(c, vector, INT_EXTERNAL, false, 0, c->rip) == X_FAULT)
+    if (deliver_vector(c, vector, INT_EXTERNAL, false, 0, c->rip) != X_JUMP)
         return deliver_exception(c);
     return true;
 }
@@ -186,6 +186,14 @@ static void finish_insn(struct soft_cpu *c, const struct insn *i, int status)
     case X_REPEAT:
         leave_block(c, i, false);
         c->icount++;
+        break;
+    case X_FAULT_AFTER:
+        c->icount += (unsigned)(i - c->block->insns) + 1;
+        c->block = NULL;
+        if (!take_fault(c)) {
+            c->shut_down = true;
+            soft_recheck(c);
+        }
         break;
     case X_FAULT:
         leave_block(c, i, false);

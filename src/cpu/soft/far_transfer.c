@@ -1,20 +1,11 @@
 /* Transfers between code segments: far jumps, calls and returns, call gates, IRET; and POPF, whose
  * rule of which flags may change is IRET's.
  *
- * SDM vol. 3 chapters 5 and 6; vol. 2 for JMP, CALL, RET and IRET. Task switches are not
- * implemented: a far transfer to a TSS or task gate raises #GP, logged. */
+ * SDM vol. 3 chapters 5 and 6; vol. 2 for JMP, CALL, RET and IRET. Task switches are task.c. */
 #include "cpu/soft/operand.h"
 #include "cpu/soft/segment.h"
 
-#include "base/log.h"
-
-enum {
-    TYPE_TSS16 = 1,
-    TYPE_CALL_GATE16 = 4,
-    TYPE_TASK_GATE = 5,
-    TYPE_TSS = 9,
-    TYPE_CALL_GATE = 12
-};
+enum { TYPE_CALL_GATE16 = 4, TYPE_TASK_GATE = 5, TYPE_CALL_GATE = 12 };
 
 static uint64_t size_mask(unsigned size)
 {
@@ -66,14 +57,8 @@ static int read_gate(struct soft_cpu *c, uint16_t sel, uint64_t desc, struct gat
 {
     unsigned a = desc_attr(desc), type = a & ATTR_TYPE;
     bool gate64 = long_mode(c);
-    if (!(type == TYPE_CALL_GATE || (type == TYPE_CALL_GATE16 && !gate64))) {
-        if (type == TYPE_TSS || type == TYPE_TSS16 || type == TYPE_TASK_GATE)
-            log_guest("cpu",
-                      "far transfer to a task (selector %#x): task switches are not "
-                      "implemented, #GP",
-                      sel);
+    if (!(type == TYPE_CALL_GATE || (type == TYPE_CALL_GATE16 && !gate64)))
         return raise_error(c, VEC_GP, sel & 0xfffc);
-    }
     if (attr_dpl(a) < c->cpl || attr_dpl(a) < (sel & 3u))
         return raise_error(c, VEC_GP, sel & 0xfffc);
     if (!(a & ATTR_P))
@@ -106,6 +91,27 @@ static int read_gate(struct soft_cpu *c, uint16_t sel, uint64_t desc, struct gat
     return ca & ATTR_P ? 0 : raise_error(c, VEC_NP, g->sel & 0xfffc);
 }
 
+/* A TSS, busy or not, or a task gate. */
+static bool is_task(const struct soft_cpu *c, uint64_t desc)
+{
+    unsigned type = desc_attr(desc) & 31;
+    return !long_mode(c) && (type == TYPE_TASK_GATE || (type & 0x15) == 1);
+}
+
+static int far_task(struct soft_cpu *c, uint16_t sel, uint64_t desc, enum task_by by, uint64_t next)
+{
+    unsigned a = desc_attr(desc);
+    if (attr_dpl(a) < c->cpl || attr_dpl(a) < (sel & 3u))
+        return raise_error(c, VEC_GP, sel & 0xfffc);
+    if ((a & ATTR_TYPE) == TYPE_TASK_GATE) {
+        if (!(a & ATTR_P))
+            return raise_error(c, VEC_NP, sel & 0xfffc);
+        sel = (uint16_t)(desc >> 16);
+    }
+    return task_switch(
+        c, &(struct task_request){ .sel = sel, .by = by, .next = next, .flags = eflags_get(c) });
+}
+
 static int far_real(struct soft_cpu *c, uint16_t sel, uint64_t offset)
 {
     if (offset > 0xffff && !(c->eflags & FLAG_VM) && offset > c->seg[SEG_CS].limit)
@@ -115,7 +121,7 @@ static int far_real(struct soft_cpu *c, uint16_t sel, uint64_t offset)
     return X_JUMP;
 }
 
-int far_jump(struct soft_cpu *c, uint16_t sel, uint64_t offset)
+int far_jump(struct soft_cpu *c, uint16_t sel, uint64_t offset, uint64_t next)
 {
     uint64_t desc;
     if (!protected_mode(c) || c->eflags & FLAG_VM)
@@ -131,6 +137,8 @@ int far_jump(struct soft_cpu *c, uint16_t sel, uint64_t offset)
         st = check_direct(c, sel, desc);
         return st ? st : load_code_segment(c, sel, desc, c->cpl, offset);
     }
+    if (is_task(c, desc))
+        return far_task(c, sel, desc, TASK_JUMP, next);
     struct gate g;
     if ((st = read_gate(c, sel, desc, &g)))
         return st;
@@ -211,6 +219,8 @@ int far_call(struct soft_cpu *c, uint16_t sel, uint64_t offset, unsigned size, u
             if ((st = check_direct(c, sel, desc)))
                 return st;
         } else {
+            if (is_task(c, desc))
+                return far_task(c, sel, desc, TASK_CALL, next);
             if ((st = read_gate(c, sel, desc, &g)))
                 return st;
             if (!(desc_attr(g.desc) & ATTR_CE) && attr_dpl(desc_attr(g.desc)) < c->cpl)
@@ -395,19 +405,17 @@ static int iret_real(struct soft_cpu *c, unsigned size, const uint64_t v[3])
     return st;
 }
 
-int interrupt_return(struct soft_cpu *c, unsigned size)
+int interrupt_return(struct soft_cpu *c, unsigned size, uint64_t next)
 {
     uint64_t v[5], desc;
+    bool real = !protected_mode(c) || c->eflags & FLAG_VM;
+    if (!real && (c->eflags & FLAG_NT))
+        return long_mode(c) ? raise_error(c, VEC_GP, 0) : task_return(c, next);
     int st = peek(c, size, 3, v);
     if (st)
         return st;
-    if (!protected_mode(c) || c->eflags & FLAG_VM)
+    if (real)
         return iret_real(c, size, v);
-    if ((c->eflags & FLAG_NT)) {
-        if (!long_mode(c))
-            log_guest("cpu", "IRET with NT set: task switches are not implemented, #GP");
-        return raise_error(c, VEC_GP, 0);
-    }
     if (!long_mode(c) && size == 4 && (v[2] & FLAG_VM) && c->cpl == 0)
         return iret_to_v86(c, v);
     uint16_t sel = (uint16_t)v[1];

@@ -6,8 +6,6 @@
 #include "cpu/soft/operand.h"
 #include "cpu/soft/segment.h"
 
-#include "base/log.h"
-
 enum { GATE_TASK = 5, GATE_INT16 = 6, GATE_TRAP16 = 7, GATE_INT = 14, GATE_TRAP = 15 };
 
 int raise_exception(struct soft_cpu *c, int vector)
@@ -40,6 +38,7 @@ struct idt_gate {
     unsigned size; /* of what is pushed */
     unsigned ist;
     bool interrupt; /* clears IF */
+    bool task;      /* `sel` is a TSS; the rest does not count */
     uint64_t desc;  /* of the handler's code segment */
 };
 
@@ -64,10 +63,8 @@ static int read_idt(struct soft_cpu *c, int vector, enum int_kind kind, struct i
     unsigned type = lo >> 40 & 31, dpl = lo >> 45 & 3;
     bool wide = type == GATE_INT || type == GATE_TRAP;
     bool narrow = (type == GATE_INT16 || type == GATE_TRAP16) && !long_mode(c);
-    if (type == GATE_TASK && !long_mode(c))
-        log_guest("cpu", "interrupt %d through a task gate: task switches are not implemented, #GP",
-                  vector);
-    if ((!wide && !narrow) || (kind == INT_SOFTWARE && dpl < c->cpl))
+    bool task = type == GATE_TASK && !long_mode(c);
+    if ((!wide && !narrow && !task) || (kind == INT_SOFTWARE && dpl < c->cpl))
         return raise_error(c, VEC_GP, error & ~1u);
     if (!(lo >> 47 & 1))
         return raise_error(c, VEC_NP, error);
@@ -77,7 +74,10 @@ static int read_idt(struct soft_cpu *c, int vector, enum int_kind kind, struct i
                                     : wide       ? 4
                                                  : 2,
                             .ist = long_mode(c) ? lo >> 32 & 7 : 0,
-                            .interrupt = !(type & 1) };
+                            .interrupt = !(type & 1),
+                            .task = task };
+    if (task)
+        return 0;
     uint32_t ext = kind == INT_SOFTWARE ? 0 : 1;
     if (!(g->sel & 0xfffc))
         return raise_error(c, VEC_GP, ext);
@@ -165,6 +165,15 @@ static int push_frame(struct soft_cpu *c, struct new_stack *s, unsigned size, un
     return 0;
 }
 
+/* RF in the image makes the return from a fault not trip over the same instruction breakpoint
+ * again.
+ */
+static uint64_t flags_image(const struct soft_cpu *c, int vector, enum int_kind kind)
+{
+    bool fault = kind == INT_EXCEPTION && vector != VEC_DB && vector != VEC_BP && vector != VEC_OF;
+    return eflags_get(c) | (fault ? FLAG_RF : 0);
+}
+
 static int deliver_protected(struct soft_cpu *c, int vector, enum int_kind kind, bool has_error,
                              uint32_t error, uint64_t rip)
 {
@@ -173,6 +182,14 @@ static int deliver_protected(struct soft_cpu *c, int vector, enum int_kind kind,
     int st = read_idt(c, vector, kind, &g);
     if (st)
         return st;
+    if (g.task)
+        return task_switch(c, &(struct task_request){ .sel = g.sel,
+                                                      .by = TASK_INTERRUPT,
+                                                      .next = rip,
+                                                      .flags = flags_image(c, vector, kind),
+                                                      .has_error = has_error,
+                                                      .error = error,
+                                                      .ext = kind != INT_SOFTWARE });
     unsigned a = g.desc >> 40 & 0xf0ff;
     bool v86 = c->eflags & FLAG_VM;
     unsigned pl = a & ATTR_CE ? c->cpl : attr_dpl(a);
@@ -195,12 +212,7 @@ static int deliver_protected(struct soft_cpu *c, int vector, enum int_kind kind,
         frame[n++] = c->seg[SEG_SS].sel;
         frame[n++] = c->r[RSP];
     }
-    /* RF in the image makes the return from a fault not trip over the same instruction breakpoint
-     * again. */
-    uint64_t flags = eflags_get(c);
-    if (kind == INT_EXCEPTION && vector != VEC_DB && vector != VEC_BP && vector != VEC_OF)
-        flags |= FLAG_RF;
-    frame[n++] = flags;
+    frame[n++] = flags_image(c, vector, kind);
     frame[n++] = c->seg[SEG_CS].sel;
     frame[n++] = rip;
     if (has_error)

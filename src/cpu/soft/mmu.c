@@ -408,6 +408,11 @@ int mmu_probe_write(struct soft_cpu *c, uint64_t va, unsigned size)
     return probe_any(c, va, size, c->rights);
 }
 
+int mmu_probe_system(struct soft_cpu *c, uint64_t va, unsigned size)
+{
+    return probe_any(c, va, size, RIGHTS_SYSTEM);
+}
+
 uint8_t *mmu_host(struct soft_cpu *c, uint64_t va, int access, int *status)
 {
     struct target t;

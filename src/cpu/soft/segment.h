@@ -64,12 +64,30 @@ static inline int need_umip(struct soft_cpu *c)
 
 /* ---- far_transfer.c ---- */
 
-int far_jump(struct soft_cpu *c, uint16_t sel, uint64_t offset);
-/* A call pushes values of `size` bytes; `next` is where it returns to. */
+/* `next` is what follows the instruction: where a call returns to, and where a task that is left
+ * goes on. */
+int far_jump(struct soft_cpu *c, uint16_t sel, uint64_t offset, uint64_t next);
+/* A call pushes values of `size` bytes. */
 int far_call(struct soft_cpu *c, uint16_t sel, uint64_t offset, unsigned size, uint64_t next);
 /* RET, which then drops `release` bytes. */
 int far_return(struct soft_cpu *c, unsigned size, unsigned release);
 /* IRET. */
-int interrupt_return(struct soft_cpu *c, unsigned size);
+int interrupt_return(struct soft_cpu *c, unsigned size, uint64_t next);
 /* POPF. X_BREAK for 0. */
 int pop_flags(struct soft_cpu *c, unsigned size);
+
+/* ---- task.c ---- */
+
+enum task_by { TASK_JUMP, TASK_CALL, TASK_INTERRUPT, TASK_RETURN };
+struct task_request {
+    uint16_t sel; /* of a TSS */
+    enum task_by by;
+    uint64_t next, flags; /* what the old task is saved with */
+    bool has_error;       /* the new task gets an error code */
+    uint32_t error;
+    unsigned ext; /* 1 if it comes from outside: in error codes */
+};
+/* X_JUMP; X_FAULT in the old task; or X_FAULT_AFTER: in the new one. */
+int task_switch(struct soft_cpu *c, const struct task_request *q);
+/* IRET with NT set. */
+int task_return(struct soft_cpu *c, uint64_t next);

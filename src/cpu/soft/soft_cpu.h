@@ -181,11 +181,12 @@ struct block {
 /* ---- what an instruction handler returns ---- */
 
 enum {
-    X_NEXT = 0,   /* retired; go on with the next one */
-    X_BREAK = 1,  /* retired; leave the block after it: something has to be looked at */
-    X_JUMP = 2,   /* retired; rip has been set */
-    X_REPEAT = 3, /* a chunk of a rep instruction is done: count it, but stay on it */
-    X_FAULT = -1, /* not retired; c->exc says what */
+    X_NEXT = 0,         /* retired; go on with the next one */
+    X_BREAK = 1,        /* retired; leave the block after it: something has to be looked at */
+    X_JUMP = 2,         /* retired; rip has been set */
+    X_REPEAT = 3,       /* a chunk of a rep instruction is done: count it, but stay on it */
+    X_FAULT = -1,       /* not retired; c->exc says what */
+    X_FAULT_AFTER = -2, /* retired, and rip has been set; c->exc is a fault at it: a new task's */
 };
 
 typedef int (*insn_fn)(struct soft_cpu *c, const struct insn *i);
@@ -451,6 +452,8 @@ int mmu_store_slow(struct soft_cpu *c, uint64_t va, unsigned size, uint64_t valu
                    enum rights rights);
 /* Would a store of `size` bytes fault? 0 or X_FAULT. For instructions that write more than once. */
 int mmu_probe_write(struct soft_cpu *c, uint64_t va, unsigned size);
+/* The same of an implicit access. */
+int mmu_probe_system(struct soft_cpu *c, uint64_t va, unsigned size);
 /* Host address of `va` for plain reading or writing to the end of its page, or NULL when it is not
  * plain memory; *status X_FAULT on a fault. For string instructions. */
 uint8_t *mmu_host(struct soft_cpu *c, uint64_t va, int access, int *status);
@@ -482,7 +485,7 @@ int deliver_vector(struct soft_cpu *c, int vector, enum int_kind kind, bool has_
 
 /* ---- debug.c ---- */
 
-enum { DR6_BD = 1 << 13, DR6_BS = 1 << 14 };
+enum { DR6_BD = 1 << 13, DR6_BS = 1 << 14, DR6_BT = 1 << 15 };
 /* DR0-DR3, DR7 or CR4.DE have changed. */
 void debug_registers_changed(struct soft_cpu *c);
 bool debug_watches_page(const struct soft_cpu *c, uint64_t va);
