@@ -187,7 +187,7 @@ static struct code_page *page_of(struct soft_cpu *c, uint64_t ram_page, const ui
 /* The marker after the last instruction of a block that does not end with a branch. */
 static void put_end(struct block *b)
 {
-    b->insns[b->count] = (struct insn){ .handler = soft_labels[OP_block_end],
+    b->insns[b->count] = (struct insn){ .handler = soft_labels->any[OP_block_end],
                                         .op = OP_block_end,
                                         .next_off = (uint8_t)b->bytes,
                                         .base = REG_NONE,
@@ -205,21 +205,31 @@ static void fix_rip_relative(struct insn *i)
         i->flags |= INSN_EA_SLOW;
         if (i->op == OP_lea_4 || i->op == OP_lea_8) {
             i->op = OP_lea;
-            i->handler = soft_labels[OP_lea];
+            i->handler = soft_labels->any[OP_lea];
         }
     }
 }
 
+/* Is its address a register and a displacement, with nothing to add or to check? */
+static bool is_plain(const struct insn *i, uint32_t mode)
+{
+    return mode & MODE_CODE64 && i->flags & INSN_MEM && !(i->flags & INSN_EA_SLOW) &&
+           i->index == REG_NONE && i->seg != SEG_FS && i->seg != SEG_GS;
+}
+
 static void append(const struct soft_cpu *c, struct block *b, struct insn *i)
 {
+    bool point = false;
     if (UNLIKELY(b->points) && watch_is_point(c, b->points - 1 + b->page_off + b->bytes))
-        i->handler = soft_labels[OP_point];
+        i->handler = soft_labels->any[OP_point], point = true;
     b->bytes += i->len;
     i->next_off = (uint8_t)b->bytes;
     if (i->flags & INSN_MEM && i->base == REG_RIP && insn_asize(i) == 8)
         fix_rip_relative(i);
     else if (i->base == REG_RIP)
         i->disp = (int32_t)((uint32_t)i->disp + i->next_off);
+    if (!point && is_plain(i, b->mode) && soft_labels->plain[i->op])
+        i->handler = soft_labels->plain[i->op];
     b->insns[b->count++] = *i;
 }
 
@@ -319,7 +329,7 @@ struct block *block_at_rip(struct soft_cpu *c)
         return NULL;
     }
     struct jump_cache_entry *e = (struct jump_cache_entry *)jump_cache_slot(c, va);
-    if (LIKELY(e->rip == va && e->generation == c->jump_generation && e->mode == c->mode))
+    if (LIKELY(e->rip == va && e->key == c->jump_key))
         return e->block;
 
     uint64_t ram_addr;
@@ -334,7 +344,7 @@ struct block *block_at_rip(struct soft_cpu *c)
     if (!b)
         b = decode_new(c, host, ram_addr, va);
     if (b && b != c->code->scratch)
-        *e = (struct jump_cache_entry){ va, b, c->jump_generation, c->mode };
+        *e = (struct jump_cache_entry){ va, b, c->jump_key };
     return b;
 }
 

@@ -512,7 +512,7 @@ static unsigned pick_op(struct decoder *d, const struct opcode *row, struct insn
 /* What raises the exception of bytes that are no instruction: OP_ud or OP_too_long. */
 static int invalid(struct insn *i, enum op op, bool *ends)
 {
-    *i = (struct insn){ .handler = soft_labels[op],
+    *i = (struct insn){ .handler = soft_labels->any[op],
                         .op = (uint16_t)op,
                         .len = 1,
                         .size = 4,
@@ -578,7 +578,7 @@ int soft_decode(const uint8_t *code, unsigned avail, uint32_t mode, struct insn 
                           (d.lock ? INSN_LOCK : 0) | log2_size(d.asize) << INSN_ASIZE_SHIFT);
     i->len = (uint8_t)(d.p - d.start);
     i->op = (uint16_t)op;
-    i->handler = soft_labels[op];
+    i->handler = soft_labels->any[op];
     if (rip)
         i->base = REG_RIP; /* the block adds how far the next instruction is from its start */
     *ends = row->flags & OPF_END;

@@ -11,7 +11,7 @@
 
 #include "base/log.h"
 
-const void *const *soft_labels;
+const struct soft_labels *soft_labels;
 
 /* Account for the instructions of the block before `i` and give rip their end. */
 static void leave_block(struct soft_cpu *c, const struct insn *i, bool retired)
@@ -174,9 +174,10 @@ static bool linkable(const struct soft_cpu *c, const struct block *from, const s
            (c->r[REG_RIP] ^ c->rip) < 0x1000;
 }
 
-static ALWAYS_INLINE int64_t budget_now(const struct soft_cpu *c)
+/* Up to what count the loop may go on without looking. */
+static ALWAYS_INLINE uint64_t stop_now(const struct soft_cpu *c)
 {
-    return (int64_t)(atomic_load_explicit(&c->stop_at, memory_order_relaxed) - c->icount);
+    return atomic_load_explicit(&c->stop_at, memory_order_relaxed);
 }
 
 /* After a handler that said neither X_NEXT nor X_JUMP. */
@@ -231,24 +232,30 @@ static bool tell_point(struct soft_cpu *c, const struct insn *i)
 static ALWAYS_INLINE struct block *cached_block(const struct soft_cpu *c)
 {
     const struct jump_cache_entry *e = jump_cache_slot(c, c->rip);
-    return LIKELY(e->rip == c->rip && e->generation == c->jump_generation && e->mode == c->mode &&
-                  code64(c))
-               ? e->block
-               : NULL;
+    return LIKELY(e->rip == c->rip && e->key == c->jump_key && code64(c)) ? e->block : NULL;
 }
 
 enum vcpu_stop soft_exec(struct soft_cpu *c)
 {
-    static const void *const labels[OP_COUNT] = {
+    static const struct soft_labels labels = {
+        .any = {
 #define X(name) [OP_##name] = &&L_##name,
-        HOT_OPS(X)
+            HOT_OPS(X)
 #undef X
 #define X(name) [OP_##name] = &&L_cold,
             COLD_OPS(X)
 #undef X
+        },
+        .plain = {
+#define X(name)
+#define M(name) [OP_##name] = &&P_##name,
+            HOT_PLAIN_OPS(X, M)
+#undef M
+#undef X
+        },
     };
     if (!c) {
-        soft_labels = labels;
+        soft_labels = &labels;
         return VCPU_STOP_KICK;
     }
 
@@ -269,23 +276,38 @@ enum vcpu_stop soft_exec(struct soft_cpu *c)
     } while (0)
 
 /* The block has been executed to its end; `to` is next, which `field` may already know. */
-#define CHAIN(field, to)                                      \
-    do {                                                      \
-        c->icount += b->count;                                \
-        c->rip = (to);                                        \
-        found = b->field;                                     \
-        if (LIKELY(found && budget_now(c) >= found->count)) { \
-            b = found;                                        \
-            RUN_BLOCK();                                      \
-        }                                                     \
-        link = &b->field;                                     \
-        generation = c->jump_generation;                      \
-        goto next_block;                                      \
+#define CHAIN(field, to)                                            \
+    do {                                                            \
+        uint64_t next = (to), count = c->icount + b->count;         \
+        c->icount = count;                                          \
+        found = b->field;                                           \
+        c->rip = next;                                              \
+        if (LIKELY(found && count + found->count <= stop_now(c))) { \
+            b = found;                                              \
+            RUN_BLOCK();                                            \
+        }                                                           \
+        link = &b->field;                                           \
+        generation = c->jump_generation;                            \
+        goto next_block;                                            \
+    } while (0)
+
+/* A jump out of the block, at its end, to wherever c->rip says. */
+#define JUMP()                                                               \
+    do {                                                                     \
+        uint64_t count = c->icount + (unsigned)(i - b->insns) + 1;           \
+        c->icount = count;                                                   \
+        const struct jump_cache_entry *e = jump_cache_slot(c, c->rip);       \
+        if (LIKELY(e->rip == c->rip && e->key == c->jump_key && code64(c) && \
+                   count + e->block->count <= stop_now(c))) {                \
+            b = e->block;                                                    \
+            RUN_BLOCK();                                                     \
+        }                                                                    \
+        goto next_block;                                                     \
     } while (0)
 
 next_block:
     c->block = NULL;
-    budget = budget_now(c);
+    budget = (int64_t)(stop_now(c) - c->icount);
     if (UNLIKELY(budget <= 0)) {
         link = NULL; /* what is attended to may change where we are */
         if (!attend(c, &budget, &stop))
@@ -309,13 +331,20 @@ next_block:
     b = found->count > budget ? block_truncated(c, found, (unsigned)budget) : found;
     RUN_BLOCK();
 
-#define X(name)                     \
-    L_##name : st = h_##name(c, i); \
-    if (UNLIKELY(st))               \
-        goto leave;                 \
-    i++;                            \
+/* One that needs nothing of the loop. */
+#define PLAIN(label, call) \
+    label:                 \
+    st = call;             \
+    if (UNLIKELY(st))      \
+        goto leave;        \
+    i++;                   \
     goto * i->handler;
-    HOT_PLAIN_OPS(X)
+#define X(name) PLAIN(L_##name, h_##name(c, i))
+#define M(name)                             \
+    PLAIN(L_##name, h_##name(c, i, EA_ANY)) \
+    PLAIN(P_##name, h_##name(c, i, EA_PLAIN))
+    HOT_PLAIN_OPS(X, M)
+#undef M
 #undef X
 
 L_cold:
@@ -348,12 +377,19 @@ L_cold:
     JCC(j_nle, 15)
     /* clang-format on */
 
+#define X(name)                     \
+    L_##name : st = h_##name(c, i); \
+    if (LIKELY(st == X_JUMP))       \
+        JUMP();                     \
+    goto leave;
+    HOT_JUMP_OPS(X)
+#undef X
+
 L_jmp_rel:
     CHAIN(taken, next_rip(c, i) + (uint64_t)i->imm);
 
 L_call_rel8:
-    c->cur = i;
-    st = push(c, 8, next_rip(c, i));
+    st = push8(c, i, next_rip(c, i));
     if (UNLIKELY(st)) {
         if (st < 0)
             goto leave;
@@ -375,15 +411,13 @@ L_point: /* the handler of instructions that are points: see watch.c */
     c->cur = i;
     if (!watch_is_due(c, c->r[REG_RIP] + i->next_off - i->len + c->ea_base[SEG_CS]) ||
         tell_point(c, i))
-        goto *labels[i->op];
+        goto *labels.any[i->op];
     link = NULL;
     goto next_block;
 
 leave:
-    if (LIKELY(st == X_JUMP)) {
-        c->icount += (unsigned)(i - b->insns) + 1;
-        goto next_block;
-    }
+    if (LIKELY(st == X_JUMP))
+        JUMP();
     finish_insn(c, i, st);
     goto next_block;
 }

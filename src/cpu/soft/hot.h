@@ -1,6 +1,7 @@
 /* The hot operations: functions h_NAME that exec.c inlines into its loop, one per entry of HOT_OPS.
  *
- * Each form is a constant-folded instance of a general function. Everything else is in the
+ * Each form is a constant-folded instance of a general function; those with memory are there for
+ * each enum ea_form. Everything else is in the
  * instruction families. */
 #pragma once
 
@@ -70,59 +71,59 @@ static ALWAYS_INLINE int alu_to_reg(struct soft_cpu *c, enum alu op, unsigned ds
     return 0;
 }
 
-static ALWAYS_INLINE int alu_from_mem(struct soft_cpu *c, const struct insn *i, enum alu op,
-                                      unsigned size)
+static ALWAYS_INLINE int alu_from_mem(struct soft_cpu *c, const struct insn *i, enum ea_form form,
+                                      enum alu op, unsigned size)
 {
     uint64_t b;
-    int st = mem_load(c, i, size, &b);
+    int st = load_of(c, i, form, size, &b);
     if (UNLIKELY(st < 0))
         return st;
     return alu_to_reg(c, op, i->reg, b, size) | st;
 }
 
-static ALWAYS_INLINE int alu_to_mem(struct soft_cpu *c, const struct insn *i, enum alu op,
-                                    uint64_t b, unsigned size)
+static ALWAYS_INLINE int alu_to_mem(struct soft_cpu *c, const struct insn *i, enum ea_form form,
+                                    enum alu op, uint64_t b, unsigned size)
 {
     uint64_t a, va;
     int st;
     if (!alu_reads(op))
-        return mem_store(c, i, size, b);
+        return store_of(c, i, form, size, b);
     if (!alu_writes(op)) {
-        st = mem_load(c, i, size, &a);
+        st = load_of(c, i, form, size, &a);
         if (UNLIKELY(st < 0))
             return st;
         alu_compute(c, op, a, b, size);
         return st;
     }
-    st = mem_load_rmw(c, i, size, &a, &va);
+    st = load_rmw_of(c, i, form, size, &a, &va);
     if (UNLIKELY(st < 0))
         return st;
-    /* The flags change only if the store succeeds, which mem_load_rmw has made sure of. */
+    /* The flags change only if the store succeeds, which load_rmw_of has made sure of. */
     uint64_t r = alu_compute(c, op, a, b, size);
     c->cur = i;
     return store(c, va, size, r) | st;
 }
 
-#define ALU_HANDLERS(op, size)                                                 \
-    HANDLER h_##op##_rr_##size(struct soft_cpu *c, const struct insn *i)       \
-    {                                                                          \
-        return alu_to_reg(c, ALU_##op, i->rm, reg_get(c, i->reg, size), size); \
-    }                                                                          \
-    HANDLER h_##op##_rm_##size(struct soft_cpu *c, const struct insn *i)       \
-    {                                                                          \
-        return alu_from_mem(c, i, ALU_##op, size);                             \
-    }                                                                          \
-    HANDLER h_##op##_mr_##size(struct soft_cpu *c, const struct insn *i)       \
-    {                                                                          \
-        return alu_to_mem(c, i, ALU_##op, reg_get(c, i->reg, size), size);     \
-    }                                                                          \
-    HANDLER h_##op##_ri_##size(struct soft_cpu *c, const struct insn *i)       \
-    {                                                                          \
-        return alu_to_reg(c, ALU_##op, i->rm, (uint64_t)i->imm, size);         \
-    }                                                                          \
-    HANDLER h_##op##_mi_##size(struct soft_cpu *c, const struct insn *i)       \
-    {                                                                          \
-        return alu_to_mem(c, i, ALU_##op, (uint64_t)i->imm, size);             \
+#define ALU_HANDLERS(op, size)                                                              \
+    HANDLER h_##op##_rr_##size(struct soft_cpu *c, const struct insn *i)                    \
+    {                                                                                       \
+        return alu_to_reg(c, ALU_##op, i->rm, reg_get(c, i->reg, size), size);              \
+    }                                                                                       \
+    HANDLER h_##op##_rm_##size(struct soft_cpu *c, const struct insn *i, enum ea_form form) \
+    {                                                                                       \
+        return alu_from_mem(c, i, form, ALU_##op, size);                                    \
+    }                                                                                       \
+    HANDLER h_##op##_mr_##size(struct soft_cpu *c, const struct insn *i, enum ea_form form) \
+    {                                                                                       \
+        return alu_to_mem(c, i, form, ALU_##op, reg_get(c, i->reg, size), size);            \
+    }                                                                                       \
+    HANDLER h_##op##_ri_##size(struct soft_cpu *c, const struct insn *i)                    \
+    {                                                                                       \
+        return alu_to_reg(c, ALU_##op, i->rm, (uint64_t)i->imm, size);                      \
+    }                                                                                       \
+    HANDLER h_##op##_mi_##size(struct soft_cpu *c, const struct insn *i, enum ea_form form) \
+    {                                                                                       \
+        return alu_to_mem(c, i, form, ALU_##op, (uint64_t)i->imm, size);                    \
     }
 
 #define FOUR_SIZES(M, op) M(op, 1) M(op, 2) M(op, 4) M(op, 8)
@@ -157,11 +158,11 @@ static ALWAYS_INLINE uint64_t unary_compute(struct soft_cpu *c, enum unary op, u
     }
 }
 
-static ALWAYS_INLINE int unary_mem(struct soft_cpu *c, const struct insn *i, enum unary op,
-                                   unsigned size)
+static ALWAYS_INLINE int unary_mem(struct soft_cpu *c, const struct insn *i, enum ea_form form,
+                                   enum unary op, unsigned size)
 {
     uint64_t a, va;
-    int st = mem_load_rmw(c, i, size, &a, &va);
+    int st = load_rmw_of(c, i, form, size, &a, &va);
     if (UNLIKELY(st < 0))
         return st;
     uint64_t r = unary_compute(c, op, a, size);
@@ -169,16 +170,16 @@ static ALWAYS_INLINE int unary_mem(struct soft_cpu *c, const struct insn *i, enu
     return store(c, va, size, r) | st;
 }
 
-#define UNARY_HANDLERS(op, size)                                                  \
-    HANDLER h_##op##_r_##size(struct soft_cpu *c, const struct insn *i)           \
-    {                                                                             \
-        uint64_t r = unary_compute(c, UNARY_##op, reg_get(c, i->rm, size), size); \
-        reg_set(c, i->rm, size, r);                                               \
-        return 0;                                                                 \
-    }                                                                             \
-    HANDLER h_##op##_m_##size(struct soft_cpu *c, const struct insn *i)           \
-    {                                                                             \
-        return unary_mem(c, i, UNARY_##op, size);                                 \
+#define UNARY_HANDLERS(op, size)                                                           \
+    HANDLER h_##op##_r_##size(struct soft_cpu *c, const struct insn *i)                    \
+    {                                                                                      \
+        uint64_t r = unary_compute(c, UNARY_##op, reg_get(c, i->rm, size), size);          \
+        reg_set(c, i->rm, size, r);                                                        \
+        return 0;                                                                          \
+    }                                                                                      \
+    HANDLER h_##op##_m_##size(struct soft_cpu *c, const struct insn *i, enum ea_form form) \
+    {                                                                                      \
+        return unary_mem(c, i, form, UNARY_##op, size);                                    \
     }
 
 FOUR_SIZES(UNARY_HANDLERS, not )
@@ -252,36 +253,36 @@ SHIFT_HANDLERS(ror, SHIFT_ROR)
 
 /* ---- moves that widen, LEA, CMOV, SETcc ---- */
 
-#define MOVZX_HANDLERS(src)                                          \
-    HANDLER h_movzx_r##src(struct soft_cpu *c, const struct insn *i) \
-    {                                                                \
-        c->r[i->rm] = reg_get(c, i->reg, src);                       \
-        return 0;                                                    \
-    }                                                                \
-    HANDLER h_movzx_m##src(struct soft_cpu *c, const struct insn *i) \
-    {                                                                \
-        uint64_t v;                                                  \
-        int st = mem_load(c, i, src, &v);                            \
-        if (LIKELY(st >= 0))                                         \
-            c->r[i->rm] = v;                                         \
-        return st;                                                   \
+#define MOVZX_HANDLERS(src)                                                             \
+    HANDLER h_movzx_r##src(struct soft_cpu *c, const struct insn *i)                    \
+    {                                                                                   \
+        c->r[i->rm] = reg_get(c, i->reg, src);                                          \
+        return 0;                                                                       \
+    }                                                                                   \
+    HANDLER h_movzx_m##src(struct soft_cpu *c, const struct insn *i, enum ea_form form) \
+    {                                                                                   \
+        uint64_t v;                                                                     \
+        int st = load_of(c, i, form, src, &v);                                          \
+        if (LIKELY(st >= 0))                                                            \
+            c->r[i->rm] = v;                                                            \
+        return st;                                                                      \
     }
 MOVZX_HANDLERS(1)
 MOVZX_HANDLERS(2)
 
-#define MOVSX_HANDLERS(src, dst)                                             \
-    HANDLER h_movsx_r##src##_##dst(struct soft_cpu *c, const struct insn *i) \
-    {                                                                        \
-        reg_set(c, i->rm, dst, sign_extend(reg_get(c, i->reg, src), src));   \
-        return 0;                                                            \
-    }                                                                        \
-    HANDLER h_movsx_m##src##_##dst(struct soft_cpu *c, const struct insn *i) \
-    {                                                                        \
-        uint64_t v;                                                          \
-        int st = mem_load(c, i, src, &v);                                    \
-        if (LIKELY(st >= 0))                                                 \
-            reg_set(c, i->rm, dst, sign_extend(v, src));                     \
-        return st;                                                           \
+#define MOVSX_HANDLERS(src, dst)                                                                \
+    HANDLER h_movsx_r##src##_##dst(struct soft_cpu *c, const struct insn *i)                    \
+    {                                                                                           \
+        reg_set(c, i->rm, dst, sign_extend(reg_get(c, i->reg, src), src));                      \
+        return 0;                                                                               \
+    }                                                                                           \
+    HANDLER h_movsx_m##src##_##dst(struct soft_cpu *c, const struct insn *i, enum ea_form form) \
+    {                                                                                           \
+        uint64_t v;                                                                             \
+        int st = load_of(c, i, form, src, &v);                                                  \
+        if (LIKELY(st >= 0))                                                                    \
+            reg_set(c, i->rm, dst, sign_extend(v, src));                                        \
+        return st;                                                                              \
     }
 MOVSX_HANDLERS(1, 4)
 MOVSX_HANDLERS(2, 4)
@@ -294,43 +295,49 @@ HANDLER h_movsxd_r(struct soft_cpu *c, const struct insn *i)
     return 0;
 }
 
-HANDLER h_movsxd_m(struct soft_cpu *c, const struct insn *i)
+HANDLER h_movsxd_m(struct soft_cpu *c, const struct insn *i, enum ea_form form)
 {
     uint64_t v;
-    int st = mem_load(c, i, 4, &v);
+    int st = load_of(c, i, form, 4, &v);
     if (LIKELY(st >= 0))
         c->r[i->reg] = (uint64_t)(int32_t)v;
     return st;
 }
 
-HANDLER h_lea_8(struct soft_cpu *c, const struct insn *i)
+static ALWAYS_INLINE uint64_t lea_offset(const struct soft_cpu *c, const struct insn *i,
+                                         enum ea_form form)
 {
-    c->r[i->reg] = ea_offset(c, i);
+    return form == EA_PLAIN ? c->r[i->base] + (uint64_t)(int64_t)i->disp : ea_offset(c, i);
+}
+
+HANDLER h_lea_8(struct soft_cpu *c, const struct insn *i, enum ea_form form)
+{
+    c->r[i->reg] = lea_offset(c, i, form);
     return 0;
 }
 
-HANDLER h_lea_4(struct soft_cpu *c, const struct insn *i)
+HANDLER h_lea_4(struct soft_cpu *c, const struct insn *i, enum ea_form form)
 {
-    c->r[i->reg] = (uint32_t)ea_offset(c, i);
+    c->r[i->reg] = (uint32_t)lea_offset(c, i, form);
     return 0;
 }
 
 /* A 32-bit CMOV clears the upper half whether or not it moves; the memory form always reads. */
-#define CMOV_HANDLERS(size)                                                         \
-    HANDLER h_cmov_rr_##size(struct soft_cpu *c, const struct insn *i)              \
-    {                                                                               \
-        uint64_t v = reg_get(c, i->reg, size), old = reg_get(c, i->rm, size);       \
-        reg_set(c, i->rm, size, condition(c, (unsigned)i->imm) ? v : old);          \
-        return 0;                                                                   \
-    }                                                                               \
-    HANDLER h_cmov_rm_##size(struct soft_cpu *c, const struct insn *i)              \
-    {                                                                               \
-        uint64_t v;                                                                 \
-        int st = mem_load(c, i, size, &v);                                          \
-        if (LIKELY(st >= 0))                                                        \
-            reg_set(c, i->reg, size,                                                \
-                    condition(c, (unsigned)i->imm) ? v : reg_get(c, i->reg, size)); \
-        return st;                                                                  \
+#define CMOV_HANDLERS(size)                                                               \
+    HANDLER h_cmov_rr_##size(struct soft_cpu *c, const struct insn *i)                    \
+    {                                                                                     \
+        uint64_t v = reg_get(c, i->reg, size), old = reg_get(c, i->rm, size);             \
+        reg_set(c, i->rm, size, condition(c, (unsigned)i->imm) ? v : old);                \
+        return 0;                                                                         \
+    }                                                                                     \
+    HANDLER h_cmov_rm_##size(struct soft_cpu *c, const struct insn *i, enum ea_form form) \
+    {                                                                                     \
+        uint64_t v;                                                                       \
+        int st = load_of(c, i, form, size, &v);                                           \
+        if (LIKELY(st >= 0))                                                              \
+            reg_set(c, i->reg, size,                                                      \
+                    condition(c, (unsigned)i->imm) ? v : reg_get(c, i->reg, size));       \
+        return st;                                                                        \
     }
 CMOV_HANDLERS(4)
 CMOV_HANDLERS(8)
@@ -372,10 +379,10 @@ static ALWAYS_INLINE uint64_t imul_compute(struct soft_cpu *c, uint64_t a, uint6
         reg_set(c, i->rm, size, r);                                                            \
         return 0;                                                                              \
     }                                                                                          \
-    HANDLER h_imul_rm_##size(struct soft_cpu *c, const struct insn *i)                         \
+    HANDLER h_imul_rm_##size(struct soft_cpu *c, const struct insn *i, enum ea_form form)      \
     {                                                                                          \
         uint64_t b;                                                                            \
-        int st = mem_load(c, i, size, &b);                                                     \
+        int st = load_of(c, i, form, size, &b);                                                \
         if (UNLIKELY(st < 0))                                                                  \
             return st;                                                                         \
         reg_set(c, i->reg, size, imul_compute(c, reg_get(c, i->reg, size), b, size));          \
@@ -386,23 +393,39 @@ IMUL_HANDLERS(8)
 
 /* ---- the stack, in 64-bit mode ---- */
 
-HANDLER h_push_r8(struct soft_cpu *c, const struct insn *i)
+static ALWAYS_INLINE int push8(struct soft_cpu *c, const struct insn *i, uint64_t v)
+{
+    uint64_t sp = c->r[RSP] - 8;
+    c->cur = i;
+    int st = store(c, sp, 8, v);
+    if (LIKELY(st >= 0))
+        c->r[RSP] = sp;
+    return st;
+}
+
+static ALWAYS_INLINE int pop8(struct soft_cpu *c, const struct insn *i, uint64_t *v)
 {
     c->cur = i;
-    return push(c, 8, c->r[i->reg]);
+    int st = load(c, c->r[RSP], 8, v);
+    if (LIKELY(st >= 0))
+        c->r[RSP] += 8;
+    return st;
+}
+
+HANDLER h_push_r8(struct soft_cpu *c, const struct insn *i)
+{
+    return push8(c, i, c->r[i->reg]);
 }
 
 HANDLER h_push_i8(struct soft_cpu *c, const struct insn *i)
 {
-    c->cur = i;
-    return push(c, 8, (uint64_t)i->imm);
+    return push8(c, i, (uint64_t)i->imm);
 }
 
 HANDLER h_pop_r8(struct soft_cpu *c, const struct insn *i)
 {
     uint64_t v;
-    c->cur = i;
-    int st = pop(c, 8, &v);
+    int st = pop8(c, i, &v);
     if (LIKELY(st >= 0))
         c->r[i->rm] = v; /* POP RSP: the value wins over the increment */
     return st;
@@ -419,8 +442,7 @@ static ALWAYS_INLINE uint64_t next_rip(const struct soft_cpu *c, const struct in
 HANDLER h_ret8(struct soft_cpu *c, const struct insn *i)
 {
     uint64_t to;
-    c->cur = i;
-    int st = pop(c, 8, &to);
+    int st = pop8(c, i, &to);
     if (UNLIKELY(st < 0))
         return st;
     if (UNLIKELY(!is_canonical(to))) {
@@ -445,8 +467,7 @@ HANDLER h_call_r(struct soft_cpu *c, const struct insn *i)
     uint64_t to = c->r[i->rm];
     if (UNLIKELY(!is_canonical(to)))
         return raise_error(c, VEC_GP, 0);
-    c->cur = i;
-    int st = push(c, 8, next_rip(c, i));
+    int st = push8(c, i, next_rip(c, i));
     if (UNLIKELY(st < 0))
         return st;
     c->rip = to;

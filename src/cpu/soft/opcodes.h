@@ -13,11 +13,11 @@
 #define FOR_SIZES(X, n) X(n##_1) X(n##_2) X(n##_4) X(n##_8)
 
 /* Register-register, register from memory, memory from register, register-immediate, memory-immediate. */
-#define ALU_FORMS(X, n)                                                                            \
-    FOR_SIZES(X, n##_rr) FOR_SIZES(X, n##_rm) FOR_SIZES(X, n##_mr) FOR_SIZES(X, n##_ri)            \
-    FOR_SIZES(X, n##_mi)
+#define ALU_FORMS(X, M, n)                                                                         \
+    FOR_SIZES(X, n##_rr) FOR_SIZES(M, n##_rm) FOR_SIZES(M, n##_mr) FOR_SIZES(X, n##_ri)            \
+    FOR_SIZES(M, n##_mi)
 
-#define UNARY_FORMS(X, n) FOR_SIZES(X, n##_r) FOR_SIZES(X, n##_m)
+#define UNARY_FORMS(X, M, n) FOR_SIZES(X, n##_r) FOR_SIZES(M, n##_m)
 
 /* By immediate and by CL, of a register. */
 #define SHIFT_FORMS(X, n) FOR_SIZES(X, n##_ri) FOR_SIZES(X, n##_rc)
@@ -26,24 +26,27 @@
     X(n##_o) X(n##_no) X(n##_b) X(n##_nb) X(n##_z) X(n##_nz) X(n##_be) X(n##_nbe) X(n##_s)         \
     X(n##_ns) X(n##_p) X(n##_np) X(n##_l) X(n##_nl) X(n##_le) X(n##_nle)
 
-#define HOT_PLAIN_OPS(X)                                                                           \
-    ALU_FORMS(X, add) ALU_FORMS(X, or) ALU_FORMS(X, adc) ALU_FORMS(X, sbb) ALU_FORMS(X, and)       \
-    ALU_FORMS(X, sub) ALU_FORMS(X, xor) ALU_FORMS(X, cmp) ALU_FORMS(X, test) ALU_FORMS(X, mov)     \
-    UNARY_FORMS(X, not) UNARY_FORMS(X, neg) UNARY_FORMS(X, inc) UNARY_FORMS(X, dec)                \
+/* M: those with an effective address. */
+#define HOT_PLAIN_OPS(X, M)                                                                           \
+    ALU_FORMS(X, M, add) ALU_FORMS(X, M, or) ALU_FORMS(X, M, adc) ALU_FORMS(X, M, sbb) ALU_FORMS(X, M, and)       \
+    ALU_FORMS(X, M, sub) ALU_FORMS(X, M, xor) ALU_FORMS(X, M, cmp) ALU_FORMS(X, M, test) ALU_FORMS(X, M, mov)     \
+    UNARY_FORMS(X, M, not) UNARY_FORMS(X, M, neg) UNARY_FORMS(X, M, inc) UNARY_FORMS(X, M, dec)                \
     SHIFT_FORMS(X, shl) SHIFT_FORMS(X, shr) SHIFT_FORMS(X, sar) SHIFT_FORMS(X, rol)                \
     SHIFT_FORMS(X, ror)                                                                            \
-    X(movzx_r1) X(movzx_r2) X(movzx_m1) X(movzx_m2)                                                \
-    X(movsx_r1_4) X(movsx_r2_4) X(movsx_m1_4) X(movsx_m2_4)                                        \
-    X(movsx_r1_8) X(movsx_r2_8) X(movsx_m1_8) X(movsx_m2_8) X(movsxd_r) X(movsxd_m)                \
-    X(lea_4) X(lea_8) X(push_r8) X(push_i8) X(pop_r8)                                              \
-    X(imul_rr_4) X(imul_rr_8) X(imul_rm_4) X(imul_rm_8)                                            \
-    X(cmov_rr_4) X(cmov_rr_8) X(cmov_rm_4) X(cmov_rm_8) X(setcc_r) X(nop)                          \
-    X(ret8) X(jmp_r) X(call_r)
+    X(movzx_r1) X(movzx_r2) M(movzx_m1) M(movzx_m2)                                                \
+    X(movsx_r1_4) X(movsx_r2_4) M(movsx_m1_4) M(movsx_m2_4)                                        \
+    X(movsx_r1_8) X(movsx_r2_8) M(movsx_m1_8) M(movsx_m2_8) X(movsxd_r) M(movsxd_m)                \
+    M(lea_4) M(lea_8) X(push_r8) X(push_i8) X(pop_r8)                                              \
+    X(imul_rr_4) X(imul_rr_8) M(imul_rm_4) M(imul_rm_8)                                            \
+    X(cmov_rr_4) X(cmov_rr_8) M(cmov_rm_4) M(cmov_rm_8) X(setcc_r) X(nop)
+
+/* Those that end a block and set rip. */
+#define HOT_JUMP_OPS(X) X(ret8) X(jmp_r) X(call_r)
 
 /* Those that end a block with a successor known when it was decoded: written out in the loop. */
 #define HOT_BRANCH_OPS(X) CONDITIONS(X, j) X(jmp_rel) X(call_rel8) X(block_end) X(point)
 
-#define HOT_OPS(X) HOT_PLAIN_OPS(X) HOT_BRANCH_OPS(X)
+#define HOT_OPS(X) HOT_PLAIN_OPS(X, X) HOT_JUMP_OPS(X) HOT_BRANCH_OPS(X)
 
 #define COLD_OPS(X)                                                                                \
     /* general.c */                                                                                \
@@ -94,6 +97,15 @@ COLD_OPS(X)
 
 /* By enum op; NULL for the hot ones. */
 extern const insn_fn soft_cold[OP_COUNT];
+
+/* Where in soft_exec() the handlers are. */
+struct soft_labels {
+    const void *any[OP_COUNT];
+    /* Of operations with memory, for instructions whose address is EA_PLAIN; NULL: there is none.
+     */
+    const void *plain[OP_COUNT];
+};
+extern const struct soft_labels *soft_labels;
 
 /* How operands are encoded. E: register or memory by ModRM; G: register by ModRM.reg. */
 enum opcode_form {

@@ -58,6 +58,15 @@ static ALWAYS_INLINE bool tlb_hit(const struct tlb_entry *e, uint64_t va, unsign
     return ((va + size - 1) & ~0xfffULL) == e->tag[access];
 }
 
+/* The fast path keeps values in registers: only here something has an address. */
+static ALWAYS_INLINE int load_slow(struct soft_cpu *c, uint64_t va, unsigned size, uint64_t *v)
+{
+    uint64_t got = 0;
+    int st = mmu_load_slow(c, va, size, &got, c->rights);
+    *v = got;
+    return st;
+}
+
 static ALWAYS_INLINE int load(struct soft_cpu *c, uint64_t va, unsigned size, uint64_t *v)
 {
     const struct tlb_entry *e = tlb_slot(c->tlb, va);
@@ -65,7 +74,7 @@ static ALWAYS_INLINE int load(struct soft_cpu *c, uint64_t va, unsigned size, ui
         *v = ld_le((const void *)(va + e->addend), size);
         return 0;
     }
-    return mmu_load_slow(c, va, size, v, c->rights);
+    return load_slow(c, va, size, v);
 }
 
 static ALWAYS_INLINE int store(struct soft_cpu *c, uint64_t va, unsigned size, uint64_t v)
@@ -132,22 +141,36 @@ int ea_at(struct soft_cpu *c, const struct insn *i, uint64_t off, unsigned size,
 /* The same of the operand's own offset. */
 int ea_slow(struct soft_cpu *c, const struct insn *i, unsigned size, bool write, uint64_t *va);
 
-static ALWAYS_INLINE int ea(struct soft_cpu *c, const struct insn *i, unsigned size, bool write,
-                            uint64_t *va)
+/* How much there is to an instruction's address. */
+enum ea_form {
+    EA_ANY,
+    EA_PLAIN, /* 64-bit mode, no index, no segment base: block.c tells which are */
+};
+
+static ALWAYS_INLINE int ea_of(struct soft_cpu *c, const struct insn *i, enum ea_form form,
+                               unsigned size, bool write, uint64_t *va)
 {
+    if (form == EA_PLAIN) {
+        *va = c->r[i->base] + (uint64_t)(int64_t)i->disp;
+        return 0;
+    }
     if (UNLIKELY(i->flags & INSN_EA_SLOW)) {
+        uint64_t got = 0;
         c->cur = i;
-        return ea_slow(c, i, size, write, va);
+        int st = ea_slow(c, i, size, write, &got);
+        *va = got;
+        return st;
     }
     *va = ea_offset(c, i) + c->ea_base[i->seg];
     return 0;
 }
 
-static ALWAYS_INLINE int mem_load(struct soft_cpu *c, const struct insn *i, unsigned size,
-                                  uint64_t *v)
+static ALWAYS_INLINE int load_of(struct soft_cpu *c, const struct insn *i, enum ea_form form,
+                                 unsigned size, uint64_t *v)
 {
     uint64_t va;
-    int st = ea(c, i, size, false, &va);
+    *v = 0; /* of a fault nobody looks at it, which the compiler cannot know */
+    int st = ea_of(c, i, form, size, false, &va);
     if (UNLIKELY(st))
         return st;
     const struct tlb_entry *e = tlb_slot(c->tlb, va);
@@ -156,14 +179,14 @@ static ALWAYS_INLINE int mem_load(struct soft_cpu *c, const struct insn *i, unsi
         return 0;
     }
     c->cur = i;
-    return mmu_load_slow(c, va, size, v, c->rights);
+    return load_slow(c, va, size, v);
 }
 
-static ALWAYS_INLINE int mem_store(struct soft_cpu *c, const struct insn *i, unsigned size,
-                                   uint64_t v)
+static ALWAYS_INLINE int store_of(struct soft_cpu *c, const struct insn *i, enum ea_form form,
+                                  unsigned size, uint64_t v)
 {
     uint64_t va;
-    int st = ea(c, i, size, true, &va);
+    int st = ea_of(c, i, form, size, true, &va);
     if (UNLIKELY(st))
         return st;
     const struct tlb_entry *e = tlb_slot(c->tlb, va);
@@ -177,10 +200,11 @@ static ALWAYS_INLINE int mem_store(struct soft_cpu *c, const struct insn *i, uns
 
 /* A read that a write to the same place follows: faults as a write, before anything is read. `va`
  * is for the store that completes it. */
-static ALWAYS_INLINE int mem_load_rmw(struct soft_cpu *c, const struct insn *i, unsigned size,
-                                      uint64_t *v, uint64_t *va)
+static ALWAYS_INLINE int load_rmw_of(struct soft_cpu *c, const struct insn *i, enum ea_form form,
+                                     unsigned size, uint64_t *v, uint64_t *va)
 {
-    int st = ea(c, i, size, true, va);
+    *v = 0;
+    int st = ea_of(c, i, form, size, true, va);
     if (UNLIKELY(st))
         return st;
     const struct tlb_entry *e = tlb_slot(c->tlb, *va);
@@ -190,9 +214,32 @@ static ALWAYS_INLINE int mem_load_rmw(struct soft_cpu *c, const struct insn *i, 
     }
     c->cur = i;
     st = mmu_probe_write(c, *va, size);
-    if (st)
-        return st;
-    return mmu_load_slow(c, *va, size, v, c->rights);
+    return st ? st : load_slow(c, *va, size, v);
+}
+
+/* The same for the families, which are not specialised by form. */
+static ALWAYS_INLINE int ea(struct soft_cpu *c, const struct insn *i, unsigned size, bool write,
+                            uint64_t *va)
+{
+    return ea_of(c, i, EA_ANY, size, write, va);
+}
+
+static ALWAYS_INLINE int mem_load(struct soft_cpu *c, const struct insn *i, unsigned size,
+                                  uint64_t *v)
+{
+    return load_of(c, i, EA_ANY, size, v);
+}
+
+static ALWAYS_INLINE int mem_store(struct soft_cpu *c, const struct insn *i, unsigned size,
+                                   uint64_t v)
+{
+    return store_of(c, i, EA_ANY, size, v);
+}
+
+static ALWAYS_INLINE int mem_load_rmw(struct soft_cpu *c, const struct insn *i, unsigned size,
+                                      uint64_t *v, uint64_t *va)
+{
+    return load_rmw_of(c, i, EA_ANY, size, v, va);
 }
 
 /* The r/m operand, whichever it is. For families that are not specialised by form. */

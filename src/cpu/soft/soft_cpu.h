@@ -231,8 +231,7 @@ struct fetch_entry {
 struct jump_cache_entry {
     uint64_t rip;
     struct block *block;
-    uint32_t generation;
-    uint32_t mode;
+    uint64_t key; /* jump_key of when it was made */
 };
 enum { JUMP_CACHE_SIZE = 4096 };
 
@@ -295,28 +294,34 @@ struct accel {
 };
 
 struct soft_cpu {
-    struct vcpu vcpu; /* must be first */
-    struct machine_lock *lock;
-
+    /* What the loop uses all the time, near to where `struct soft_cpu *` points: a translating tier
+     * would address it from one host register with displacements of a byte. */
+    union {
+        struct {
+            uint32_t mode; /* MODE_*: derived from cs, ss, efer, cpl; and isa */
+            uint32_t jump_generation;
+        };
+        uint64_t jump_key; /* what an entry of the jump cache is good for */
+    };
+    uint64_t icount;          /* retired up to the start of the block being executed */
+    _Atomic uint64_t stop_at; /* limit, or 0 to be called at the next block */
+    struct tlb_entry *tlb;    /* of data accesses: that of `rights` */
+    struct block *block;      /* being executed; NULL between blocks */
+    uint64_t rip;             /* valid between blocks and after a fault */
+    const struct insn *cur;   /* set before whatever may ask for the exact count */
+    uint32_t isa;             /* ISA_*: by its features */
+    uint16_t flags;           /* the arithmetic ones: see flags.h */
     uint64_t r[REG_COUNT];
-    uint16_t flags; /* the arithmetic ones: see flags.h */
-
-    uint32_t mode;         /* MODE_*: derived from cs, ss, efer, cpl; and isa */
-    uint32_t isa;          /* ISA_*: by its features */
-    struct tlb_entry *tlb; /* of data accesses: that of `rights` */
     uint64_t ea_base[SEG_COUNT +
                      2]; /* what an effective address adds: 0 for flat segments of long mode */
 
-    /* Counting. `icount` counts up to the start of the block being executed. */
-    uint64_t icount;
-    uint64_t others;          /* what the other cpus have retired, while it runs */
-    uint64_t limit;           /* of icount */
-    _Atomic uint64_t stop_at; /* limit, or 0 to be called at the next block */
+    uint64_t others; /* what the other cpus have retired, while it runs */
+    uint64_t limit;  /* of icount */
     atomic_bool kicked;
-    struct block *block;    /* being executed; NULL between blocks */
-    const struct insn *cur; /* set before whatever may ask for the exact count */
 
-    uint64_t rip;    /* valid between blocks and after a fault */
+    struct vcpu vcpu;
+    struct machine_lock *lock;
+
     uint64_t eflags; /* all but FLAGS_ARITH */
     struct segment seg[SEG_COUNT], ldt, tr;
     struct {
@@ -383,7 +388,6 @@ struct soft_cpu {
     uint64_t giants_seen; /* the same of 1 GiB, a bit each by hash */
 
     struct jump_cache_entry jump_cache[JUMP_CACHE_SIZE];
-    uint32_t jump_generation;
     struct accel *accel;
     struct code_cache *code; /* of the accelerator */
 
@@ -409,7 +413,6 @@ static inline const struct jump_cache_entry *jump_cache_slot(const struct soft_c
 
 /* The loop: run until something is up. With c == NULL it only makes soft_labels known. */
 enum vcpu_stop soft_exec(struct soft_cpu *c);
-extern const void *const *soft_labels; /* by enum op */
 
 /* ---- decode.c ---- */
 
@@ -637,7 +640,7 @@ static inline void leave_machine(struct soft_cpu *c)
 
 static inline struct soft_cpu *soft_of(struct vcpu *v)
 {
-    return (struct soft_cpu *)v;
+    return CONTAINER_OF(v, struct soft_cpu, vcpu);
 }
 
 static inline uint64_t sign_extend(uint64_t v, unsigned size)
