@@ -4,6 +4,7 @@
 #include "soft_fixture.h"
 
 #include "cpu/soft/opcodes.h"
+#include "native_features.h"
 
 /* One row of the opcode table with how to reach it. */
 struct row {
@@ -84,36 +85,19 @@ static const struct {
 #undef RING0
     { OP_x87, "in soft_fpu" },
     { OP_sse, "in soft_fpu" },
+    { OP_vex_lanes, "in soft_fpu" },
+    { OP_vex_whole, "in soft_fpu" },
+    { OP_vzero, "in soft_fpu" },
+    { OP_vmaskmov, "in soft_fpu" },
+    { OP_vgather, "in soft_fpu" },
+    { OP_xsave, "in soft_xsave" },
+    { OP_xrstor, "in soft_xsave" },
     { OP_fwait, "in soft_fpu" },
     { OP_fxsave, "in soft_fpu_state" },
     { OP_fxrstor, "in soft_fpu_state" },
     { OP_ldmxcsr, "in soft_fpu" },
     { OP_stmxcsr, "in soft_fpu" },
 };
-
-/* Does the host's /proc/cpuinfo name the feature? */
-static bool host_has(const char *feature)
-{
-    static char flags[4096];
-    FILE *f = *flags ? NULL : fopen("/proc/cpuinfo", "r");
-    char padded[64];
-    while (f && fgets(flags, sizeof flags, f) && strncmp(flags, "flags", 5) != 0)
-        ;
-    if (f)
-        fclose(f);
-    flags[strcspn(flags, "\n")] = ' ';
-    snprintf(padded, sizeof padded, " %s ", feature);
-    return strstr(flags, padded) != NULL;
-}
-
-/* The first feature that the row needs and the host has not; NULL: it has all. */
-static const char *host_lacks(const struct opcode *op)
-{
-    for (unsigned bit = 0; bit < 32; bit++)
-        if (op->needs >> bit & 1 && !host_has(soft_isa_name(bit)))
-            return soft_isa_name(bit);
-    return NULL;
-}
 
 static const char *why_untested(const struct row *row)
 {
@@ -123,7 +107,7 @@ static const char *why_untested(const struct row *row)
     /* REX, and 62 that begins the vector instructions of some processors; C4 and C5 are above */
     if (row->map == 0 && ((row->opcode & 0xf0) == 0x40 || row->opcode == 0x62))
         return "a prefix in 64-bit mode";
-    return host_lacks(row->op) ? "the host has no such instruction" : NULL;
+    return host_lacks(row->op->needs) ? "the host has no such instruction" : NULL;
 }
 
 static void add_row(const struct opcode *op, unsigned map, unsigned prefix, unsigned opcode,

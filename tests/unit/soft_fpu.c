@@ -5,8 +5,7 @@
  * FXRSTOR and FXSAVE of that state, and through the decoder and the handler; registers, flags,
  * memory and exceptions must agree. Forms come from the decoder's own table, so that none is left
  * out. SEED=n in the environment repeats a run. */
-#include "cpu/soft/fpu.h"
-#include "cpu/soft/opcodes.h"
+#include "cpu/soft/simd.h"
 
 #include <setjmp.h>
 #include <signal.h>
@@ -20,7 +19,16 @@
 
 #include <cmocka.h>
 
-enum { ROUNDS_SIMD = 150, ROUNDS_X87 = 60, MEM_SIZE = 256, GPRS = 4 };
+#include "native_features.h"
+
+enum {
+    ROUNDS_SIMD = 150,
+    ROUNDS_X87 = 60,
+    ROUNDS_XSAVE = 4000,
+    MEM_SIZE = 1024,
+    OPERAND_SIZE = 256,
+    GPRS = 4
+};
 
 /* RAX, RCX, RDX and RBX are operands; RSI and RDI point to memory. */
 struct state {
@@ -35,8 +43,10 @@ struct state {
         uint8_t unused[96];
     } fx;
     uint64_t gpr[GPRS], rflags, mem;
+    union vec128 ymmh[16]; /* upper halves, on hosts that have them */
 } __attribute__((aligned(16)));
 _Static_assert(offsetof(struct state, gpr) == 512, "native_call relies on it");
+_Static_assert(offsetof(struct state, ymmh) == 560, "native_call relies on it");
 
 static struct soft_cpu *cpu;
 static uint8_t *code, *mem; /* a page each */
@@ -45,26 +55,36 @@ static uint64_t seed;
 /* ---- native execution ---- */
 
 void native_call(struct state *s, const uint8_t *code);
-__asm__(".text\n"
-        ".globl native_call\n"
-        "native_call:\n"
-        "    push %rbx\n    push %rbp\n    push %r12\n"
-        "    mov %rdi, %r12\n    mov %rsi, %rbp\n"
-        "    fxrstor64 (%r12)\n"
-        "    pushq 544(%r12)\n    popfq\n"
-        "    mov 512(%r12), %rax\n    mov 520(%r12), %rcx\n"
-        "    mov 528(%r12), %rdx\n    mov 536(%r12), %rbx\n"
-        "    mov 552(%r12), %rsi\n    mov %rsi, %rdi\n"
-        "    call *%rbp\n"
-        "    pushfq\n    popq 544(%r12)\n"
-        "    mov %rax, 512(%r12)\n    mov %rcx, 520(%r12)\n"
-        "    mov %rdx, 528(%r12)\n    mov %rbx, 536(%r12)\n"
-        "    fxsave64 (%r12)\n"
-        "    fninit\n    ldmxcsr default_mxcsr(%rip)\n    cld\n"
-        "    pop %r12\n    pop %rbp\n    pop %rbx\n    ret\n"
-        ".section .rodata\n"
+void native_call_avx(struct state *s, const uint8_t *code);
+/* clang-format off */
+#define HALVES(LINE)                                                                              \
+    LINE(0) LINE(1) LINE(2) LINE(3) LINE(4) LINE(5) LINE(6) LINE(7) LINE(8) LINE(9) LINE(10)      \
+    LINE(11) LINE(12) LINE(13) LINE(14) LINE(15)
+/* clang-format on */
+#define LOAD_HALF(n)  "    vinsertf128 $1, 560 + 16 * " #n "(%r12), %ymm" #n ", %ymm" #n "\n"
+#define STORE_HALF(n) "    vextractf128 $1, %ymm" #n ", 560 + 16 * " #n "(%r12)\n"
+#define NATIVE_CALL(name, load, store)                                                             \
+    __asm__(".text\n"                                                                              \
+            ".globl " name "\n" name ":\n"                                                         \
+            "    push %rbx\n    push %rbp\n    push %r12\n"                                        \
+            "    mov %rdi, %r12\n    mov %rsi, %rbp\n"                                             \
+            "    fxrstor64 (%r12)\n" load "    pushq 544(%r12)\n    popfq\n"                       \
+            "    mov 512(%r12), %rax\n    mov 520(%r12), %rcx\n"                                   \
+            "    mov 528(%r12), %rdx\n    mov 536(%r12), %rbx\n"                                   \
+            "    mov 552(%r12), %rsi\n    mov %rsi, %rdi\n"                                        \
+            "    call *%rbp\n"                                                                     \
+            "    pushfq\n    popq 544(%r12)\n"                                                     \
+            "    mov %rax, 512(%r12)\n    mov %rcx, 520(%r12)\n"                                   \
+            "    mov %rdx, 528(%r12)\n    mov %rbx, 536(%r12)\n"                                   \
+            "    fxsave64 (%r12)\n" store "    fninit\n    ldmxcsr default_mxcsr(%rip)\n    cld\n" \
+            "    pop %r12\n    pop %rbp\n    pop %rbx\n    ret\n")
+NATIVE_CALL("native_call", "", "");
+NATIVE_CALL("native_call_avx", HALVES(LOAD_HALF), HALVES(STORE_HALF) "    vzeroupper\n");
+__asm__(".pushsection .rodata\n"
         "default_mxcsr: .long 0x1f80\n"
-        ".text\n");
+        ".popsection\n");
+
+static bool host_avx;
 
 static sigjmp_buf after_signal;
 static volatile uint32_t signal_mxcsr;
@@ -83,7 +103,10 @@ static int run_native(struct state *s, const uint8_t *bytes, unsigned len)
     struct state before = *s;
     int number = sigsetjmp(after_signal, 1);
     if (!number) {
-        native_call(s, code);
+        if (host_avx)
+            native_call_avx(s, code);
+        else
+            native_call(s, code);
         return 0;
     }
     __asm__ volatile("fninit\n\tldmxcsr default_mxcsr(%%rip)" : : : "memory");
@@ -136,6 +159,7 @@ static int run_soft(struct state *s, const uint8_t *bytes, unsigned len)
     memcpy(fpu.xmm, s->fx.xmm, sizeof fpu.xmm);
     fpu.mxcsr = s->fx.mxcsr;
     fpu_set(cpu, &fpu);
+    memcpy(cpu->ymmh, s->ymmh, sizeof s->ymmh);
     for (unsigned k = 0; k < GPRS; k++)
         cpu->r[gprs[k]] = s->gpr[k];
     cpu->r[RSI] = cpu->r[RDI] = s->mem;
@@ -149,6 +173,7 @@ static int run_soft(struct state *s, const uint8_t *bytes, unsigned len)
     s->fx.sw = fpu.fsw;
     s->fx.tags = fpu.ftwx;
     memcpy(s->fx.xmm, fpu.xmm, sizeof fpu.xmm);
+    memcpy(s->ymmh, cpu->ymmh, sizeof s->ymmh);
     s->fx.mxcsr = fpu.mxcsr;
     for (unsigned k = 0; k < GPRS; k++)
         s->gpr[k] = cpu->r[gprs[k]];
@@ -325,15 +350,17 @@ static void random_state(struct state *s, bool x87)
     s->fx.mxcsr = random_mxcsr();
     for (unsigned k = 0; k < 16; k++)
         s->fx.xmm[k] = random_vec();
+    for (unsigned k = 0; k < 16 && host_avx; k++)
+        s->ymmh[k] = random_vec();
     for (unsigned k = 0; k < GPRS; k++)
         s->gpr[k] = below(2) ? random64() : (uint64_t)(int64_t)(int)(below(40) - 20);
     s->rflags = (random64() & FLAGS_ARITH) | FLAG_IF | FLAG_1;
     s->mem = (uintptr_t)mem;
 }
 
-static void random_memory(uint8_t *m, bool x87)
+static void random_memory(uint8_t *m, unsigned size, bool x87)
 {
-    for (unsigned k = 0; k < MEM_SIZE; k += 16) {
+    for (unsigned k = 0; k < size; k += 16) {
         union vec128 v = random_vec();
         struct f80 f = random_f80();
         memcpy(m + k, &v, 16);
@@ -354,6 +381,12 @@ struct form {
     bool x87;
     uint16_t sw_ignored; /* status word bits that the manual leaves undefined */
     unsigned mem_ignored, mem_ignored_len;
+    bool is_xsave; /* writes an area for XRSTOR */
+    unsigned area; /* of memory that is compared; 0: OPERAND_SIZE */
+    void (*prepare)(struct state *s, uint8_t *memory); /* NULL: everything may be random */
+    bool unaligned;                                    /* the memory operand may lie anywhere */
+    unsigned index_size; /* of a gather: bytes of an index, 0: it is none */
+    unsigned index;      /* and the register that holds them */
 };
 
 static void print_bytes(const char *what, const void *p, unsigned n)
@@ -370,6 +403,7 @@ static void print_state(const char *what, const struct state *s, int vector)
             s->fx.cw, s->fx.sw, s->fx.tags, s->fx.mxcsr, s->rflags);
     print_bytes("st0-3", s->fx.st, 64);
     print_bytes("xmm0-3", s->fx.xmm, 64);
+    print_bytes("ymmh0-3", s->ymmh, 64);
     print_bytes("rax rcx rdx", s->gpr, 32);
 }
 
@@ -385,18 +419,30 @@ static bool same(const struct form *f, const struct state *a, const struct state
      * half-way. */
     uint32_t raised = a->fx.mxcsr & ~(a->fx.mxcsr >> MXCSR_MASK_SHIFT) & MXCSR_FLAGS;
     unsigned mxcsr_ignored = raised & (FSW_OE | FSW_UE) ? FSW_PE : 0;
-    if (raised && !strncmp(f->name, "dpp", 3))
+    if (raised && strstr(f->name, "dpp"))
         mxcsr_ignored = MXCSR_FLAGS;
     unsigned ignored = f->sw_ignored | (invalid ? FSW_C0 | FSW_C2 | FSW_C3 : 0);
     return a->fx.cw == b->fx.cw && !((a->fx.sw ^ b->fx.sw) & ~ignored) &&
            a->fx.tags == b->fx.tags && !((a->fx.mxcsr ^ b->fx.mxcsr) & ~mxcsr_ignored) &&
            !memcmp(a->fx.xmm, b->fx.xmm, sizeof a->fx.xmm) &&
-           !memcmp(a->gpr, b->gpr, sizeof a->gpr) &&
+           !memcmp(a->ymmh, b->ymmh, sizeof a->ymmh) && !memcmp(a->gpr, b->gpr, sizeof a->gpr) &&
            (invalid || !((a->rflags ^ b->rflags) & FLAGS_ARITH));
 }
 
 static unsigned cases, mismatches;
 static char reported[32]; /* the form that differed last: one report of each will do */
+
+/* Such that every element lies within the memory: scale is 8, displacement 128. */
+static void random_indices(struct state *s, const struct form *f)
+{
+    union vec256 v;
+    for (unsigned k = 0; k < 8; k++)
+        v.u32[k] = below(31) - 16;
+    for (unsigned k = 0; k < 4 && f->index_size == 8; k++)
+        v.u64[k] = (uint64_t)below(31) - 16;
+    s->fx.xmm[f->index] = v.half[0];
+    s->ymmh[f->index] = v.half[1];
+}
 
 /* One random case of a form. */
 static void compare_once(const struct form *f)
@@ -404,17 +450,29 @@ static void compare_once(const struct form *f)
     static uint8_t memory[MEM_SIZE], native_memory[MEM_SIZE];
     struct state start, native, soft;
     random_state(&start, f->x87);
-    random_memory(memory, f->x87);
+    unsigned area = f->area ? f->area : OPERAND_SIZE;
+    random_memory(memory, area, f->x87);
+    if (f->unaligned && below(2))
+        start.mem += below(33);
+    if (f->prepare)
+        f->prepare(&start, memory);
+    if (f->index_size)
+        random_indices(&start, f);
     native = soft = start;
-    memcpy(mem, memory, MEM_SIZE);
+    memcpy(mem, memory, area);
     int native_vector = run_native(&native, f->bytes, f->len);
-    memcpy(native_memory, mem, MEM_SIZE);
-    memcpy(mem, memory, MEM_SIZE);
+    memcpy(native_memory, mem, area);
+    memcpy(mem, memory, area);
     int soft_vector = run_soft(&soft, f->bytes, f->len);
     memcpy(mem + f->mem_ignored, native_memory + f->mem_ignored, f->mem_ignored_len);
+    if (f->is_xsave) {
+        /* The last instruction's place, which some save only for exceptions, and MXCSR_MASK. */
+        memcpy(mem + 6, native_memory + 6, 18);
+        memcpy(mem + 28, native_memory + 28, 4);
+    }
     cases++;
     if (native_vector == soft_vector && same(f, &native, &soft) &&
-        !memcmp(mem, native_memory, MEM_SIZE))
+        !memcmp(mem, native_memory, area))
         return;
     mismatches++;
     if (!strcmp(reported, f->name))
@@ -444,7 +502,8 @@ static void build_simd(struct form *f, const struct opcode *row, unsigned map, u
     static const uint8_t prefixes[] = {
         [PREFIX_66] = 0x66, [PREFIX_F3] = 0xf3, [PREFIX_F2] = 0xf2
     };
-    *f = (struct form){ .name = row->name };
+    /* Makers differ about the alignment of SHA's operands. */
+    *f = (struct form){ .name = row->name, .unaligned = row->needs != ISA_SHA };
     bool gpr_source = row->form == F_GE; /* CRC32 */
     if (gpr_source && below(2))
         put(f, 0x66);
@@ -471,13 +530,28 @@ static void build_simd(struct form *f, const struct opcode *row, unsigned map, u
 
 static bool is_approximation(const char *name)
 {
+    name += *name == 'v';
     return !strncmp(name, "rcp", 3) || !strncmp(name, "rsqrt", 5);
+}
+
+/* Say once which sets of instructions the host has not. */
+static bool skipped(const struct opcode *row)
+{
+    static uint32_t told;
+    const char *lacks = host_lacks(row->needs);
+    for (unsigned bit = 0; lacks && bit < 32; bit++)
+        if (row->needs & ~told & 1u << bit && host_lacks(1u << bit)) {
+            told |= 1u << bit;
+            print_message("skipped: the host has no %s (%s and others)\n", soft_isa_name(bit),
+                          row->name);
+        }
+    return lacks;
 }
 
 static void try_simd_row(const struct opcode *row, unsigned map, unsigned prefix, uint8_t opcode,
                          int group_reg)
 {
-    if (!row->name || row->op != OP_sse || is_approximation(row->name))
+    if (!row->name || row->op != OP_sse || is_approximation(row->name) || skipped(row))
         return;
     for (unsigned n = 0; n < ROUNDS_SIMD; n++) {
         struct form f;
@@ -492,6 +566,7 @@ static void begin_native(void)
     struct sigaction action = { .sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_NODEFER };
     sigaction(SIGFPE, &action, NULL);
     sigaction(SIGILL, &action, NULL);
+    sigaction(SIGSEGV, &action, NULL);
     cases = mismatches = 0;
 }
 
@@ -510,6 +585,151 @@ static void test_simd_native(void **unused)
             }
     print_message("%u cases\n", cases);
     assert_true(cases > 30000);
+    assert_int_equal(mismatches, 0);
+}
+
+/* ---- the forms with a VEX prefix ---- */
+
+static bool has_gpr(const struct opcode *row)
+{
+    const struct simd_op *op = &simd_ops[row->arg & ((1 << VEX_INDEX_BITS) - 1)];
+    return row->op == OP_vex_lanes && (op->dst == SIMD_GPR || op->src == SIMD_GPR || op->run);
+}
+
+static void build_vex(struct form *f, const struct opcode *row, unsigned map, unsigned prefix,
+                      uint8_t opcode, int group_reg)
+{
+    *f = (struct form){ .name = row->name, .unaligned = true };
+    bool memory = row->flags & OPF_MEM || (!(row->flags & OPF_REG) && below(3) == 0);
+    bool gather = row->op == OP_vgather, gpr = has_gpr(row);
+    if (!memory && row->with_reg && skipped(row->with_reg))
+        memory = true;
+    unsigned rxb = gpr || row->form == F_NONE ? 0 : below(8);
+    unsigned w = row->vex & VEX_W0 ? 0 : row->vex & VEX_W1 ? 1 : below(2);
+    unsigned l = row->vex & VEX_L0 ? 0 : row->vex & VEX_L1 ? 1 : below(2);
+    unsigned v = row->vex & VEX_V || (row->vex & VEX_V_REG && !memory) ? below(16) : 0;
+    if (l && host_lacks(row->needs_256))
+        l = 0;
+    if (memory)
+        rxb &= gather ? 6 : 4; /* the base is RSI */
+    put(f, 0xc4);
+    put(f, (uint8_t)((~rxb & 7) << 5 | map));
+    put(f, (uint8_t)(w << 7 | (~v & 15) << 3 | l << 2 | prefix));
+    put(f, opcode);
+    if (row->form == F_NONE)
+        return;
+    unsigned reg = group_reg >= 0 ? (unsigned)group_reg : below(gpr ? 4 : 8),
+             rm = below(gpr ? 4 : 8);
+    if (gather) {
+        f->index_size = row->arg;
+        f->index = rm | (rxb & 2) << 2;
+        put(f, (uint8_t)(0x84 | reg << 3));
+        put(f, (uint8_t)(0xc6 | rm << 3)); /* 8 * index + RSI */
+        for (unsigned n = 0; n < 4; n++)
+            put(f, n ? 0 : 128);
+        return;
+    }
+    put(f, (uint8_t)(reg << 3 | (memory ? 0x06 : 0xc0 | rm)));
+    if (row->form == F_RAWUB)
+        put(f, (uint8_t)random64());
+}
+
+static void try_vex_row(const struct opcode *row, unsigned map, unsigned prefix, uint8_t opcode,
+                        int group_reg)
+{
+    if (!row->name || !(row->needs & (ISA_AVX | ISA_AVX2)) || is_approximation(row->name) ||
+        skipped(row))
+        return;
+    for (unsigned n = 0; n < ROUNDS_SIMD; n++) {
+        struct form f;
+        build_vex(&f, row, map, prefix, opcode, group_reg);
+        compare_once(&f);
+    }
+}
+
+static void test_vex_native(void **unused)
+{
+    begin_native();
+    for (unsigned map = 1; map <= 3; map++)
+        for (unsigned prefix = 0; prefix < 4; prefix++)
+            for (unsigned opcode = 0; opcode < 256; opcode++) {
+                const struct opcode *row = vex_opcode(map, prefix, (uint8_t)opcode);
+                if (row && row->flags & OPF_GROUP)
+                    for (int reg = 0; reg < 8; reg++)
+                        try_vex_row(&row->group[reg], map, prefix, (uint8_t)opcode, reg);
+                else if (row)
+                    try_vex_row(row, map, prefix, (uint8_t)opcode, -1);
+            }
+    print_message("%u cases\n", cases);
+    assert_true(cases > 30000 || !host_avx);
+    assert_int_equal(mismatches, 0);
+}
+
+/* ---- XSAVE and its kin ---- */
+
+static void choose_components(struct state *s)
+{
+    s->gpr[0] = below(4) ? below(8) : random64();
+    s->gpr[2] = below(4) ? 0 : random64();
+}
+
+static void prepare_save(struct state *s, uint8_t *memory)
+{
+    choose_components(s);
+    if (below(2))
+        memset(memory + 512, 0, 64);
+}
+
+/* A header that XRSTOR takes, mostly. */
+static void prepare_restore(struct state *s, uint8_t *memory)
+{
+    uint64_t header[8] = { below(8) };
+    uint32_t mxcsr = (uint32_t)random64() & (below(8) ? 0xffff : 0x7ffdffff);
+    choose_components(s);
+    if (below(2)) {
+        header[1] = 1ULL << 63 | below(8);
+        header[0] &= below(8) ? header[1] : 7;
+    }
+    if (below(8) == 0)
+        header[below(8)] ^= 1ULL << below(64);
+    memcpy(memory + 24, &mxcsr, 4);
+    memcpy(memory + 512, header, sizeof header);
+}
+
+static void try_xsave(const char *name, uint8_t opcode, unsigned reg, bool restore, uint32_t needs)
+{
+    if (host_lacks(needs)) {
+        print_message("skipped: the host has no %s\n", name);
+        return;
+    }
+    for (unsigned n = 0; n < ROUNDS_XSAVE; n++) {
+        struct form f = { .name = name, .area = 832, .unaligned = below(20) == 0 };
+        f.prepare = restore ? prepare_restore : prepare_save;
+        if (below(2))
+            put(&f, 0x48);
+        put(&f, 0x0f);
+        put(&f, opcode);
+        put(&f, (uint8_t)(reg << 3 | 6));
+        f.is_xsave = !restore;
+        compare_once(&f);
+    }
+}
+
+static void test_xsave_native(void **unused)
+{
+    begin_native();
+    uint32_t xcr0 = 0, high;
+    if (host_has("xsave"))
+        __asm__ volatile("xgetbv" : "=a"(xcr0), "=d"(high) : "c"(0));
+    if (xcr0 != (XCR0_X87 | XCR0_SSE | XCR0_AVX)) {
+        print_message("skipped: the host's XCR0 is %#x\n", xcr0);
+        skip();
+    }
+    try_xsave("xsave", 0xae, 4, false, ISA_XSAVE);
+    try_xsave("xsaveopt", 0xae, 6, false, ISA_XSAVEOPT);
+    try_xsave("xsavec", 0xc7, 4, false, ISA_XSAVEC);
+    try_xsave("xrstor", 0xae, 5, true, ISA_XSAVEC);
+    print_message("%u cases\n", cases);
     assert_int_equal(mismatches, 0);
 }
 
@@ -562,9 +782,12 @@ static int set_up(void **unused)
     cpu->tlb = cpu->tlbs[0];
     struct cpu_offer offer;
     soft_cpu_offer(&offer);
-    cpu->mode = MODE_CODE64 | soft_isa(&offer.max);
+    cpu->isa = soft_isa(&offer.max);
+    cpu->mode = MODE_CODE64 | cpu->isa;
     cpu->cr0 = CR0_PE | CR0_PG | CR0_MP | CR0_NE;
-    cpu->cr4 = CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT;
+    cpu->cr4 = CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE;
+    cpu->xcr0 = XCR0_X87 | XCR0_SSE | XCR0_AVX;
+    host_avx = host_has("avx");
     cpu->efer = EFER_LME | EFER_LMA;
     map_page(mem);
     return 0;
@@ -582,6 +805,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_simd_native),
+        cmocka_unit_test(test_vex_native),
+        cmocka_unit_test(test_xsave_native),
         cmocka_unit_test(test_x87_native),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -52,14 +52,20 @@ static struct bytes encode_vex(const struct place *p, unsigned vvvv, unsigned l,
     put(&t, w << 7 | vvvv << 3 | l << 2 | p->prefix);
     put(&t, p->opcode);
     if (p->row->form != F_NONE)
-        put(&t, (mem ? 0 : 0xc0) | (p->group < 0 ? 0 : (unsigned)p->group) << 3 | 1);
+        put(&t, (mem ? 0 : 0xc0) | (p->group < 0 ? 0 : (unsigned)p->group) << 3 |
+                    (p->row->flags & OPF_VSIB ? 4 : 1));
     return t;
+}
+
+static bool is_memory(const struct opcode *row)
+{
+    return row->flags & OPF_MEM || row->with_reg;
 }
 
 static struct bytes encode(const struct place *p)
 {
     static const uint8_t prefixes[] = { 0, 0x66, 0xf3, 0xf2 };
-    bool mem = p->row->flags & OPF_MEM;
+    bool mem = is_memory(p->row);
     struct bytes t = { .n = 0 };
     if (p->vex)
         return encode_vex(p, p->row->vex & VEX_V ? 2 : 15, !!(p->row->vex & VEX_L1),
@@ -82,6 +88,10 @@ static void each_group_row(const struct opcode *row, struct place p, void (*fn)(
     p.group = -1;
     if (!(row->flags & OPF_GROUP)) {
         fn(&p);
+        if (row->with_reg) {
+            p.row = row->with_reg;
+            fn(&p);
+        }
         return;
     }
     for (p.group = 0; p.group < 8; p.group++)
@@ -140,13 +150,13 @@ static void test_names(void **state)
     uint32_t max = soft_isa(&offer.max);
     assert_int_equal(soft_isa(&cpu_features_base), 0);
     for (unsigned bit = 0; bit < 32; bit++)
-        assert_int_equal(max >> bit & 1, soft_isa_name(bit) != NULL);
+        assert_int_equal(max >> bit & 1, soft_isa_name(bit) && soft_isa_on_host(bit));
 }
 
 static void check_vex_fields(struct place *p)
 {
     unsigned vex = p->row->vex;
-    bool mem = p->row->flags & OPF_MEM;
+    bool mem = is_memory(p->row);
     unsigned l = !!(vex & VEX_L1), w = !!(vex & VEX_W1), v = vex & VEX_V ? 2 : 15;
     if (!p->vex)
         return;

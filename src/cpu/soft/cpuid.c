@@ -7,7 +7,7 @@
 #include "cpu/soft/soft_cpu.h"
 
 /* Bits that leaf_1() decides. */
-enum { D_APIC = 1 << 9, C_X2APIC = 1 << 21, C_TSC_DEADLINE = 1 << 24 };
+enum { D_APIC = 1 << 9, C_X2APIC = 1 << 21, C_TSC_DEADLINE = 1 << 24, C_OSXSAVE = 1 << 27 };
 
 /* What is executed beyond the model "base", by name: "max" has it too. So has it the sets of isa.c.
  */
@@ -24,7 +24,8 @@ void soft_cpu_offer(struct cpu_offer *out)
         cpu_set_named(&out->max, *name);
     for (unsigned bit = 0; bit < 32; bit++)
         if (soft_isa_name(bit))
-            cpu_set_named(&out->max, soft_isa_name(bit));
+            cpu_set_named(soft_isa_on_host(bit) ? &out->max : &out->withheld, soft_isa_name(bit));
+    out->why_withheld = "it is executed by the host's own unit, and this host has none";
 }
 
 /* What else hangs on a feature: bits of CR4, and instructions. */
@@ -51,6 +52,7 @@ static const struct {
     { "sse", CR4_OSXMMEXCPT, 0 },
     { "tsc", CR4_TSD, 0 },
     { "umip", CR4_UMIP, 0 },
+    { "xsave", CR4_OSXSAVE, 0 },
     /* clang-format on */
 };
 
@@ -84,18 +86,19 @@ static void leaf_1(struct soft_cpu *c, uint32_t out[4])
         c->vcpu.port->apic_id << 24 | 1 << 16 | 8 << 8; /* one logical cpu, CLFLUSH of 64 bytes */
     out[2] = c->features.word[WORD_1_ECX];
     out[3] = c->features.word[WORD_1_EDX];
+    if (c->cr4 & CR4_OSXSAVE)
+        out[2] |= C_OSXSAVE;
     if (!(base & 1 << 11)) { /* none, or switched off */
         out[2] &= ~(uint32_t)(C_X2APIC | C_TSC_DEADLINE);
         out[3] &= ~(uint32_t)D_APIC;
     }
 }
 
-/* The words of features that this leaf holds. Leaf 7 alone has subleaves: others do not look at
- * ECX.
- */
+/* The words of features that this leaf holds. Leaves 7 and 0xd have subleaves: others do
+ * not look at ECX. */
 static void put_features(const struct soft_cpu *c, uint32_t leaf, uint32_t subleaf, uint32_t out[4])
 {
-    subleaf = leaf == 7 ? subleaf : 0;
+    subleaf = leaf == 7 || leaf == 0xd ? subleaf : 0;
     for (unsigned w = 0; w < CPUID_WORDS; w++)
         if (cpuid_places[w].leaf == leaf && cpuid_places[w].subleaf == subleaf)
             out[cpuid_places[w].reg] = c->features.word[w];
@@ -119,6 +122,9 @@ void cpuid_query(struct soft_cpu *c, uint32_t leaf, uint32_t subleaf, uint32_t o
         break;
     case 2:
         out[0] = 1; /* no descriptors */
+        break;
+    case 0xd:
+        xsave_cpuid(c, subleaf, out);
         break;
     case 0x15:
         /* TSC = crystal * EBX / EAX: a crystal of 1 GHz, one tick a nanosecond */

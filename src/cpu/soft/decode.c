@@ -241,6 +241,8 @@ static bool vex_fits(const struct decoder *d, const struct opcode *row, bool mem
 {
     bool uses_v = row->vex & VEX_V || (row->vex & VEX_V_REG && !mem);
     bool w = d->rex & 8;
+    if (row->flags & OPF_VSIB && (!mem || d->asize == 2 || (d->modrm & 7) != 4))
+        return false;
     if (d->vvvv && !uses_v)
         return false;
     if (d->vex_l ? (row->vex & VEX_L0) || !has_needed(d, row->needs_256) : row->vex & VEX_L1)
@@ -283,7 +285,7 @@ static const struct opcode *register_row(const struct decoder *d)
 {
     const struct opcode *row = NULL;
     unsigned reg = d->modrm >> 3 & 7;
-    if (d->map != 1 || d->modrm >> 6 != 3)
+    if (d->map != 1 || d->vex || d->modrm >> 6 != 3)
         return NULL;
     if (d->opcode == 0x01)
         row = &opcodes_0f01_reg[d->modrm & 0x3f];
@@ -297,7 +299,7 @@ static const struct opcode *register_row(const struct decoder *d)
 static const struct opcode *find_row(struct decoder *d)
 {
     const struct opcode *row = next_map(d, d->map ? NULL : &opcodes_1[d->opcode]);
-    if (!row || !row->name || !has_needed(d, row->needs))
+    if (!row || !row->name)
         return NULL;
     if (row->flags & OPF_GROUP) {
         if ((row->flags & OPF_NO64) && d->code64)
@@ -306,7 +308,12 @@ static const struct opcode *find_row(struct decoder *d)
         const struct opcode *own = register_row(d);
         row = own ? own : &row->group[d->modrm >> 3 & 7];
     }
-    return row->name && has_needed(d, row->needs) ? row : NULL;
+    if (row->with_reg) {
+        take_modrm(d);
+        row = d->modrm >> 6 == 3 ? row->with_reg : row;
+    }
+    bool prefixed = row->flags & OPF_NP && (d->p66 || d->pf2 || d->pf3);
+    return row->name && has_needed(d, row->needs) && !prefixed ? row : NULL;
 }
 
 enum variant { V_RR, V_RM, V_MR, V_RI, V_MI };
@@ -572,8 +579,10 @@ int soft_decode(const uint8_t *code, unsigned avail, uint32_t mode, struct insn 
         op = special_nop(&d, i);
     if (row->arg && row->pick == P_ONE)
         i->imm = (i->imm & 0xffffffff) | (int64_t)row->arg << 32;
+    if (row->flags & OPF_VSIB && i->index == REG_NONE)
+        i->index = 4; /* of vector registers, there is a number 4 */
     if (d.vex)
-        i->imm |= d.vvvv << INSN_VVVV_SHIFT | (d.vex_l ? INSN_VEX_L : 0);
+        i->imm |= INSN_VEX | d.vvvv << INSN_VVVV_SHIFT | (d.vex_l ? INSN_VEX_L : 0);
     i->flags |= (uint8_t)((d.pf3 ? INSN_REP : 0) | (d.pf2 ? INSN_REPNE : 0) |
                           (d.lock ? INSN_LOCK : 0) | log2_size(d.asize) << INSN_ASIZE_SHIFT);
     i->len = (uint8_t)(d.p - d.start);

@@ -80,6 +80,62 @@ int fpu_wait(struct soft_cpu *c);
 int fpu_check_sse(struct soft_cpu *c);
 int fpu_check_mmx(struct soft_cpu *c);
 
+/* Of an instruction with a VEX prefix that uses vector registers: SDM vol. 2 2.4. */
+int fpu_check_avx(struct soft_cpu *c);
+
+/* The one or the other. */
+static inline int fpu_check_vector(struct soft_cpu *c, const struct insn *i)
+{
+    return i->imm & INSN_VEX ? fpu_check_avx(c) : fpu_check_sse(c);
+}
+
+static inline union vec256 ymm_get(const struct soft_cpu *c, unsigned n)
+{
+    return (union vec256){ .half = { c->xmm[n], c->ymmh[n] } };
+}
+
+/* Without `wide` the upper half becomes zero. */
+static inline void ymm_set(struct soft_cpu *c, unsigned n, const union vec256 *v, bool wide)
+{
+    c->xmm[n] = v->half[0];
+    c->ymmh[n] = wide ? v->half[1] : (union vec128){ 0 };
+}
+
+/* The image of FXSAVE; with REX.W the pointers are 64 bits wide and have no selectors. */
+struct fxsave_image {
+    uint16_t cw, sw;
+    uint8_t tags, reserved;
+    uint16_t opcode;
+    union {
+        struct {
+            uint32_t ip;
+            uint16_t cs, reserved_cs;
+            uint32_t dp;
+            uint16_t ds, reserved_ds;
+        };
+        struct {
+            uint64_t ip64, dp64;
+        };
+    };
+    uint32_t mxcsr, mxcsr_mask;
+    struct {
+        uint64_t mant;
+        uint16_t se, reserved[3];
+    } st[8]; /* ST(0) first */
+    union vec128 xmm[16];
+    uint8_t unused[96];
+};
+_Static_assert(sizeof(struct fxsave_image) == 512, "SDM vol. 1 table 10-2");
+
+static inline unsigned fpu_xmm_count(const struct soft_cpu *c)
+{
+    return code64(c) ? 16 : 8;
+}
+
+/* `wide`: with pointers of 64 bits. */
+void fpu_image_save(const struct soft_cpu *c, struct fxsave_image *image, bool wide);
+void fpu_image_restore_x87(struct soft_cpu *c, const struct fxsave_image *image, bool wide);
+
 /* The state that any MMX instruction but EMMS leaves: TOP 0, all registers valid. */
 static inline void fpu_enter_mmx(struct soft_cpu *c)
 {

@@ -6,32 +6,6 @@
 #include "base/log.h"
 #include "cpu/soft/opcodes.h"
 
-/* The image of FXSAVE; with REX.W the pointers are 64 bits wide and have no selectors. */
-struct fxsave_image {
-    uint16_t cw, sw;
-    uint8_t tags, reserved;
-    uint16_t opcode;
-    union {
-        struct {
-            uint32_t ip;
-            uint16_t cs, reserved_cs;
-            uint32_t dp;
-            uint16_t ds, reserved_ds;
-        };
-        struct {
-            uint64_t ip64, dp64;
-        };
-    };
-    uint32_t mxcsr, mxcsr_mask;
-    struct {
-        uint64_t mant;
-        uint16_t se, reserved[3];
-    } st[8]; /* ST(0) first */
-    union vec128 xmm[16];
-    uint8_t unused[96];
-};
-_Static_assert(sizeof(struct fxsave_image) == 512, "SDM vol. 1 table 10-2");
-
 bool fpu_host_ok(struct error *err)
 {
     if (__builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("ssse3"))
@@ -47,6 +21,8 @@ void fpu_reset(struct soft_cpu *c)
 {
     memset(&c->fpu, 0, sizeof c->fpu);
     memset(c->xmm, 0, sizeof c->xmm);
+    memset(c->ymmh, 0, sizeof c->ymmh);
+    c->xcr0 = XCR0_X87;
     c->fpu.cw = FCW_RESET;
     c->fpu.tags = 0xff; /* tag word 5555h: all hold zero */
     c->mxcsr = MXCSR_RESET;
@@ -76,6 +52,15 @@ int fpu_check_mmx(struct soft_cpu *c)
     if (UNLIKELY(c->cr0 & (CR0_EM | CR0_TS)))
         return raise_exception(c, c->cr0 & CR0_EM ? VEC_UD : VEC_NM);
     return fpu_wait(c);
+}
+
+int fpu_check_avx(struct soft_cpu *c)
+{
+    if (UNLIKELY(vex_check(c) < 0))
+        return X_FAULT;
+    if (UNLIKELY(!(c->cr4 & CR4_OSXSAVE) || ~c->xcr0 & (XCR0_SSE | XCR0_AVX)))
+        return raise_exception(c, VEC_UD);
+    return UNLIKELY(c->cr0 & CR0_TS) ? raise_exception(c, VEC_NM) : 0;
 }
 
 /* ---- memory ---- */
@@ -122,7 +107,7 @@ int fpu_store_bytes(struct soft_cpu *c, uint64_t va, const void *from, unsigned 
 int op_ldmxcsr(struct soft_cpu *c, const struct insn *i)
 {
     uint64_t v;
-    int st = fpu_check_sse(c);
+    int st = fpu_check_vector(c, i);
     if (st >= 0)
         st = mem_load(c, i, 4, &v);
     if (st < 0)
@@ -135,7 +120,7 @@ int op_ldmxcsr(struct soft_cpu *c, const struct insn *i)
 
 int op_stmxcsr(struct soft_cpu *c, const struct insn *i)
 {
-    int st = fpu_check_sse(c);
+    int st = fpu_check_vector(c, i);
     return st < 0 ? st : mem_store(c, i, 4, c->mxcsr);
 }
 
@@ -153,9 +138,54 @@ static int check_fx(struct soft_cpu *c, const struct insn *i, bool write, uint64
     return *va & 15 ? raise_error(c, VEC_GP, 0) : 0;
 }
 
-static unsigned xmm_count(const struct soft_cpu *c)
+void fpu_image_save(const struct soft_cpu *c, struct fxsave_image *image, bool wide)
 {
-    return code64(c) ? 16 : 8;
+    *image = (struct fxsave_image){
+        .cw = c->fpu.cw,
+        .sw = c->fpu.sw,
+        .tags = c->fpu.tags,
+        .opcode = c->fpu.opcode,
+        .mxcsr = c->mxcsr,
+        .mxcsr_mask = MXCSR_VALID,
+    };
+    if (wide) {
+        image->ip64 = c->fpu.ip;
+        image->dp64 = c->fpu.dp;
+    } else {
+        image->ip = (uint32_t)c->fpu.ip;
+        image->cs = c->fpu.cs;
+        image->dp = (uint32_t)c->fpu.dp;
+        image->ds = c->fpu.ds;
+    }
+    for (unsigned k = 0; k < 8; k++) {
+        unsigned n = (fpu_top(c) + k) & 7;
+        image->st[k].mant = c->fpu.r[n].mant;
+        image->st[k].se = c->fpu.r[n].se;
+    }
+    memcpy(image->xmm, c->xmm, fpu_xmm_count(c) * sizeof c->xmm[0]);
+}
+
+void fpu_image_restore_x87(struct soft_cpu *c, const struct fxsave_image *image, bool wide)
+{
+    c->fpu.sw = image->sw;
+    fpu_set_cw(c, image->cw);
+    c->fpu.tags = image->tags;
+    c->fpu.opcode = image->opcode & 0x7ff;
+    if (wide) {
+        c->fpu.ip = image->ip64;
+        c->fpu.dp = image->dp64;
+        c->fpu.cs = c->fpu.ds = 0;
+    } else {
+        c->fpu.ip = image->ip;
+        c->fpu.cs = image->cs;
+        c->fpu.dp = image->dp;
+        c->fpu.ds = image->ds;
+    }
+    for (unsigned k = 0; k < 8; k++) {
+        unsigned n = (fpu_top(c) + k) & 7;
+        c->fpu.r[n].mant = image->st[k].mant;
+        c->fpu.r[n].se = image->st[k].se;
+    }
 }
 
 int op_fxsave(struct soft_cpu *c, const struct insn *i)
@@ -164,30 +194,9 @@ int op_fxsave(struct soft_cpu *c, const struct insn *i)
     int st = check_fx(c, i, true, &va);
     if (st < 0)
         return st;
-    struct fxsave_image image = {
-        .cw = c->fpu.cw,
-        .sw = c->fpu.sw,
-        .tags = c->fpu.tags,
-        .opcode = c->fpu.opcode,
-        .mxcsr = c->mxcsr,
-        .mxcsr_mask = MXCSR_VALID,
-    };
-    if (i->size == 8) {
-        image.ip64 = c->fpu.ip;
-        image.dp64 = c->fpu.dp;
-    } else {
-        image.ip = (uint32_t)c->fpu.ip;
-        image.cs = c->fpu.cs;
-        image.dp = (uint32_t)c->fpu.dp;
-        image.ds = c->fpu.ds;
-    }
-    for (unsigned k = 0; k < 8; k++) {
-        unsigned n = (fpu_top(c) + k) & 7;
-        image.st[k].mant = c->fpu.r[n].mant;
-        image.st[k].se = c->fpu.r[n].se;
-    }
-    unsigned xmms = xmm_count(c);
-    memcpy(image.xmm, c->xmm, xmms * sizeof c->xmm[0]);
+    struct fxsave_image image;
+    fpu_image_save(c, &image, i->size == 8);
+    unsigned xmms = fpu_xmm_count(c);
     /* What lies behind the registers is not written. */
     return fpu_store_bytes(c, va, &image,
                            (unsigned)(offsetof(struct fxsave_image, xmm) + xmms * 16));
@@ -204,27 +213,9 @@ int op_fxrstor(struct soft_cpu *c, const struct insn *i)
         return st;
     if (image.mxcsr & ~(uint32_t)MXCSR_VALID)
         return raise_error(c, VEC_GP, 0);
-    c->fpu.sw = image.sw;
-    fpu_set_cw(c, image.cw);
-    c->fpu.tags = image.tags;
-    c->fpu.opcode = image.opcode & 0x7ff;
-    if (i->size == 8) {
-        c->fpu.ip = image.ip64;
-        c->fpu.dp = image.dp64;
-        c->fpu.cs = c->fpu.ds = 0;
-    } else {
-        c->fpu.ip = image.ip;
-        c->fpu.cs = image.cs;
-        c->fpu.dp = image.dp;
-        c->fpu.ds = image.ds;
-    }
-    for (unsigned k = 0; k < 8; k++) {
-        unsigned n = (fpu_top(c) + k) & 7;
-        c->fpu.r[n].mant = image.st[k].mant;
-        c->fpu.r[n].se = image.st[k].se;
-    }
+    fpu_image_restore_x87(c, &image, i->size == 8);
     c->mxcsr = image.mxcsr;
-    memcpy(c->xmm, image.xmm, xmm_count(c) * sizeof c->xmm[0]);
+    memcpy(c->xmm, image.xmm, fpu_xmm_count(c) * sizeof c->xmm[0]);
     return st;
 }
 

@@ -236,6 +236,14 @@ const struct opcode opcodes_1[256] = {
         ROW("push", OP_push, F_E, S_D64) }),
 };
 
+static const struct opcode lfence = ROW("lfence", OP_fence, F_E, S_B);
+static const struct opcode mfence = ROW("mfence", OP_fence, F_E, S_B);
+
+#define XSAVE(NAME, OP, KIND, NEEDS, REG)                                                     \
+    {                                                                                         \
+        NAME, OP, F_E, S_Y, P_ONE, OPF_MEM | OPF_NP, 0, KIND, .needs = NEEDS, .with_reg = REG \
+    }
+
 #define NOP_ROW(NAME) ROW(NAME, OP_nop, F_E, S_V)
 
 const struct opcode opcodes_2[256] = {
@@ -309,9 +317,9 @@ const struct opcode opcodes_2[256] = {
                                   ROW("fxrstor", OP_fxrstor, F_E, S_Y, P_ONE, OPF_MEM),
                                   ROW("ldmxcsr", OP_ldmxcsr, F_E, S_D, P_ONE, OPF_MEM),
                                   ROW("stmxcsr", OP_stmxcsr, F_E, S_D, P_ONE, OPF_MEM),
-                                  { 0 },
-                                  ROW("lfence", OP_fence, F_E, S_B, P_ONE, OPF_REG),
-                                  ROW("mfence", OP_fence, F_E, S_B, P_ONE, OPF_REG),
+                                  XSAVE("xsave", OP_xsave, XSAVE_PLAIN, ISA_XSAVE, NULL),
+                                  XSAVE("xrstor", OP_xrstor, 0, ISA_XSAVE, &lfence),
+                                  XSAVE("xsaveopt", OP_xsave, XSAVE_OPT, ISA_XSAVEOPT, &mfence),
                                   ROW("sfence", OP_fence, F_E, S_B) }), /* CLFLUSH with memory */
     [0xaf] = ROW("imul", OP_imul2, F_GE, S_V, P_IMUL2),
     [0xb0] = ROW("cmpxchg", OP_cmpxchg, F_EG, S_B, P_ONE, OPF_LOCK),
@@ -346,7 +354,11 @@ const struct opcode opcodes_2[256] = {
     [0xc5] = { .name = "", .flags = OPF_ESCAPE },
     [0xc6] = { .name = "", .flags = OPF_ESCAPE },
     [0xc7] = GROUP((const struct opcode[8]){
-        { 0 }, ROW("cmpxchg8b", OP_cmpxchg8b, F_E, S_Y, P_ONE, OPF_LOCK | OPF_MEM) }),
+        { 0 },
+        ROW("cmpxchg8b", OP_cmpxchg8b, F_E, S_Y, P_ONE, OPF_LOCK | OPF_MEM),
+        { 0 },
+        { 0 },
+        XSAVE("xsavec", OP_xsave, XSAVE_COMPACT, ISA_XSAVEC, NULL) }),
     ROWS8(0xc8, "bswap", OP_bswap, F_O, S_V),
     ROWS8(0xd0, "", 0, F_RAW, S_V, P_ONE, OPF_ESCAPE),
     ROWS8(0xd8, "", 0, F_RAW, S_V, P_ONE, OPF_ESCAPE),
@@ -359,6 +371,8 @@ const struct opcode opcodes_2[256] = {
 const struct opcode opcodes_0f01_reg[64] = {
     [0x0a] = ROW("clac", OP_clac, F_NONE, S_V),
     [0x0b] = ROW("stac", OP_stac, F_NONE, S_V),
+    [0x10] = { "xgetbv", OP_xgetbv, F_NONE, S_V, P_ONE, OPF_NP, .needs = ISA_XSAVE },
+    [0x11] = { "xsetbv", OP_xsetbv, F_NONE, S_V, P_ONE, OPF_NP | OPF_END, .needs = ISA_XSAVE },
     [0x38] = ROW("swapgs", OP_swapgs, F_NONE, S_V, P_ONE, OPF_ONLY64 | OPF_END),
     [0x39] = ROW("rdtscp", OP_rdtscp, F_NONE, S_V),
 };

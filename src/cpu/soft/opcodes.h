@@ -79,6 +79,8 @@
     X(clac) X(stac) X(invpcid) X(rdpid) X(rdsegbase) X(wrsegbase) X(rdrand) X(rdseed)              \
     /* x87.c: the eight escape opcodes; fxsave.c */                                                \
     X(x87) X(fwait) X(fxsave) X(fxrstor) X(ldmxcsr) X(stmxcsr)                                     \
+    X(vex_lanes) X(vex_whole) X(vzero) X(vmaskmov) X(vgather)                                      \
+    X(xsave) X(xrstor) X(xgetbv) X(xsetbv)                                                         \
     /* sse.c */                                                                                    \
     X(sse)
 /* clang-format on */
@@ -180,6 +182,8 @@ enum {
     OPF_REG = 32,          /* #UD with a memory operand */
     OPF_GROUP = 64,        /* `group` has 8 rows by ModRM.reg */
     OPF_ESCAPE = 128,      /* SIMD: looked up by mandatory prefix in sse_opcodes.c */
+    OPF_VSIB = 1024,       /* its index is a vector register; needs an SIB byte */
+    OPF_NP = 512,          /* #UD with 66, F2 or F3 */
     OPF_NOMODRM_MEM = 256, /* ModRM always names registers: MOV CR, MOV DR */
 };
 
@@ -202,9 +206,10 @@ struct opcode {
     uint16_t arg; /* of ops that serve several rows: the shift kind, a segment, a SIMD function:
                      insn_arg() */
     const struct opcode *group;
-    uint32_t needs;     /* ISA_*, all of them */
-    uint32_t needs_256; /* and with VEX.L */
-    uint8_t vex;        /* VEX_* */
+    uint32_t needs;                /* ISA_*, all of them */
+    uint32_t needs_256;            /* and with VEX.L */
+    uint8_t vex;                   /* VEX_* */
+    const struct opcode *with_reg; /* instead of this row, where r/m is a register; NULL: none */
 };
 
 extern const struct opcode opcodes_1[256]; /* one byte */
@@ -220,5 +225,8 @@ const struct opcode *sse_opcode(unsigned map, unsigned prefix, uint8_t opcode);
 
 /* The same of what VEX encodes. */
 const struct opcode *vex_opcode(unsigned map, unsigned prefix, uint8_t opcode);
+
+/* The kinds of XSAVE, by the row's argument. */
+enum { XSAVE_PLAIN, XSAVE_OPT, XSAVE_COMPACT };
 
 enum { SHIFT_ROL, SHIFT_ROR, SHIFT_RCL, SHIFT_RCR, SHIFT_SHL, SHIFT_SHR, SHIFT_SAL, SHIFT_SAR };

@@ -42,6 +42,7 @@ enum {
     SIMD_STORE = 4,       /* destination r/m, source reg */
     SIMD_RM_DST = 8,      /* destination r/m, a register; the only other operand is an immediate */
     SIMD_NO_MMX_MEM = 16, /* with memory, the MMX registers are not touched */
+    SIMD_IS4 = 32,        /* a register is in the upper half of the immediate */
 };
 
 struct simd_op {
@@ -54,9 +55,61 @@ struct simd_op {
 
 extern const struct simd_op simd_ops[];
 
+/* How an operation with a VEX prefix is made of that on 128 bits: beside its index, in a row's
+ * argument. */
+enum vex_shape {
+    VEX_LANES,   /* each half by itself */
+    VEX_SCALAR,  /* only the lower half, whatever L is */
+    VEX_WIDE,    /* a half of the result from half as many bytes of the source */
+    VEX_NARROW,  /* the other way round */
+    VEX_COUNT,   /* both halves use the lower one of the source, of 16 bytes in memory */
+    VEX_GATHER,  /* the halves' bits beside each other, or with shift 0 the bits that both have */
+    VEX_ALIGNED, /* lanes; memory has to be aligned */
+};
+enum { VEX_INDEX_BITS = 10, VEX_SHAPE_BITS = 3 };
+/* The immediate of the upper half, or the bits of the lower, is shifted by this. */
+extern const uint8_t vex_shifts[5];
+
+static inline unsigned vex_arg(unsigned index, enum vex_shape shape, unsigned shift)
+{
+    return index | (unsigned)shape << VEX_INDEX_BITS | shift << (VEX_INDEX_BITS + VEX_SHAPE_BITS);
+}
+
+/* What is not made of lanes of 128 bits: compute `*d`, which holds the destination's old value (or
+ * that of the register that the immediate names), from `*v`, the register of vvvv, and `*s`. What
+ * lies beyond the operand size does not matter. `arg` is as above. */
+typedef void vex_fn(union vec256 *d, const union vec256 *v, const union vec256 *s, unsigned arg);
+
+#define VEX_ARG_256 (1u << 13)
+
+/* What the instruction's line says. */
+static inline unsigned vex_number(unsigned arg)
+{
+    return arg >> 16;
+}
+
+static inline unsigned vex_bytes(unsigned arg)
+{
+    return arg & VEX_ARG_256 ? 32 : 16;
+}
+
+struct vex_op {
+    vex_fn *fn;
+    uint8_t bytes[2]; /* of a memory operand, without and with L; 0: the operand size */
+    uint8_t flags;    /* SIMD_FP, SIMD_STORE, SIMD_IS4 */
+    uint8_t number;
+};
+extern const struct vex_op vex_ops[];
+
 /* Run `fn` with the guest's MXCSR. 0 or X_FAULT (#XM, `*d` is unchanged then). */
 int simd_run_fp(struct soft_cpu *c, simd_fn *fn, union vec128 *d, const union vec128 *s,
                 unsigned arg);
+
+/* The exceptions of one instruction that ran with all masks set: 0 or X_FAULT (#XM). */
+int simd_deliver_flags(struct soft_cpu *c, uint32_t flags);
+/* Run `call` with the guest's MXCSR; returns the exceptions. Of `*job`, `size` bytes, only what
+ * call() writes may change. */
+uint32_t simd_fp_flags(struct soft_cpu *c, void (*call)(void *job), void *job, size_t size);
 
 /* Those of sse.c and sse_string.c that fit no pattern. */
 int simd_run_maskmovq(struct soft_cpu *c, const struct insn *i);
@@ -75,236 +128,70 @@ int simd_run_pcmpistri(struct soft_cpu *c, const struct insn *i);
 int simd_load_rm(struct soft_cpu *c, const struct insn *i, unsigned operand, unsigned size,
                  bool unaligned, union vec128 *v);
 
+#include "cpu/soft/simd_lists.h"
+
 /* clang-format off */
-/* ---- the lists ---- */
-
-/* Integer operations that exist for MMX and XMM registers alike and are one host instruction of the same name.
- * B(map, opcode, mnemonic, bytes read from memory by the MMX form) */
-#define SIMD_INT_BOTH(B)                                                                           \
-    B(1, 0x60, punpcklbw, 4) B(1, 0x61, punpcklwd, 4) B(1, 0x62, punpckldq, 4)                     \
-    B(1, 0x63, packsswb, 8) B(1, 0x64, pcmpgtb, 8) B(1, 0x65, pcmpgtw, 8) B(1, 0x66, pcmpgtd, 8)   \
-    B(1, 0x67, packuswb, 8) B(1, 0x68, punpckhbw, 8) B(1, 0x69, punpckhwd, 8)                      \
-    B(1, 0x6a, punpckhdq, 8) B(1, 0x6b, packssdw, 8) B(1, 0x74, pcmpeqb, 8)                        \
-    B(1, 0x75, pcmpeqw, 8) B(1, 0x76, pcmpeqd, 8) B(1, 0xd1, psrlw, 8) B(1, 0xd2, psrld, 8)        \
-    B(1, 0xd3, psrlq, 8) B(1, 0xd4, paddq, 8) B(1, 0xd5, pmullw, 8) B(1, 0xd8, psubusb, 8)         \
-    B(1, 0xd9, psubusw, 8) B(1, 0xda, pminub, 8) B(1, 0xdb, pand, 8) B(1, 0xdc, paddusb, 8)        \
-    B(1, 0xdd, paddusw, 8) B(1, 0xde, pmaxub, 8) B(1, 0xdf, pandn, 8) B(1, 0xe0, pavgb, 8)         \
-    B(1, 0xe1, psraw, 8) B(1, 0xe2, psrad, 8) B(1, 0xe3, pavgw, 8) B(1, 0xe4, pmulhuw, 8)          \
-    B(1, 0xe5, pmulhw, 8) B(1, 0xe8, psubsb, 8) B(1, 0xe9, psubsw, 8) B(1, 0xea, pminsw, 8)        \
-    B(1, 0xeb, por, 8) B(1, 0xec, paddsb, 8) B(1, 0xed, paddsw, 8) B(1, 0xee, pmaxsw, 8)           \
-    B(1, 0xef, pxor, 8) B(1, 0xf1, psllw, 8) B(1, 0xf2, pslld, 8) B(1, 0xf3, psllq, 8)             \
-    B(1, 0xf4, pmuludq, 8) B(1, 0xf5, pmaddwd, 8) B(1, 0xf6, psadbw, 8) B(1, 0xf8, psubb, 8)       \
-    B(1, 0xf9, psubw, 8) B(1, 0xfa, psubd, 8) B(1, 0xfb, psubq, 8) B(1, 0xfc, paddb, 8)            \
-    B(1, 0xfd, paddw, 8) B(1, 0xfe, paddd, 8)                                                      \
-    B(2, 0x00, pshufb, 8) B(2, 0x01, phaddw, 8) B(2, 0x02, phaddd, 8) B(2, 0x03, phaddsw, 8)       \
-    B(2, 0x04, pmaddubsw, 8) B(2, 0x05, phsubw, 8) B(2, 0x06, phsubd, 8) B(2, 0x07, phsubsw, 8)    \
-    B(2, 0x08, psignb, 8) B(2, 0x09, psignw, 8) B(2, 0x0a, psignd, 8) B(2, 0x0b, pmulhrsw, 8)      \
-    B(2, 0x1c, pabsb, 8) B(2, 0x1d, pabsw, 8) B(2, 0x1e, pabsd, 8)
-
-/* Operations on XMM registers that raise nothing and are one host instruction of the same name.
- * P(map, prefix, opcode, mnemonic, bytes read from memory) */
-#define SIMD_INT_XMM(P)                                                                            \
-    P(1, NONE, 0x14, unpcklps, 16) P(1, 66, 0x14, unpcklpd, 16)                                    \
-    P(1, NONE, 0x15, unpckhps, 16) P(1, 66, 0x15, unpckhpd, 16)                                    \
-    P(1, NONE, 0x54, andps, 16) P(1, 66, 0x54, andpd, 16)                                          \
-    P(1, NONE, 0x55, andnps, 16) P(1, 66, 0x55, andnpd, 16)                                        \
-    P(1, NONE, 0x56, orps, 16) P(1, 66, 0x56, orpd, 16)                                            \
-    P(1, NONE, 0x57, xorps, 16) P(1, 66, 0x57, xorpd, 16)                                          \
-    P(1, 66, 0x6c, punpcklqdq, 16) P(1, 66, 0x6d, punpckhqdq, 16)                                  \
-    P(1, F3, 0x12, movsldup, 16) P(1, F2, 0x12, movddup, 8) P(1, F3, 0x16, movshdup, 16)           \
-    P(2, 66, 0x20, pmovsxbw, 8) P(2, 66, 0x21, pmovsxbd, 4) P(2, 66, 0x22, pmovsxbq, 2)            \
-    P(2, 66, 0x23, pmovsxwd, 8) P(2, 66, 0x24, pmovsxwq, 4) P(2, 66, 0x25, pmovsxdq, 8)            \
-    P(2, 66, 0x28, pmuldq, 16) P(2, 66, 0x29, pcmpeqq, 16) P(2, 66, 0x2b, packusdw, 16)            \
-    P(2, 66, 0x30, pmovzxbw, 8) P(2, 66, 0x31, pmovzxbd, 4) P(2, 66, 0x32, pmovzxbq, 2)            \
-    P(2, 66, 0x33, pmovzxwd, 8) P(2, 66, 0x34, pmovzxwq, 4) P(2, 66, 0x35, pmovzxdq, 8)            \
-    P(2, 66, 0x37, pcmpgtq, 16) P(2, 66, 0x38, pminsb, 16) P(2, 66, 0x39, pminsd, 16)              \
-    P(2, 66, 0x3a, pminuw, 16) P(2, 66, 0x3b, pminud, 16) P(2, 66, 0x3c, pmaxsb, 16)               \
-    P(2, 66, 0x3d, pmaxsd, 16) P(2, 66, 0x3e, pmaxuw, 16) P(2, 66, 0x3f, pmaxud, 16)               \
-    P(2, 66, 0x40, pmulld, 16) P(2, 66, 0x41, phminposuw, 16)
-
-/* Arithmetic: XMM from XMM or memory under MXCSR, one host instruction of the same name. */
-#define SIMD_FLOAT(P)                                                                              \
-    P(1, NONE, 0x51, sqrtps, 16) P(1, 66, 0x51, sqrtpd, 16) P(1, F3, 0x51, sqrtss, 4)              \
-    P(1, F2, 0x51, sqrtsd, 8) P(1, NONE, 0x58, addps, 16) P(1, 66, 0x58, addpd, 16)                \
-    P(1, F3, 0x58, addss, 4) P(1, F2, 0x58, addsd, 8) P(1, NONE, 0x59, mulps, 16)                  \
-    P(1, 66, 0x59, mulpd, 16) P(1, F3, 0x59, mulss, 4) P(1, F2, 0x59, mulsd, 8)                    \
-    P(1, NONE, 0x5c, subps, 16) P(1, 66, 0x5c, subpd, 16) P(1, F3, 0x5c, subss, 4)                 \
-    P(1, F2, 0x5c, subsd, 8) P(1, NONE, 0x5d, minps, 16) P(1, 66, 0x5d, minpd, 16)                 \
-    P(1, F3, 0x5d, minss, 4) P(1, F2, 0x5d, minsd, 8) P(1, NONE, 0x5e, divps, 16)                  \
-    P(1, 66, 0x5e, divpd, 16) P(1, F3, 0x5e, divss, 4) P(1, F2, 0x5e, divsd, 8)                    \
-    P(1, NONE, 0x5f, maxps, 16) P(1, 66, 0x5f, maxpd, 16) P(1, F3, 0x5f, maxss, 4)                 \
-    P(1, F2, 0x5f, maxsd, 8) P(1, 66, 0x7c, haddpd, 16) P(1, F2, 0x7c, haddps, 16)                 \
-    P(1, 66, 0x7d, hsubpd, 16) P(1, F2, 0x7d, hsubps, 16) P(1, 66, 0xd0, addsubpd, 16)             \
-    P(1, F2, 0xd0, addsubps, 16) P(1, NONE, 0x5a, cvtps2pd, 8) P(1, 66, 0x5a, cvtpd2ps, 16)        \
-    P(1, F3, 0x5a, cvtss2sd, 4) P(1, F2, 0x5a, cvtsd2ss, 8) P(1, NONE, 0x5b, cvtdq2ps, 16)         \
-    P(1, 66, 0x5b, cvtps2dq, 16) P(1, F3, 0x5b, cvttps2dq, 16) P(1, 66, 0xe6, cvttpd2dq, 16)       \
-    P(1, F3, 0xe6, cvtdq2pd, 8) P(1, F2, 0xe6, cvtpd2dq, 16)
-
-/* Everything else.
- * X(map, prefix, opcode, mnemonic, decoder's form, operand size, OPF_*, function, dst, src, bytes, SIMD_*) */
-#define SIMD_OTHER_FLOAT(X)                                                                        \
-    X(1, NONE, 0x2a, "cvtpi2ps", F_RAW, S_V, 0, cvtpi2ps, XMM, MMX, 8, SIMD_FP | SIMD_NO_MMX_MEM)    \
-    X(1, 66, 0x2a, "cvtpi2pd", F_RAW, S_V, 0, cvtpi2pd, XMM, MMX, 8, SIMD_FP | SIMD_NO_MMX_MEM)    \
-    X(1, F3, 0x2a, "cvtsi2ss", F_RAW, S_Y, 0, cvtsi2ss, XMM, GPR, 0, SIMD_FP)                      \
-    X(1, F2, 0x2a, "cvtsi2sd", F_RAW, S_Y, 0, cvtsi2sd, XMM, GPR, 0, SIMD_FP)                      \
-    X(1, NONE, 0x2c, "cvttps2pi", F_RAW, S_V, 0, cvttps2pi, MMX, XMM, 8, SIMD_FP)                  \
-    X(1, 66, 0x2c, "cvttpd2pi", F_RAW, S_V, 0, cvttpd2pi, MMX, XMM, 16, SIMD_FP)                   \
-    X(1, F3, 0x2c, "cvttss2si", F_RAW, S_Y, 0, cvttss2si, GPR, XMM, 4, SIMD_FP)                    \
-    X(1, F2, 0x2c, "cvttsd2si", F_RAW, S_Y, 0, cvttsd2si, GPR, XMM, 8, SIMD_FP)                    \
-    X(1, NONE, 0x2d, "cvtps2pi", F_RAW, S_V, 0, cvtps2pi, MMX, XMM, 8, SIMD_FP)                    \
-    X(1, 66, 0x2d, "cvtpd2pi", F_RAW, S_V, 0, cvtpd2pi, MMX, XMM, 16, SIMD_FP)                     \
-    X(1, F3, 0x2d, "cvtss2si", F_RAW, S_Y, 0, cvtss2si, GPR, XMM, 4, SIMD_FP)                      \
-    X(1, F2, 0x2d, "cvtsd2si", F_RAW, S_Y, 0, cvtsd2si, GPR, XMM, 8, SIMD_FP)                      \
-    X(1, NONE, 0x2e, "ucomiss", F_RAW, S_V, 0, ucomiss, FLAGS, XMM, 4, SIMD_FP)                    \
-    X(1, 66, 0x2e, "ucomisd", F_RAW, S_V, 0, ucomisd, FLAGS, XMM, 8, SIMD_FP)                      \
-    X(1, NONE, 0x2f, "comiss", F_RAW, S_V, 0, comiss, FLAGS, XMM, 4, SIMD_FP)                      \
-    X(1, 66, 0x2f, "comisd", F_RAW, S_V, 0, comisd, FLAGS, XMM, 8, SIMD_FP)                        \
-    X(1, NONE, 0x52, "rsqrtps", F_RAW, S_V, 0, rsqrtps, XMM, XMM, 16, 0)                           \
-    X(1, F3, 0x52, "rsqrtss", F_RAW, S_V, 0, rsqrtss, XMM, XMM, 4, 0)                              \
-    X(1, NONE, 0x53, "rcpps", F_RAW, S_V, 0, rcpps, XMM, XMM, 16, 0)                               \
-    X(1, F3, 0x53, "rcpss", F_RAW, S_V, 0, rcpss, XMM, XMM, 4, 0)                                  \
-    X(1, NONE, 0xc2, "cmpps", F_RAWUB, S_V, 0, cmpps, XMM, XMM, 16, SIMD_FP)                       \
-    X(1, 66, 0xc2, "cmppd", F_RAWUB, S_V, 0, cmppd, XMM, XMM, 16, SIMD_FP)                         \
-    X(1, F3, 0xc2, "cmpss", F_RAWUB, S_V, 0, cmpss, XMM, XMM, 4, SIMD_FP)                          \
-    X(1, F2, 0xc2, "cmpsd", F_RAWUB, S_V, 0, cmpsd, XMM, XMM, 8, SIMD_FP)                          \
-    X(3, 66, 0x08, "roundps", F_RAWUB, S_V, 0, roundps, XMM, XMM, 16, SIMD_FP)                     \
-    X(3, 66, 0x09, "roundpd", F_RAWUB, S_V, 0, roundpd, XMM, XMM, 16, SIMD_FP)                     \
-    X(3, 66, 0x0a, "roundss", F_RAWUB, S_V, 0, roundss, XMM, XMM, 4, SIMD_FP)                      \
-    X(3, 66, 0x0b, "roundsd", F_RAWUB, S_V, 0, roundsd, XMM, XMM, 8, SIMD_FP)                      \
-    X(3, 66, 0x40, "dpps", F_RAWUB, S_V, 0, dpps, XMM, XMM, 16, SIMD_FP)                           \
-    X(3, 66, 0x41, "dppd", F_RAWUB, S_V, 0, dppd, XMM, XMM, 16, SIMD_FP)
-
-#define SIMD_MOVES(X)                                                                              \
-    X(1, NONE, 0x10, "movups", F_RAW, S_V, 0, mov16, XMM, XMM, 16, SIMD_UNALIGNED)                 \
-    X(1, 66, 0x10, "movupd", F_RAW, S_V, 0, mov16, XMM, XMM, 16, SIMD_UNALIGNED)                   \
-    X(1, F3, 0x10, "movss", F_RAW, S_V, 0, movss, XMM, XMM, 4, 0)                                  \
-    X(1, F2, 0x10, "movsd", F_RAW, S_V, 0, movsd, XMM, XMM, 8, 0)                                  \
-    X(1, NONE, 0x11, "movups", F_RAW, S_V, 0, mov16, XMM, XMM, 16, SIMD_STORE | SIMD_UNALIGNED)    \
-    X(1, 66, 0x11, "movupd", F_RAW, S_V, 0, mov16, XMM, XMM, 16, SIMD_STORE | SIMD_UNALIGNED)      \
-    X(1, F3, 0x11, "movss", F_RAW, S_V, 0, movss, XMM, XMM, 4, SIMD_STORE)                         \
-    X(1, F2, 0x11, "movsd", F_RAW, S_V, 0, movsd, XMM, XMM, 8, SIMD_STORE)                         \
-    X(1, NONE, 0x12, "movlps", F_RAW, S_V, 0, movlps, XMM, XMM, 8, 0)                              \
-    X(1, 66, 0x12, "movlpd", F_RAW, S_V, OPF_MEM, movlps, XMM, XMM, 8, 0)                          \
-    X(1, NONE, 0x13, "movlps", F_RAW, S_V, OPF_MEM, mov8, XMM, XMM, 8, SIMD_STORE)                 \
-    X(1, 66, 0x13, "movlpd", F_RAW, S_V, OPF_MEM, mov8, XMM, XMM, 8, SIMD_STORE)                   \
-    X(1, NONE, 0x16, "movhps", F_RAW, S_V, 0, low_to_high, XMM, XMM, 8, 0)                         \
-    X(1, 66, 0x16, "movhpd", F_RAW, S_V, OPF_MEM, low_to_high, XMM, XMM, 8, 0)                     \
-    X(1, NONE, 0x17, "movhps", F_RAW, S_V, OPF_MEM, high_to_low, XMM, XMM, 8, SIMD_STORE)          \
-    X(1, 66, 0x17, "movhpd", F_RAW, S_V, OPF_MEM, high_to_low, XMM, XMM, 8, SIMD_STORE)            \
-    X(1, NONE, 0x28, "movaps", F_RAW, S_V, 0, mov16, XMM, XMM, 16, 0)                              \
-    X(1, 66, 0x28, "movapd", F_RAW, S_V, 0, mov16, XMM, XMM, 16, 0)                                \
-    X(1, NONE, 0x29, "movaps", F_RAW, S_V, 0, mov16, XMM, XMM, 16, SIMD_STORE)                     \
-    X(1, 66, 0x29, "movapd", F_RAW, S_V, 0, mov16, XMM, XMM, 16, SIMD_STORE)                       \
-    X(1, NONE, 0x2b, "movntps", F_RAW, S_V, OPF_MEM, mov16, XMM, XMM, 16, SIMD_STORE)              \
-    X(1, 66, 0x2b, "movntpd", F_RAW, S_V, OPF_MEM, mov16, XMM, XMM, 16, SIMD_STORE)                \
-    X(1, NONE, 0x50, "movmskps", F_RAW, S_Y, OPF_REG, movmskps, GPR, XMM, 16, 0)                   \
-    X(1, 66, 0x50, "movmskpd", F_RAW, S_Y, OPF_REG, movmskpd, GPR, XMM, 16, 0)                     \
-    X(1, NONE, 0x6e, "movd", F_RAW, S_Y, 0, mov16, MMX, GPR, 0, 0)                                 \
-    X(1, 66, 0x6e, "movd", F_RAW, S_Y, 0, mov16, XMM, GPR, 0, 0)                                   \
-    X(1, NONE, 0x6f, "movq", F_RAW, S_V, 0, mov8, MMX, MMX, 8, 0)                                  \
-    X(1, 66, 0x6f, "movdqa", F_RAW, S_V, 0, mov16, XMM, XMM, 16, 0)                                \
-    X(1, F3, 0x6f, "movdqu", F_RAW, S_V, 0, mov16, XMM, XMM, 16, SIMD_UNALIGNED)                   \
-    X(1, NONE, 0x7e, "movd", F_RAW, S_Y, 0, mov8, GPR, MMX, 0, SIMD_STORE)                         \
-    X(1, 66, 0x7e, "movd", F_RAW, S_Y, 0, mov8, GPR, XMM, 0, SIMD_STORE)                           \
-    X(1, F3, 0x7e, "movq", F_RAW, S_V, 0, mov8, XMM, XMM, 8, 0)                                    \
-    X(1, NONE, 0x7f, "movq", F_RAW, S_V, 0, mov8, MMX, MMX, 8, SIMD_STORE)                         \
-    X(1, 66, 0x7f, "movdqa", F_RAW, S_V, 0, mov16, XMM, XMM, 16, SIMD_STORE)                       \
-    X(1, F3, 0x7f, "movdqu", F_RAW, S_V, 0, mov16, XMM, XMM, 16, SIMD_STORE | SIMD_UNALIGNED)      \
-    X(1, 66, 0xd6, "movq", F_RAW, S_V, 0, mov8, XMM, XMM, 8, SIMD_STORE)                           \
-    X(1, F3, 0xd6, "movq2dq", F_RAW, S_V, OPF_REG, mov8, XMM, MMX, 8, 0)                           \
-    X(1, F2, 0xd6, "movdq2q", F_RAW, S_V, OPF_REG, mov8, MMX, XMM, 8, 0)                           \
-    X(1, NONE, 0xd7, "pmovmskb", F_RAW, S_Y, OPF_REG, pmovmskb, GPR, MMX, 8, 0)                    \
-    X(1, 66, 0xd7, "pmovmskb", F_RAW, S_Y, OPF_REG, pmovmskb, GPR, XMM, 16, 0)                     \
-    X(1, NONE, 0xe7, "movntq", F_RAW, S_V, OPF_MEM, mov8, MMX, MMX, 8, SIMD_STORE)                 \
-    X(1, 66, 0xe7, "movntdq", F_RAW, S_V, OPF_MEM, mov16, XMM, XMM, 16, SIMD_STORE)                \
-    X(1, F2, 0xf0, "lddqu", F_RAW, S_V, OPF_MEM, mov16, XMM, XMM, 16, SIMD_UNALIGNED)              \
-    X(2, 66, 0x2a, "movntdqa", F_RAW, S_V, OPF_MEM, mov16, XMM, XMM, 16, 0)                        \
-    X(1, NONE, 0xc4, "pinsrw", F_RAWUB, S_D, 0, pinsrw4, MMX, GPR, 2, 0)                           \
-    X(1, 66, 0xc4, "pinsrw", F_RAWUB, S_D, 0, pinsrw, XMM, GPR, 2, 0)                              \
-    X(1, NONE, 0xc5, "pextrw", F_RAWUB, S_Y, OPF_REG, pextrw4, GPR, MMX, 8, 0)                     \
-    X(1, 66, 0xc5, "pextrw", F_RAWUB, S_Y, OPF_REG, pextrw, GPR, XMM, 16, 0)                       \
-    X(3, 66, 0x14, "pextrb", F_RAWUB, S_Y, 0, pextrb, GPR, XMM, 1, SIMD_STORE)                     \
-    X(3, 66, 0x15, "pextrw", F_RAWUB, S_Y, 0, pextrw, GPR, XMM, 2, SIMD_STORE)                     \
-    X(3, 66, 0x16, "pextrd", F_RAWUB, S_Y, 0, pextrd, GPR, XMM, 0, SIMD_STORE)                     \
-    X(3, 66, 0x17, "extractps", F_RAWUB, S_Y, 0, extractps, GPR, XMM, 4, SIMD_STORE)               \
-    X(3, 66, 0x20, "pinsrb", F_RAWUB, S_D, 0, pinsrb, XMM, GPR, 1, 0)                              \
-    X(3, 66, 0x21, "insertps", F_RAWUB, S_V, 0, insertps, XMM, XMM, 4, 0)                          \
-    X(3, 66, 0x22, "pinsrd", F_RAWUB, S_Y, 0, pinsrd, XMM, GPR, 0, 0)
-
-#define SIMD_SHUFFLES(X)                                                                           \
-    X(1, NONE, 0x70, "pshufw", F_RAWUB, S_V, 0, pshufw, MMX, MMX, 8, 0)                            \
-    X(1, 66, 0x70, "pshufd", F_RAWUB, S_V, 0, pshufd, XMM, XMM, 16, 0)                             \
-    X(1, F3, 0x70, "pshufhw", F_RAWUB, S_V, 0, pshufhw, XMM, XMM, 16, 0)                           \
-    X(1, F2, 0x70, "pshuflw", F_RAWUB, S_V, 0, pshuflw, XMM, XMM, 16, 0)                           \
-    X(1, NONE, 0xc6, "shufps", F_RAWUB, S_V, 0, shufps, XMM, XMM, 16, 0)                           \
-    X(1, 66, 0xc6, "shufpd", F_RAWUB, S_V, 0, shufpd, XMM, XMM, 16, 0)                             \
-    X(3, 66, 0x0c, "blendps", F_RAWUB, S_V, 0, blendps, XMM, XMM, 16, 0)                           \
-    X(3, 66, 0x0d, "blendpd", F_RAWUB, S_V, 0, blendpd, XMM, XMM, 16, 0)                           \
-    X(3, 66, 0x0e, "pblendw", F_RAWUB, S_V, 0, pblendw, XMM, XMM, 16, 0)                           \
-    X(3, NONE, 0x0f, "palignr", F_RAWUB, S_V, 0, palignr8, MMX, MMX, 8, 0)                         \
-    X(3, 66, 0x0f, "palignr", F_RAWUB, S_V, 0, palignr, XMM, XMM, 16, 0)                           \
-    X(3, 66, 0x42, "mpsadbw", F_RAWUB, S_V, 0, mpsadbw, XMM, XMM, 16, 0)                           \
-    X(2, 66, 0x17, "ptest", F_RAW, S_V, 0, ptest, FLAGS, XMM, 16, 0)
-
-/* Shifts by an immediate: S(opcode, ModRM.reg, mnemonic), for both register files... */
-#define SIMD_SHIFTS(S)                                                                             \
-    S(0x71, 2, psrlw) S(0x71, 4, psraw) S(0x71, 6, psllw) S(0x72, 2, psrld) S(0x72, 4, psrad)      \
-    S(0x72, 6, pslld) S(0x73, 2, psrlq) S(0x73, 6, psllq)
-/* ... and of the whole XMM register. */
-#define SIMD_BYTE_SHIFTS(S) S(0x73, 3, psrldq) S(0x73, 7, pslldq)
-
-/* Y(map, prefix, opcode, mnemonic, form, operand size, OPF_*, run, ISA_*) */
-#define SIMD_SPECIAL(Y)                                                                            \
-    Y(1, NONE, 0x77, "emms", F_NONE, S_V, 0, emms, 0)                                                 \
-    Y(1, NONE, 0xf7, "maskmovq", F_RAW, S_V, OPF_REG, maskmovq, 0)                                    \
-    Y(1, 66, 0xf7, "maskmovdqu", F_RAW, S_V, OPF_REG, maskmovdqu, 0)                                  \
-    Y(2, 66, 0x10, "pblendvb", F_RAW, S_B, 0, blendv, 0)                                              \
-    Y(2, 66, 0x14, "blendvps", F_RAW, S_D, 0, blendv, 0)                                              \
-    Y(2, 66, 0x15, "blendvpd", F_RAW, S_Q, 0, blendv, 0)                                              \
-    Y(2, NONE, 0xcb, "sha256rnds2", F_RAW, S_V, 0, sha256rnds2, ISA_SHA)                                    \
-    Y(2, F2, 0xf0, "crc32", F_GE, S_B, 0, crc32b, 0)                                                  \
-    Y(2, F2, 0xf1, "crc32", F_GE, S_V, 0, crc32, 0)                                                   \
-    Y(3, 66, 0x60, "pcmpestrm", F_RAWUB, S_Y, 0, pcmpestrm, 0)                                        \
-    Y(3, 66, 0x61, "pcmpestri", F_RAWUB, S_Y, 0, pcmpestri, 0)                                        \
-    Y(3, 66, 0x62, "pcmpistrm", F_RAWUB, S_Y, 0, pcmpistrm, 0)                                        \
-    Y(3, 66, 0x63, "pcmpistri", F_RAWUB, S_Y, 0, pcmpistri, 0)
-
-/* Sets that not every model has.
- * N(map, prefix, opcode, mnemonic, decoder's form, function, ISA_*) */
-#define SIMD_LATER(N)                                                                              \
-    N(2, 66, 0xdb, "aesimc", F_RAW, aesimc, ISA_AES)                                               \
-    N(2, 66, 0xdc, "aesenc", F_RAW, aesenc, ISA_AES)                                               \
-    N(2, 66, 0xdd, "aesenclast", F_RAW, aesenclast, ISA_AES)                                       \
-    N(2, 66, 0xde, "aesdec", F_RAW, aesdec, ISA_AES)                                               \
-    N(2, 66, 0xdf, "aesdeclast", F_RAW, aesdeclast, ISA_AES)                                       \
-    N(3, 66, 0xdf, "aeskeygenassist", F_RAWUB, aeskeygenassist, ISA_AES)                           \
-    N(3, 66, 0x44, "pclmulqdq", F_RAWUB, pclmulqdq, ISA_PCLMUL)                                    \
-    N(2, NONE, 0xc8, "sha1nexte", F_RAW, sha1nexte, ISA_SHA)                                       \
-    N(2, NONE, 0xc9, "sha1msg1", F_RAW, sha1msg1, ISA_SHA)                                         \
-    N(2, NONE, 0xca, "sha1msg2", F_RAW, sha1msg2, ISA_SHA)                                         \
-    N(2, NONE, 0xcc, "sha256msg1", F_RAW, sha256msg1, ISA_SHA)                                     \
-    N(2, NONE, 0xcd, "sha256msg2", F_RAW, sha256msg2, ISA_SHA)                                     \
-    N(3, NONE, 0xcc, "sha1rnds4", F_RAWUB, sha1rnds4, ISA_SHA)
-
 /* ---- the functions they name ---- */
 
-#define DECLARE_BOTH(map, opcode, name, msize) simd_fn simd_mmx_##name, simd_xmm_##name;
+#define DECLARE_BOTH(map, opcode, name, msize, vex) simd_fn simd_mmx_##name, simd_xmm_##name;
 SIMD_INT_BOTH(DECLARE_BOTH)
 #undef DECLARE_BOTH
-#define DECLARE_XMM(map, prefix, opcode, name, msize) simd_fn simd_xmm_##name;
+#define DECLARE_XMM(map, prefix, opcode, name, msize, vex) simd_fn simd_xmm_##name;
 SIMD_INT_XMM(DECLARE_XMM)
 SIMD_FLOAT(DECLARE_XMM)
 #undef DECLARE_XMM
-#define DECLARE(map, prefix, opcode, name, form, size, opf, fn, dst, src, msize, flags)            \
+#define DECLARE(map, prefix, opcode, name, form, size, opf, fn, dst, src, msize, flags, vex)            \
     simd_fn simd_##fn;
 SIMD_OTHER_FLOAT(DECLARE)
 SIMD_MOVES(DECLARE)
 SIMD_SHUFFLES(DECLARE)
+SIMD_AVX(DECLARE)
 #undef DECLARE
 #define DECLARE_SHIFT(opcode, reg, name) simd_fn simd_mmx_##name##_imm, simd_xmm_##name##_imm;
 SIMD_SHIFTS(DECLARE_SHIFT)
 #undef DECLARE_SHIFT
 simd_fn simd_xmm_psrldq_imm, simd_xmm_pslldq_imm;
-#define DECLARE_LATER(map, prefix, opcode, name, form, fn, isa) simd_fn simd_##fn;
+#define DECLARE_LATER(map, prefix, opcode, name, form, fn, isa, vex) simd_fn simd_##fn;
 SIMD_LATER(DECLARE_LATER)
 #undef DECLARE_LATER
+#define DECLARE_WHOLE(map, prefix, opcode, name, form, size, opf, fn, ...) vex_fn vex_##fn;
+SIMD_WHOLE(DECLARE_WHOLE)
+#undef DECLARE_WHOLE
+/* clang-format on */
+
+/* ---- the index of each in simd_ops, or vex_ops ---- */
+
+#define SIMD_ID(map, prefix, opcode) SIMD_##map##_##prefix##_##opcode
+#define VEX_ID(map, prefix, opcode)  VEX_##map##_##prefix##_##opcode
+
+enum simd_id {
+    SIMD_ID_NONE,
+#define B(map, opcode, name, msize, vex)         SIMD_ID(map, NONE, opcode), SIMD_ID(map, 66, opcode),
+#define P(map, prefix, opcode, name, msize, vex) SIMD_ID(map, prefix, opcode),
+#define X(map, prefix, opcode, name, form, size, opf, fn, dst, src, msize, flags, vex) \
+    SIMD_ID(map, prefix, opcode),
+#define V(map, prefix, opcode, name, form, size, opf, fn, dst, src, msize, flags, vex) \
+    VEX_ID(map, prefix, opcode),
+#define S(opcode, reg, name)                                         SIMD_MMX_SHIFT_##name, SIMD_XMM_SHIFT_##name,
+#define S16(opcode, reg, name)                                       SIMD_XMM_SHIFT_##name,
+#define N(map, prefix, opcode, name, form, fn, isa, vex)             SIMD_ID(map, prefix, opcode),
+#define Y(map, prefix, opcode, name, form, size, opf, run, isa, vex) SIMD_ID(map, prefix, opcode),
+    SIMD_INT_BOTH(B) SIMD_INT_XMM(P) SIMD_FLOAT(P) SIMD_OTHER_FLOAT(X) SIMD_MOVES(X)
+        SIMD_SHUFFLES(X) SIMD_SHIFTS(S) SIMD_BYTE_SHIFTS(S16) SIMD_SPECIAL(Y) SIMD_LATER(N)
+            SIMD_AVX(V) SIMD_ID_COUNT
+#undef B
+#undef P
+#undef X
+#undef V
+#undef S
+#undef S16
+#undef N
+#undef Y
+};
+_Static_assert((int)SIMD_ID_COUNT < 1 << VEX_INDEX_BITS, "an index fits into a row's argument");
+
+enum vex_id {
+#define W(map, prefix, opcode, ...) VEX_WHOLE_##map##_##prefix##_##opcode,
+    SIMD_WHOLE(W) VEX_WHOLE_COUNT
+#undef W
+};

@@ -63,7 +63,7 @@ enum {
     CR4_VME = 1 << 0, CR4_PVI = 1 << 1, CR4_TSD = 1 << 2, CR4_DE = 1 << 3, CR4_PSE = 1 << 4,
     CR4_PAE = 1 << 5, CR4_MCE = 1 << 6, CR4_PGE = 1 << 7, CR4_PCE = 1 << 8, CR4_OSFXSR = 1 << 9,
     CR4_OSXMMEXCPT = 1 << 10, CR4_UMIP = 1 << 11, CR4_FSGSBASE = 1 << 16, CR4_PCIDE = 1 << 17,
-    CR4_SMEP = 1 << 20, CR4_SMAP = 1 << 21,
+    CR4_OSXSAVE = 1 << 18, CR4_SMEP = 1 << 20, CR4_SMAP = 1 << 21,
     EFER_SCE = 1 << 0, EFER_LME = 1 << 8, EFER_LMA = 1 << 10, EFER_NX = 1 << 11,
 };
 
@@ -81,6 +81,9 @@ enum {
     VEC_AC = 17, VEC_MC = 18, VEC_XM = 19,
 };
 /* clang-format on */
+
+/* The states that XSAVE manages: SDM vol. 1 13.1. */
+enum { XCR0_X87 = 1, XCR0_SSE = 2, XCR0_AVX = 4 };
 
 /* ---- decoded instructions ---- */
 
@@ -121,7 +124,7 @@ static inline unsigned insn_arg(const struct insn *i)
 enum { INSN_COUNT_CL = 0x100 }; /* imm of shifts and rotates by CL */
 
 /* What a VEX prefix holds beyond REX lies above the 8-bit immediate. */
-enum { INSN_VVVV_SHIFT = 8, INSN_VEX_L = 1 << 12 };
+enum { INSN_VVVV_SHIFT = 8, INSN_VEX_L = 1 << 12, INSN_VEX = 1 << 13 };
 
 static inline unsigned insn_vvvv(const struct insn *i)
 {
@@ -158,7 +161,17 @@ enum {
     ISA_AES = 1 << 13,
     ISA_PCLMUL = 1 << 14,
     ISA_SHA = 1 << 15,
-    ISA_VEX = ISA_BMI1 | ISA_BMI2, /* any of what is encoded with VEX */
+    ISA_XSAVE = 1 << 16,
+    ISA_XSAVEOPT = 1 << 17,
+    ISA_XSAVEC = 1 << 18,
+    ISA_AVX = 1 << 19,
+    ISA_AVX2 = 1 << 20,
+    ISA_F16C = 1 << 21,
+    ISA_FMA = 1 << 22,
+    ISA_VAES = 1 << 23,
+    ISA_VPCLMUL = 1 << 24,
+    ISA_XGETBV1 = 1 << 25,
+    ISA_VEX = ISA_BMI1 | ISA_BMI2 | ISA_AVX | ISA_AVX2, /* any of what is encoded with VEX */
 };
 
 #define BLOCK_SCRATCH UINT32_MAX /* not in the cache: good for one execution */
@@ -247,6 +260,17 @@ union vec128 {
     float f32[4];
     double f64[2];
 } __attribute__((aligned(16)));
+
+/* A YMM register: the XMM register and the upper half. */
+union vec256 {
+    union vec128 half[2];
+    uint8_t u8[32];
+    uint16_t u16[16];
+    uint32_t u32[8];
+    uint64_t u64[4];
+    float f32[8];
+    double f64[4];
+};
 
 /* x87 state in the order of registers R0-R7 (not of the stack), SDM vol. 1 8.1. */
 struct x87 {
@@ -375,8 +399,9 @@ struct soft_cpu {
 
     /* FPU */
     struct x87 fpu;
-    union vec128 xmm[16];
+    union vec128 xmm[16], ymmh[16]; /* ymmh: the upper halves of the YMM registers */
     uint32_t mxcsr;
+    uint64_t xcr0;
 
     /* Where memory is. The view is kept so that RAM needs no lock. */
     struct flatview *view;
@@ -545,6 +570,8 @@ void mc_msr_set(struct soft_cpu *c, uint32_t index, uint64_t value);
 uint32_t soft_isa(const struct cpu_features *set);
 /* The feature that bit `bit` of the mode stands for; NULL: none. */
 const char *soft_isa_name(unsigned bit);
+/* Has the host what this one is made of? */
+bool soft_isa_on_host(unsigned bit);
 
 /* ---- msr.c, cpuid.c, control.c ---- */
 
@@ -571,6 +598,17 @@ bool fpu_host_ok(struct error *err);
 void fpu_reset(struct soft_cpu *c);
 void fpu_get(const struct soft_cpu *c, struct kvm_fpu *fpu);
 void fpu_set(struct soft_cpu *c, const struct kvm_fpu *fpu);
+
+/* ---- xsave.c ---- */
+
+/* XCR0 may have these bits. */
+uint64_t xsave_valid(const struct soft_cpu *c);
+/* What CPUID says of it in leaf 0xd. */
+void xsave_cpuid(const struct soft_cpu *c, uint32_t subleaf, uint32_t out[4]);
+/* The form that crosses to other backends. */
+void xsave_get(const struct soft_cpu *c, struct kvm_xcrs *xcrs, struct kvm_xsave *image);
+bool xsave_set(struct soft_cpu *c, const struct kvm_xcrs *xcrs, const struct kvm_xsave *image,
+               struct error *err);
 
 /* ---- soft.c ---- */
 

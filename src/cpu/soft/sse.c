@@ -21,8 +21,7 @@ static void set_host_mxcsr(uint32_t v)
     __asm__ volatile("ldmxcsr %0" : : "m"(v) : "memory");
 }
 
-/* The exceptions of one instruction that ran with all masks set. */
-static int deliver_flags(struct soft_cpu *c, uint32_t flags)
+int simd_deliver_flags(struct soft_cpu *c, uint32_t flags)
 {
     uint32_t unmasked = flags & ~(c->mxcsr >> MXCSR_MASK_SHIFT);
     /* Invalid, denormal and division by zero are found before the computation: it is not done then.
@@ -70,10 +69,29 @@ int simd_run_fp(struct soft_cpu *c, simd_fn *fn, union vec128 *d, const union ve
         flags |= run_once(fn, d, s, arg, control & ~(uint32_t)MXCSR_FTZ);
     }
     set_host_mxcsr(MXCSR_RESET);
-    int st = deliver_flags(c, flags);
+    int st = simd_deliver_flags(c, flags);
     if (st < 0)
         *d = old;
     return st;
+}
+
+uint32_t simd_fp_flags(struct soft_cpu *c, void (*call)(void *job), void *job, size_t size)
+{
+    uint32_t control = (c->mxcsr & ~(uint32_t)MXCSR_FLAGS) | MXCSR_MASKS, flags = 0;
+    uint8_t copy[256] __attribute__((aligned(16)));
+    if (!(c->mxcsr & MXCSR_UM)) {
+        /* As above: of the run that flushes to zero only the underflow counts. */
+        memcpy(copy, job, size);
+        set_host_mxcsr(control | MXCSR_FTZ);
+        call(copy);
+        flags = host_mxcsr() & FSW_UE;
+        control &= ~(uint32_t)MXCSR_FTZ;
+    }
+    set_host_mxcsr(control);
+    call(job);
+    flags |= host_mxcsr() & MXCSR_FLAGS;
+    set_host_mxcsr(MXCSR_RESET);
+    return flags;
 }
 
 /* ---- operands ---- */
@@ -300,7 +318,7 @@ int simd_run_maskmovq(struct soft_cpu *c, const struct insn *i)
 
 int simd_run_maskmovdqu(struct soft_cpu *c, const struct insn *i)
 {
-    int st = fpu_check_sse(c);
+    int st = fpu_check_vector(c, i);
     return st < 0 ? st : masked_store(c, i, c->xmm[i->reg].u8, c->xmm[i->rm].u8, 16);
 }
 

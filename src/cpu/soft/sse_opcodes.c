@@ -4,53 +4,34 @@
  * A row's argument is the index into simd_ops. */
 #include "cpu/soft/simd.h"
 
-#define ID(map, prefix, opcode) SIMD_##map##_##prefix##_##opcode
-
-enum simd_id {
-    SIMD_ID_NONE,
-#define B(map, opcode, name, msize)         ID(map, NONE, opcode), ID(map, 66, opcode),
-#define P(map, prefix, opcode, name, msize) ID(map, prefix, opcode),
-#define X(map, prefix, opcode, name, form, size, opf, fn, dst, src, msize, flags) \
-    ID(map, prefix, opcode),
-#define S(opcode, reg, name)                                    SIMD_MMX_SHIFT_##name, SIMD_XMM_SHIFT_##name,
-#define S16(opcode, reg, name)                                  SIMD_XMM_SHIFT_##name,
-#define N(map, prefix, opcode, name, form, fn, isa)             ID(map, prefix, opcode),
-#define Y(map, prefix, opcode, name, form, size, opf, run, isa) ID(map, prefix, opcode),
-    SIMD_INT_BOTH(B) SIMD_INT_XMM(P) SIMD_FLOAT(P) SIMD_OTHER_FLOAT(X) SIMD_MOVES(X)
-        SIMD_SHUFFLES(X) SIMD_SHIFTS(S) SIMD_BYTE_SHIFTS(S16) SIMD_SPECIAL(Y) SIMD_LATER(N)
-            SIMD_ID_COUNT
-#undef B
-#undef P
-#undef X
-#undef S
-#undef S16
-#undef N
-#undef Y
-};
-
 const struct simd_op simd_ops[SIMD_ID_COUNT] = {
-#define B(map, opcode, name, msize)                                                    \
-    [ID(map, NONE, opcode)] = { simd_mmx_##name, NULL, SIMD_MMX, SIMD_MMX, msize, 0 }, \
-                   [ID(map, 66, opcode)] = { simd_xmm_##name, NULL, SIMD_XMM, SIMD_XMM, 16, 0 },
-#define P(map, prefix, opcode, name, msize) \
-    [ID(map, prefix, opcode)] = { simd_xmm_##name, NULL, SIMD_XMM, SIMD_XMM, msize, 0 },
-#define PF(map, prefix, opcode, name, msize) \
-    [ID(map, prefix, opcode)] = { simd_xmm_##name, NULL, SIMD_XMM, SIMD_XMM, msize, SIMD_FP },
-#define X(map, prefix, opcode, name, form, size, opf, fn, dst, src, msize, flags) \
-    [ID(map, prefix, opcode)] = { simd_##fn, NULL, SIMD_##dst, SIMD_##src, msize, flags },
+#define B(map, opcode, name, msize, vex)                                                    \
+    [SIMD_ID(map, NONE, opcode)] = { simd_mmx_##name, NULL, SIMD_MMX, SIMD_MMX, msize, 0 }, \
+                        [SIMD_ID(map, 66, opcode)] = { simd_xmm_##name, NULL, SIMD_XMM,     \
+                                                       SIMD_XMM,        16,   0 },
+#define P(map, prefix, opcode, name, msize, vex) \
+    [SIMD_ID(map, prefix, opcode)] = { simd_xmm_##name, NULL, SIMD_XMM, SIMD_XMM, msize, 0 },
+#define PF(map, prefix, opcode, name, msize, vex) \
+    [SIMD_ID(map, prefix, opcode)] = { simd_xmm_##name, NULL, SIMD_XMM, SIMD_XMM, msize, SIMD_FP },
+#define X(map, prefix, opcode, name, form, size, opf, fn, dst, src, msize, flags, vex) \
+    [SIMD_ID(map, prefix, opcode)] = { simd_##fn, NULL, SIMD_##dst, SIMD_##src, msize, flags },
+#define V(map, prefix, opcode, name, form, size, opf, fn, dst, src, msize, flags, vex) \
+    [VEX_ID(map, prefix, opcode)] = { simd_##fn, NULL, SIMD_##dst, SIMD_##src, msize, flags },
 #define S(opcode, reg, name)                                                                       \
     [SIMD_MMX_SHIFT_##name] = { simd_mmx_##name##_imm, NULL, SIMD_MMX, SIMD_MMX, 8, SIMD_RM_DST }, \
     S16(opcode, reg, name)
 #define S16(opcode, reg, name) \
     [SIMD_XMM_SHIFT_##name] = { simd_xmm_##name##_imm, NULL, SIMD_XMM, SIMD_XMM, 16, SIMD_RM_DST },
-#define N(map, prefix, opcode, name, form, fn, isa) \
-    [ID(map, prefix, opcode)] = { simd_##fn, NULL, SIMD_XMM, SIMD_XMM, 16, 0 },
-#define Y(map, prefix, opcode, name, form, size, opf, run_, isa) \
-    [ID(map, prefix, opcode)] = { .run = simd_run_##run_ },
+#define N(map, prefix, opcode, name, form, fn, isa, vex) \
+    [SIMD_ID(map, prefix, opcode)] = { simd_##fn, NULL, SIMD_XMM, SIMD_XMM, 16, 0 },
+#define Y(map, prefix, opcode, name, form, size, opf, run_, isa, vex) \
+    [SIMD_ID(map, prefix, opcode)] = { .run = simd_run_##run_ },
     SIMD_INT_BOTH(B) SIMD_INT_XMM(P) SIMD_FLOAT(PF) SIMD_OTHER_FLOAT(X) SIMD_MOVES(X)
         SIMD_SHUFFLES(X) SIMD_SHIFTS(S) SIMD_BYTE_SHIFTS(S16) SIMD_SPECIAL(Y) SIMD_LATER(N)
+            SIMD_AVX(V)
 #undef B
 #undef P
+#undef V
 #undef PF
 #undef X
 #undef S
@@ -82,18 +63,19 @@ static const struct opcode xmm_shifts[3][8] = {
     [0][PREFIX_##prefix][opcode] = { .name = "", .flags = OPF_GROUP, .group = rows[opcode - 0x71] }
 
 static const struct opcode simd_rows[3][4][256] = {
-#define B(map, opcode, name, msize) P(map, NONE, opcode, name, 8) P(map, 66, opcode, name, 16)
-#define P(map, prefix, opcode, name, msize) \
-    [map - 1][PREFIX_##prefix][opcode] = ROW(#name, F_RAW, S_V, 0, ID(map, prefix, opcode)),
-#define X(map, prefix, opcode, name, form, size, opf, fn, dst, src, msize, flags) \
-    [map - 1][PREFIX_##prefix][opcode] = ROW(name, form, size, opf, ID(map, prefix, opcode)),
-#define N(map, prefix, opcode, name, form, fn, isa)                                           \
-    [map - 1][PREFIX_##prefix][opcode] = { name,  OP_sse,      form, S_V,                     \
-                                           P_ONE, 0,           0,    ID(map, prefix, opcode), \
+#define B(map, opcode, name, msize, vex) \
+    P(map, NONE, opcode, name, 8, vex) P(map, 66, opcode, name, 16, vex)
+#define P(map, prefix, opcode, name, msize, vex) \
+    [map - 1][PREFIX_##prefix][opcode] = ROW(#name, F_RAW, S_V, 0, SIMD_ID(map, prefix, opcode)),
+#define X(map, prefix, opcode, name, form, size, opf, fn, dst, src, msize, flags, vex) \
+    [map - 1][PREFIX_##prefix][opcode] = ROW(name, form, size, opf, SIMD_ID(map, prefix, opcode)),
+#define N(map, prefix, opcode, name, form, fn, isa, vex)                                           \
+    [map - 1][PREFIX_##prefix][opcode] = { name,  OP_sse,      form, S_V,                          \
+                                           P_ONE, 0,           0,    SIMD_ID(map, prefix, opcode), \
                                            NULL,  .needs = isa },
-#define Y(map, prefix, opcode, name, form, size, opf, run, isa)                               \
-    [map - 1][PREFIX_##prefix][opcode] = { name,  OP_sse,      form, size,                    \
-                                           P_ONE, opf,         0,    ID(map, prefix, opcode), \
+#define Y(map, prefix, opcode, name, form, size, opf, run, isa, vex)                               \
+    [map - 1][PREFIX_##prefix][opcode] = { name,  OP_sse,      form, size,                         \
+                                           P_ONE, opf,         0,    SIMD_ID(map, prefix, opcode), \
                                            NULL,  .needs = isa },
     SIMD_INT_BOTH(B) SIMD_INT_XMM(P) SIMD_FLOAT(P) SIMD_OTHER_FLOAT(X) SIMD_MOVES(X)
         SIMD_SHUFFLES(X) SIMD_SPECIAL(Y) SIMD_LATER(N)

@@ -103,7 +103,8 @@ static void write_index(struct soft_cpu *c, unsigned result, unsigned imm, unsig
     c->r[RCX] = index;
 }
 
-static void write_mask(struct soft_cpu *c, unsigned result, unsigned imm, unsigned count)
+static void write_mask(struct soft_cpu *c, const struct insn *i, unsigned result, unsigned imm,
+                       unsigned count)
 {
     union vec128 v = { 0 };
     if (!(imm & 0x40))
@@ -115,12 +116,14 @@ static void write_mask(struct soft_cpu *c, unsigned result, unsigned imm, unsign
         for (unsigned k = 0; k < 8; k++)
             v.u16[k] = result >> k & 1 ? 0xffff : 0;
     c->xmm[0] = v;
+    if (i->imm & INSN_VEX)
+        c->ymmh[0] = (union vec128){ 0 };
 }
 
 static int run(struct soft_cpu *c, const struct insn *i, bool explicit, bool mask)
 {
     union vec128 b;
-    int st = fpu_check_sse(c);
+    int st = fpu_check_vector(c, i);
     if (st >= 0)
         st = simd_load_rm(c, i, SIMD_XMM, 16, true, &b);
     if (st < 0)
@@ -137,7 +140,7 @@ static int run(struct soft_cpu *c, const struct insn *i, bool explicit, bool mas
         explicit ? explicit_length(c->r[RDX], i->size, s.count) : implicit_length(s.b, s.count);
     unsigned result = compare(&s, imm);
     if (mask)
-        write_mask(c, result, imm, s.count);
+        write_mask(c, i, result, imm, s.count);
     else
         write_index(c, result, imm, s.count);
     flags_set(c, (result ? FLAG_CF : 0) | (s.len_b < s.count ? FLAG_ZF : 0) |

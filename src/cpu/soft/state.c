@@ -1,6 +1,6 @@
 /* What of the software CPU's state is neither a register nor an MSR, in the structures of
  * linux/kvm.h: events under way, debug registers, whether it runs. Machine lock, while it does not
- * run. There is no XSAVE, so xcrs and xsave stay empty. */
+ * run. */
 #include "cpu/soft/soft_cpu.h"
 
 /* With interrupts off only MOV SS can be behind it; VMX refuses to enter a guest after STI so. */
@@ -38,6 +38,9 @@ bool soft_get_misc(struct vcpu *v, struct vcpu_misc *m, struct error *err)
     for (unsigned n = 0; n < 4; n++)
         m->debugregs.db[n] = c->dr[n];
     get_events(c, &m->events);
+    m->has_xsave = c->isa & ISA_XSAVE;
+    if (m->has_xsave)
+        xsave_get(c, &m->xcrs, &m->xsave);
     return true;
 }
 
@@ -60,6 +63,8 @@ bool soft_set_misc(struct vcpu *v, const struct vcpu_misc *m, struct error *err)
                          "cpu %u: interrupt 0x%x is on its way, which the software CPU cannot take "
                          "over",
                          v->port->index, m->events.interrupt.nr);
+    if (m->has_xsave && c->isa & ISA_XSAVE && !xsave_set(c, &m->xcrs, &m->xsave, err))
+        return false;
     for (unsigned n = 0; n < 4; n++)
         c->dr[n] = m->debugregs.db[n];
     c->dr[6] = m->debugregs.dr6;
