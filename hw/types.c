@@ -7,6 +7,7 @@
     TYPE(apic_type)           \
     TYPE(debug_exit_type)     \
     TYPE(e1000_type)          \
+    TYPE(hpet_type)           \
     TYPE(i440fx_pcihost_type) \
     TYPE(i440fx_type)         \
     TYPE(i8042_type)          \
@@ -27,6 +28,7 @@
     TRACES(a20_gate_trace) \
     TRACES(apic_trace)     \
     TRACES(e1000_trace)    \
+    TRACES(hpet_trace)     \
     TRACES(i440fx_trace)   \
     TRACES(i8042_trace)    \
     TRACES(i8254_trace)    \

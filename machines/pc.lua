@@ -7,8 +7,9 @@ local firmware = require "perilune.boot.pc"
 
 local BELOW_4G = 0xc0000000 -- RAM beyond 3 GiB continues at 4 GiB: devices live in between
 local IOAPIC_ADDRESS = 0xfec00000
+local HPET_ADDRESS, HPET_FIRST_ROUTE = 0xfed00000, 16
 local FIRST_NIC_SLOT = 3
-local ISA_LINES, CASCADE, TIMER = 16, 2, 0
+local ISA_LINES, CASCADE, TIMER, CLOCK = 16, 2, 0, 8
 
 local function memory(m, p)
     local ram = m:ram("pc.ram", p.memory)
@@ -50,15 +51,35 @@ local chips = {
 
 --- Line n of the ISA bus drives input n of the 8259As and of the I/O APIC; but the timer is on pin
 -- 2 there.
-local function isa_lines(m, south, pic_in, ioapic)
+local function isa_lines(m, south, pic_in, ioapic, hpet)
     local splitter = m:device("irq-splitter", { ["num-lines"] = ISA_LINES })
+    local legacy = hpet and { [TIMER] = 0, [CLOCK] = 1 } or {}
     for n = 0, ISA_LINES - 1 do
-        south:connect("isa-irq", n, splitter:gpio_in(n))
+        if legacy[n] then
+            south:connect("isa-irq", n, hpet:gpio_in("legacy-in", legacy[n]))
+            hpet:connect("legacy", legacy[n], splitter:gpio_in(n))
+        else
+            south:connect("isa-irq", n, splitter:gpio_in(n))
+        end
         if n ~= CASCADE then
             splitter:connect("a", n, pic_in(n))
             splitter:connect("b", n, ioapic:gpio_in(n == TIMER and 2 or n))
         end
     end
+end
+
+--- The event timers: the lines of timer and clock pass through them, and the inputs of the I/O APIC
+-- that the ISA bus leaves free are theirs.
+local function event_timers(m, p, ioapic)
+    if p.irqchip == "kernel" then
+        error("hpet: the timer in the kernel would go on beside it; use irqchip=split or irqchip=user", 0)
+    end
+    local hpet = m:device("hpet")
+    hpet:map(0, HPET_ADDRESS)
+    for pin = HPET_FIRST_ROUTE, 23 do
+        hpet:connect(pin, ioapic:gpio_in(pin))
+    end
+    return hpet
 end
 
 local function build(m, p)
@@ -70,7 +91,7 @@ local function build(m, p)
     local pic, pic_in = chip.pic(m)
     local ioapic = m:device(chip.ioapic)
     ioapic:map(0, IOAPIC_ADDRESS)
-    isa_lines(m, south, pic_in, ioapic)
+    isa_lines(m, south, pic_in, ioapic, p.hpet and event_timers(m, p, ioapic))
     for cpu = 0, p.cpus - 1 do
         local apic = m:device(chip.apic, { cpu = cpu, extint = pic })
         if cpu == 0 then
@@ -106,6 +127,7 @@ return machine.define {
         irqchip = { "enum", "auto", values = { "auto", "kernel", "split", "user" },
             help = "who has the interrupt chips and the timer: the host's kernel, the kernel the local "
                 .. "APICs alone, or this machine; auto is kernel with accel=kvm" },
+        hpet = { "bool", false, help = "high precision event timers at 0xfed00000" },
     },
     build = build,
     post = firmware.post,

@@ -67,6 +67,7 @@ local function description()
             { kind = "rtc" }, { kind = "i8042" }, { kind = "pit" }, { kind = "pic" },
             { kind = "speaker" },
         },
+        hpet = { address = 0xfed00000, id = 0x8086a201 },
         century = 0x32,
         top = 0x20000000,
     }
@@ -104,6 +105,21 @@ check.case("tables: lengths, sums and who points to whom", function()
     equal(string.unpack("<I4", t.FACP.bytes, 41), t.DSDT.address)
     equal(string.unpack("<i8", t.FACP.bytes, 141), t.DSDT.address)
     equal(t.FACS.address & 63, 0, "FACS alignment")
+end)
+
+check.case("the event timers' table is there when they are", function()
+    local d = description()
+    local t = acpi.build(d).tables
+    equal(string.unpack("<I4", t.RSDT.bytes, 45), t.HPET.address)
+    equal(string.unpack("<i8", t.XSDT.bytes, 53), t.HPET.address)
+    equal(t.HPET.bytes:sub(37), string.pack("<I4BBBBi8BI2B", 0x8086a201, 0, 64, 0, 0, 0xfed00000, 0, 0, 0))
+    assert(t.DSDT.bytes:find(aml.eisaid("PNP0103"), 1, true))
+    d.hpet = nil
+    t = acpi.build(d).tables
+    equal(t.HPET, nil)
+    equal(#t.RSDT.bytes, 36 + 8)
+    equal(#t.XSDT.bytes, 36 + 16)
+    assert(not t.DSDT.bytes:find(aml.eisaid("PNP0103"), 1, true))
 end)
 
 check.case("the same description gives the same bytes", function()

@@ -283,8 +283,9 @@ static void test_nested_holds_lower_lines(void **state)
     assert_false(h->cpus[0].intr);
     pulse(&p, 1);
     assert_int_equal(ack(h), 0x21);
-    outb(h, MASTER, 0x20);
     outb(h, SLAVE, 0x20);
+    assert_false(h->cpus[0].intr); /* 1 is higher than the slave */
+    outb(h, MASTER, 0x20);
     assert_int_equal(ack(h), 0x2d); /* while line 2 of the master is in service */
     outb(h, SLAVE, 0x20);
     outb(h, MASTER, 0x20);

@@ -14,6 +14,7 @@
 --                link_irqs = list of the interrupts that a PIRQ may be routed to }
 --   isa        list of { kind = "serial", iobase, irq } and
 --                { kind = "rtc"|"i8042"|"pit"|"pic"|"speaker" }
+--   hpet       optional: { address, id = low half of its capabilities register }
 --   century    optional: index of the century in the RTC's RAM
 --   top        the tables end at or below this address
 -- The result has base, size and bytes of the tables, rsdp (its bytes) and tables: name → { address,
@@ -112,6 +113,13 @@ local function madt(d)
     -- NMI comes in at LINT1 of every processor.
     out[#out + 1] = pack("<BBBI2B", 4, 6, 0xff, 0, 1)
     return sdt("APIC", 3, table.concat(out))
+end
+
+--- IA-PC HPET specification 1.0a, 3.2.4: the timers' block, of 64 bits in memory; no minimum of the
+--- period, no page protection.
+local function hpet_table(d)
+    local block = pack("<I4BBBBi8", d.hpet.id, 0, 64, 0, 0, d.hpet.address)
+    return sdt("HPET", 1, block .. pack("<BI2B", 0, 0, 0))
 end
 
 -- DSDT: each function below makes the AML of one part.
@@ -226,6 +234,10 @@ local function dsdt(d)
     for i = 1, d.pci.isa and #LINKS or 0 do
         sb[#sb + 1] = link(d, i)
     end
+    if d.hpet then
+        sb[#sb + 1] = aml.device("HPET", aml.name("_HID", aml.eisaid("PNP0103")), aml.name("_UID", 0),
+            aml.name("_CRS", aml.resources { aml.memory32(d.hpet.address, 0x400) }))
+    end
     local s5 = aml.name("_S5", aml.package { d.pm.s5, d.pm.s5, 0, 0 })
     return sdt("DSDT", 2, aml.scope("\\_SB", table.concat(sb)) .. s5)
 end
@@ -246,9 +258,10 @@ local function rsdp(rsdt, xsdt)
 end
 
 function M.build(d)
-    local dsdt_bytes, madt_bytes = dsdt(d), madt(d)
+    local dsdt_bytes, madt_bytes, hpet_bytes = dsdt(d), madt(d), d.hpet and hpet_table(d) or ""
+    local listed = d.hpet and 3 or 2 -- tables that RSDT and XSDT name
     -- FACS must be at a multiple of 64 and comes first; the others are kept at multiples of 16.
-    local sizes = { 64, #dsdt_bytes, 244, #madt_bytes, 36 + 8, 36 + 16 }
+    local sizes = { 64, #dsdt_bytes, 244, #madt_bytes, #hpet_bytes, 36 + 4 * listed, 36 + 8 * listed }
     local offsets, size = {}, 0
     for i, n in ipairs(sizes) do
         offsets[i] = size
@@ -259,17 +272,19 @@ function M.build(d)
         return base + offsets[i]
     end
     local parts = {
-        facs(), dsdt_bytes, fadt(d, at(1), at(2)), madt_bytes,
-        sdt("RSDT", 1, pack("<I4I4", at(3), at(4))),
-        sdt("XSDT", 1, pack("<i8i8", at(3), at(4))),
+        facs(), dsdt_bytes, fadt(d, at(1), at(2)), madt_bytes, hpet_bytes,
+        sdt("RSDT", 1, pack("<" .. ("I4"):rep(listed), at(3), at(4), at(5))),
+        sdt("XSDT", 1, pack("<" .. ("i8"):rep(listed), at(3), at(4), at(5))),
     }
     local tables, bytes = {}, {}
     for i, part in ipairs(parts) do
         assert(#part == sizes[i])
-        tables[part:sub(1, 4)] = { address = at(i), bytes = part }
+        if #part > 0 then
+            tables[part:sub(1, 4)] = { address = at(i), bytes = part }
+        end
         bytes[i] = part .. ("\0"):rep(-#part & 15)
     end
-    return { base = base, size = size, bytes = table.concat(bytes), rsdp = rsdp(at(5), at(6)),
+    return { base = base, size = size, bytes = table.concat(bytes), rsdp = rsdp(at(6), at(7)),
         tables = tables }
 end
 

@@ -19,7 +19,7 @@ local SMALL_BARS = 0xfebe0000 -- BARs up to 64 KiB lie above, bigger ones below
 local SEGMENT_F, EBDA = 0xf0000, 0x9fc00
 local PM_BASE, SMBUS_BASE, GPE0, SCI = 0x600, 0x700, 0xafe0, 9
 local PIRQ_IRQS = { 10, 10, 11, 11 }
-local LAPIC, IOAPIC = 0xfee00000, 0xfec00000
+local LAPIC, IOAPIC, HPET = 0xfee00000, 0xfec00000, 0xfed00000
 local INTEL, I440FX, PIIX3, PIIX4_PM = 0x8086, 0x1237, 0x7000, 0x7113
 
 local windows = {
@@ -144,6 +144,7 @@ function M.describe(m, p, functions)
             link_irqs = { 5, 10, 11 },
         },
         isa = isa_devices(m),
+        hpet = #m.vm:find { type = "hpet" } > 0 and { address = HPET, id = m.memory:read(HPET, 4) } or nil,
         century = 0x32,
         top = below,
     }
