@@ -155,15 +155,35 @@ static void test_code_takes_itself_away(void **state)
     assert_int_equal(guest_regs(&guest).rax, 2);
 }
 
+/* A device whose bytes are code: each is read once for each time that its instruction is executed,
+ * and none beyond. */
+PROGRAM(device_code, "    mov $3, %ecx\n"
+                     "1:  add $5, %eax\n"
+                     "    dec %ecx\n"
+                     "    jnz 1b\n"
+                     "    hlt\n"
+                     "    ud2");
+
+static void answer_code(struct guest *g, bool write, uint64_t offset, uint64_t value)
+{
+    assert_false(write);
+    g->answer = offset < (uint64_t)(device_code_end - device_code) ? device_code[offset] : 0;
+}
+
 static void test_fetch_from_device(void **state)
 {
-    struct guest_frame f;
     (void)state;
-    guest_start(&guest, false);
-    guest_cpu(&guest)->rip = DEVICE_VA;
-    run_to_halt();
-    assert_int_equal(guest_fault(&guest, &f), VEC_UD);
-    assert_int_equal(f.rip, DEVICE_VA);
+    guest.on_access = answer_code;
+    for (unsigned round = 0; round < 2; round++) {
+        guest_start(&guest, false);
+        guest.accesses = 0;
+        guest_cpu(&guest)->rip = DEVICE_VA;
+        uint64_t before = guest_count(&guest);
+        run_to_halt();
+        assert_int_equal(guest_regs(&guest).rax, 15);
+        assert_int_equal(guest_count(&guest) - before, 1 + 3 * 3 + 1);
+        assert_int_equal(guest.accesses, 5 + 3 * (3 + 2 + 2) + 1);
+    }
 }
 
 /* Read-only memory drops what is written, whether its page has been read before or not. */
@@ -203,12 +223,26 @@ static void turn_gate(struct guest *g, bool write, uint64_t offset, uint64_t val
     g->port.pins->a20(&g->port, offset & 1);
 }
 
+/* The page tables once more, at `to`. */
+static void copy_tables(uint64_t to)
+{
+    uint64_t size = guest.next_table - TABLES;
+    memcpy(guest.ram.host + to, guest.ram.host + TABLES, size);
+    for (uint64_t at = 0; at < size; at += 8) {
+        uint64_t *e = (uint64_t *)(guest.ram.host + to + at);
+        if (*e >= TABLES && *e < guest.next_table)
+            *e += to - TABLES;
+    }
+}
+
 static void test_a20(void **state)
 {
     (void)state;
     st_le32(guest.ram.host + 0x300000, 1);
     st_le32(guest.ram.host + 0x200000, 2);
+    copy_tables(0x600000); /* where A20 is low */
     START(gate);
+    guest_cpu(&guest)->cr3 = 0x600000;
     guest.on_access = turn_gate;
     run_to_halt();
     struct kvm_regs r = guest_regs(&guest);
@@ -217,6 +251,29 @@ static void test_a20(void **state)
     assert_int_equal(r.rcx, 1);
     assert_int_equal(ld_le32(guest.ram.host + 0x200004), 3);
     assert_int_equal(ld_le32(guest.ram.host + 0x300004), 0);
+}
+
+/* It masks the addresses of page-table entries as well. */
+PROGRAM(gate_walk, "    mov 0x2ff000, %eax\n"
+                   "    out %al, $0x40\n" /* closes the gate */
+                   "    mov 0x2ff000, %ebx\n"
+                   "    hlt");
+
+static void test_a20_page_walk(void **state)
+{
+    (void)state;
+    st_le32(guest.ram.host + 0x20000, 1);
+    st_le32(guest.ram.host + 0x21000, 2);
+    guest_map(&guest, 0x2ff000, 0x21000, MAP_ALL);
+    copy_tables(0x600000);
+    guest_map(&guest, 0x2ff000, 0x20000, MAP_ALL);
+    copy_tables(0x700000);
+    START(gate_walk);
+    guest_cpu(&guest)->cr3 = 0x700000;
+    guest.on_access = turn_gate;
+    run_to_halt();
+    assert_int_equal(guest_regs(&guest).rax, 1);
+    assert_int_equal(guest_regs(&guest).rbx, 2);
 }
 
 /* More straight code than the cache holds: every instruction counts once, in every round. */
@@ -257,6 +314,7 @@ int main(void)
         TEST(test_fetch_from_device),
         TEST(test_read_only_memory),
         TEST(test_a20),
+        TEST(test_a20_page_walk),
         TEST(test_cache_full),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

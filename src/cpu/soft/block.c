@@ -249,7 +249,7 @@ static bool decode_block(struct soft_cpu *c, const uint8_t *code, unsigned avail
 }
 
 /* One instruction that crosses into the next page, or that comes from a device: gather its bytes by
- * hand. */
+ * hand, and none beyond it. */
 static struct block *decode_split(struct soft_cpu *c, struct block *b)
 {
     uint8_t bytes[15];
@@ -260,19 +260,28 @@ static struct block *decode_split(struct soft_cpu *c, struct block *b)
     while (n < sizeof bytes && len == 0) {
         uint64_t ram, va = c->rip + c->ea_base[SEG_CS] + n;
         const uint8_t *p = mmu_fetch(c, va, &ram);
-        if (!p) {
-            /* Bytes before the page that faults may already be all that is needed. */
+        if (!p && (ram != FETCH_BYTES || mmu_fetch_byte(c, va, &bytes[n])))
             return NULL;
-        }
-        unsigned room = (unsigned)(RAM_PAGE_SIZE - (va & (RAM_PAGE_SIZE - 1)));
-        for (unsigned k = 0; k < room && n < sizeof bytes; k++)
-            bytes[n++] = p[k];
+        unsigned room = p ? (unsigned)(RAM_PAGE_SIZE - (va & (RAM_PAGE_SIZE - 1))) : 1;
+        for (unsigned k = 0; k < room && n < sizeof bytes; k++, n++)
+            if (p)
+                bytes[n] = p[k];
         len = soft_decode(bytes, n, c->mode, &i, &ends);
     }
     b->count = b->bytes = 0;
     append(c, b, &i);
     put_end(b);
     return b;
+}
+
+static struct block *scratch_block(struct soft_cpu *c, uint64_t va)
+{
+    struct block *s = c->code->scratch;
+    *s = (struct block){ .mode = c->mode,
+                         .ram_page = BLOCK_SCRATCH,
+                         .points = watch_points(c, va),
+                         .page_off = (uint16_t)(va & (RAM_PAGE_SIZE - 1)) };
+    return s;
 }
 
 static struct block *find(struct code_page *page, uint32_t mode, unsigned off, uint64_t points)
@@ -288,11 +297,7 @@ static struct block *decode_new(struct soft_cpu *c, const uint8_t *host, uint64_
 {
     struct code_cache *cc = c->code;
     unsigned off = (unsigned)(ram_addr & (RAM_PAGE_SIZE - 1));
-    struct block *s = cc->scratch;
-    *s = (struct block){ .mode = c->mode,
-                         .ram_page = BLOCK_SCRATCH,
-                         .points = watch_points(c, va),
-                         .page_off = (uint16_t)off };
+    struct block *s = scratch_block(c, va);
     if (!decode_block(c, host, RAM_PAGE_SIZE - off, s))
         return decode_split(c, s);
 
@@ -334,8 +339,8 @@ struct block *block_at_rip(struct soft_cpu *c)
 
     uint64_t ram_addr;
     const uint8_t *host = mmu_fetch(c, va, &ram_addr);
-    if (!host)
-        return NULL;
+    if (UNLIKELY(!host))
+        return ram_addr == FETCH_BYTES ? decode_split(c, scratch_block(c, va)) : NULL;
     struct code_page *page = ram_addr >> RAM_PAGE_BITS < c->code->page_count
                                  ? c->code->pages[ram_addr >> RAM_PAGE_BITS]
                                  : NULL;

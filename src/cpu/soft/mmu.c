@@ -211,20 +211,37 @@ const uint8_t *mmu_fetch(struct soft_cpu *c, uint64_t va, uint64_t *ram_addr)
     struct walk w;
     if (!paging_walk(c, va, ACCESS_EXEC, user ? RIGHTS_USER : RIGHTS_SYSTEM, &w)) {
         raise_page_fault(c, va, w.error);
+        *ram_addr = 0;
         return NULL;
     }
     note_page_size(c, va, w.shift);
     uint64_t ram_page;
     const uint8_t *host = fetch_page(c, w.gpa - off, &ram_page);
     if (!host) {
-        log_guest("cpu", "instruction fetch at %#llx from physical %#llx, which is not memory",
-                  (unsigned long long)va, (unsigned long long)w.gpa);
-        raise_exception(c, VEC_UD);
+        *ram_addr = FETCH_BYTES;
         return NULL;
     }
     *e = (struct fetch_entry){ page, host, ram_page | (w.global ? TLB_GLOBAL : 0) };
     *ram_addr = (e->ram_page & ~0xfffULL) + off;
     return e->host + off;
+}
+
+int mmu_fetch_byte(struct soft_cpu *c, uint64_t va, uint8_t *byte)
+{
+    struct walk w;
+    uint64_t v;
+    if (!long_mode(c))
+        va = (uint32_t)va;
+    if (!paging_walk(c, va, ACCESS_EXEC, is_user(c) ? RIGHTS_USER : RIGHTS_SYSTEM, &w))
+        return raise_page_fault(c, va, w.error);
+    if (!range_at(c, w.gpa))
+        log_guest("cpu", "instruction fetch at %#llx from physical %#llx, where nothing is",
+                  (unsigned long long)va, (unsigned long long)w.gpa);
+    enter_machine(c);
+    address_space_load(c->vcpu.machine->memory, w.gpa, 1, &v);
+    leave_machine(c);
+    *byte = (uint8_t)v;
+    return 0;
 }
 
 /* ---- devices ---- */

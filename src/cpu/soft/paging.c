@@ -28,6 +28,7 @@ enum {
 /* Page-table entries in plain memory; elsewhere reads go through the device, as a bus would. */
 static uint64_t phys_load(struct soft_cpu *c, uint64_t gpa, unsigned size)
 {
+    gpa &= c->a20_mask;
     const struct flat_range *r = range_at(c, gpa);
     uint64_t v = UINT64_MAX;
     if (r && r->host && r->last - gpa >= size - 1)
@@ -40,6 +41,7 @@ static uint64_t phys_load(struct soft_cpu *c, uint64_t gpa, unsigned size)
 
 static void phys_store(struct soft_cpu *c, uint64_t gpa, unsigned size, uint64_t v)
 {
+    gpa &= c->a20_mask;
     const struct flat_range *r = range_at(c, gpa);
     if (r && r->host && !r->readonly && r->last - gpa >= size - 1) {
         soft_ram_changes(c, r->ram_addr + (gpa - r->start), size);

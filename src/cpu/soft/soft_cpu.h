@@ -471,8 +471,12 @@ void mmu_tell_writes(struct soft_cpu *c, const uint8_t *host_page);
 void mmu_init(struct soft_cpu *c);
 void mmu_fini(struct soft_cpu *c);
 /* Host address of the byte at linear address `va` for execution (readable to the end of its page),
- * and its RAM address. NULL: a fault, c->exc is set. */
+ * and its RAM address. NULL with FETCH_BYTES: it is not memory, but see mmu_fetch_byte(). NULL
+ * else: a fault, c->exc is set. */
+#define FETCH_BYTES UINT64_MAX
 const uint8_t *mmu_fetch(struct soft_cpu *c, uint64_t va, uint64_t *ram_addr);
+/* One byte from wherever it is: devices too. 0 or X_FAULT. */
+int mmu_fetch_byte(struct soft_cpu *c, uint64_t va, uint8_t *byte);
 /* Everything the fast path could not do. 0, X_BREAK or X_FAULT. */
 int mmu_load_slow(struct soft_cpu *c, uint64_t va, unsigned size, uint64_t *value,
                   enum rights rights);
