@@ -41,6 +41,22 @@ static bool is_valid(const struct region_ops *ops, const struct sizes *s, uint64
            (ops->valid.unaligned || !(offset & (size - 1)));
 }
 
+uint8_t access_plain_sizes(const struct region_ops *ops)
+{
+    struct sizes s = sizes_of(ops);
+    uint8_t plain = 0;
+    for (unsigned size = 1; size <= 8 && ops->endian == ENDIAN_LITTLE; size *= 2)
+        if (size >= s.valid_min && size <= s.valid_max && size >= s.impl_min && size <= s.impl_max)
+            plain |= (uint8_t)size;
+    return plain;
+}
+
+/* One call of the device does it. */
+static bool is_plain(const struct region *r, uint64_t offset, unsigned size)
+{
+    return r->plain & size && !(offset & (size - 1));
+}
+
 /* The largest power of two that is at most `n`, which is not 0. */
 static unsigned pow2_below(uint64_t n)
 {
@@ -99,6 +115,10 @@ static enum mem_result device_load(const struct region *r, uint64_t offset, unsi
 {
     const struct region_ops *ops = r->ops;
     void *opaque = r->opaque;
+    if (LIKELY(is_plain(r, offset, size) && ops->read)) {
+        *value = ops->read(opaque, offset, size) & bits_mask(size * 8);
+        return MEM_OK;
+    }
     struct sizes s = sizes_of(ops);
     if (UNLIKELY(!is_valid(ops, &s, offset, size))) {
         *value = bits_mask(size * 8);
@@ -121,6 +141,10 @@ static enum mem_result device_store(const struct region *r, uint64_t offset, uns
 {
     const struct region_ops *ops = r->ops;
     void *opaque = r->opaque;
+    if (LIKELY(is_plain(r, offset, size) && ops->write)) {
+        ops->write(opaque, offset, value & bits_mask(size * 8), size);
+        return MEM_OK;
+    }
     struct sizes s = sizes_of(ops);
     if (UNLIKELY(!is_valid(ops, &s, offset, size))) {
         invalid(r, true, offset, size);

@@ -1,8 +1,9 @@
 /* Address spaces: finding what an access meets, and copying in bulk.
  *
  * RAM is served here; everything else goes through the range (access.c). A device's callback may
- * change the topology and so replace the view under our feet, so each slow access holds a reference
- * to its view, and bulk copies look the present view up anew for each piece. */
+ * change the topology and so replace the view under our feet, so an access that is more than one
+ * range's holds a reference to its view, and bulk copies look the present view up anew for each
+ * piece. */
 #include "mem/address_space.h"
 
 #include "base/alloc.h"
@@ -85,6 +86,12 @@ static bool is_direct(const struct flat_range *r, uint64_t addr, uint64_t size)
     return r && r->host && r->last - addr >= size - 1;
 }
 
+/* Is it a device's alone? Nothing of the view is looked at once the device has been called. */
+static bool is_device(const struct flat_range *r, uint64_t addr, uint64_t size)
+{
+    return r && !r->host && r->region->kind != REGION_TAP && r->last - addr >= size - 1;
+}
+
 enum mem_result address_space_load(struct address_space *as, uint64_t addr, unsigned size,
                                    uint64_t *value)
 {
@@ -93,6 +100,8 @@ enum mem_result address_space_load(struct address_space *as, uint64_t addr, unsi
         *value = host_load(r->host + (addr - r->start), size);
         return MEM_OK;
     }
+    if (LIKELY(is_device(r, addr, size)))
+        return flat_range_load(r, addr, size, value);
     struct flatview *v = flatview_ref(as->view);
     enum mem_result result = view_load(as->mem, v, addr, size, value);
     flatview_unref(v);
@@ -109,6 +118,8 @@ enum mem_result address_space_store(struct address_space *as, uint64_t addr, uns
         range_host_store(r, addr - r->start, size, value);
         return MEM_OK;
     }
+    if (LIKELY(is_device(r, addr, size)))
+        return flat_range_store(r, addr, size, value);
     struct flatview *v = flatview_ref(as->view);
     enum mem_result result = view_store(as->mem, v, addr, size, value);
     flatview_unref(v);

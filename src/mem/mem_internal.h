@@ -120,6 +120,9 @@ static inline void range_host_store(const struct flat_range *r, uint64_t into, u
     host_store(p, size, value);
 }
 
+/* access.c: region->plain. */
+uint8_t access_plain_sizes(const struct region_ops *ops);
+
 /* flatview.c */
 struct flatview *flatview_new_empty(void);
 bool flatview_equal(const struct flatview *a, const struct flatview *b);

@@ -41,6 +41,7 @@ void region_init_io(struct region *r, struct mem *m, const char *name, uint64_t 
     assert(ops);
     init(r, m, name, REGION_IO, size);
     r->ops = ops;
+    r->plain = access_plain_sizes(ops);
     r->opaque = opaque;
 }
 
@@ -67,6 +68,7 @@ static bool init_memory(struct region *r, struct mem *m, const char *name, enum 
             (unsigned long long)size, RAM_PAGE_SIZE);
     init(r, m, name, kind, size);
     r->ops = ops;
+    r->plain = ops ? access_plain_sizes(ops) : 0;
     r->opaque = opaque;
     if (!ram_attach(r, err)) {
         region_fini(r);

@@ -84,6 +84,7 @@ struct region {
     void *owner;        /* the device it belongs to (struct device), or NULL */
     bool dirty_log;     /* which of its pages are written is noted: region_set_dirty_log() */
     /* private to src/mem */
+    uint8_t plain; /* sizes of accesses that `ops` takes as they are, where they are aligned */
     uint8_t *page_flags;                 /* of a RAM-like region: one byte per page */
     struct region *aliases, *next_alias; /* those that show this region; the next one of `alias` */
     struct region *next, **link;         /* all regions of `mem` */

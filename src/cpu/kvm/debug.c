@@ -197,7 +197,7 @@ static bool is_pushf(struct kvm_vcpu *v)
     return code[0] == 0x9c || (code[1] == 0x9c && (code[0] == 0x66 || code[0] == 0x48));
 }
 
-void kvm_debug_enter(struct kvm_vcpu *v)
+void kvm_debug_begin(struct kvm_vcpu *v)
 {
     struct kvm_pages *pages = &v->accel->pages;
 
@@ -214,7 +214,7 @@ void kvm_debug_enter(struct kvm_vcpu *v)
     set_timer(v, v->lifted ? STEP_NS : pages->pending ? PENDING_NS : 0);
 }
 
-void kvm_debug_leave(struct kvm_vcpu *v, bool interrupted)
+void kvm_debug_end(struct kvm_vcpu *v, bool interrupted)
 {
     if (v->lifted)
         kvm_pages_put_back(v->accel);

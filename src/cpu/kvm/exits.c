@@ -58,11 +58,11 @@ static void exit_pio(struct kvm_vcpu *v)
         uint64_t value = 0;
 
         if (run->io.direction == KVM_EXIT_IO_OUT) {
-            memcpy(&value, data, run->io.size);
+            value = ld_le(data, run->io.size);
             address_space_store(m->io, run->io.port, run->io.size, value);
         } else {
             address_space_load(m->io, run->io.port, run->io.size, &value);
-            memcpy(data, &value, run->io.size);
+            st_le(data, run->io.size, value);
         }
     }
     m->current_cpu = NULL;
@@ -88,11 +88,10 @@ static void exit_mmio(struct kvm_vcpu *v)
     } else if (!is_pow2(len)) {
         address_space_read(m->memory, addr, run->mmio.data, len);
     } else if (run->mmio.is_write) {
-        memcpy(&value, run->mmio.data, len);
-        address_space_store(m->memory, addr, len, value);
+        address_space_store(m->memory, addr, len, ld_le(run->mmio.data, len));
     } else {
         address_space_load(m->memory, addr, len, &value);
-        memcpy(run->mmio.data, &value, len);
+        st_le(run->mmio.data, len, value);
     }
     if (watched && !run->mmio.is_write)
         kvm_debug_exit_mmio(v);

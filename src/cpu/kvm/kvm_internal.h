@@ -179,9 +179,8 @@ struct kvm_vcpu {
     struct vcpu_stats stats;
     struct cpu_features features; /* what it shows of them */
     uint32_t signature;           /* CPUID 1 EAX, which RESET leaves in EDX */
-    /* Held while the thread is in KVM_RUN, so that who changes slots can wait for it to come out.
-     */
-    pthread_mutex_t in_guest;
+    /* The thread is in KVM_RUN, or about to look whether it may be: see enter_guest(). */
+    atomic_bool in_guest;
     /* Guards `thread` and `on_thread`; `kicked` is only cleared under it. */
     pthread_mutex_t kick_lock;
     pthread_t thread;
@@ -378,6 +377,8 @@ bool kvm_vcpu_take_kick(struct kvm_vcpu *v);
 /* What the guest has left for, or KVM_RUN failed with. False with *stop: `run` is over. Machine
  * lock. */
 bool kvm_exit_handle(struct kvm_vcpu *v, int entry_errno, enum vcpu_stop *stop);
+/* None of the others, which have been told to, is in the guest any more. */
+void kvm_wait_outside(const struct accel *a, const struct kvm_vcpu *but);
 /* The other vcpus leave the guest and do not enter it until accel->alone is NULL again. False:
  * another one is alone already. */
 bool kvm_be_alone(struct kvm_vcpu *v);
@@ -430,8 +431,18 @@ void kvm_debug_free(struct kvm_vcpu *v);
 /* At the beginning of `run`. */
 void kvm_debug_before_run(struct kvm_vcpu *v);
 /* Around each KVM_RUN. */
-void kvm_debug_enter(struct kvm_vcpu *v);
-void kvm_debug_leave(struct kvm_vcpu *v, bool interrupted);
+void kvm_debug_begin(struct kvm_vcpu *v);
+void kvm_debug_end(struct kvm_vcpu *v, bool interrupted);
+static inline void kvm_debug_enter(struct kvm_vcpu *v)
+{
+    if (UNLIKELY(v->accel->pages.places || v->stepping || v->steps || v->timed))
+        kvm_debug_begin(v);
+}
+static inline void kvm_debug_leave(struct kvm_vcpu *v, bool interrupted)
+{
+    if (UNLIKELY(v->lifted || v->stepping || v->accel->alone == v))
+        kvm_debug_end(v, interrupted);
+}
 /* Interrupts wait: it executes a single instruction. */
 bool kvm_debug_holds_interrupts(const struct kvm_vcpu *v);
 /* KVM_EXIT_DEBUG. False: somebody wants the machine to stop. */

@@ -38,8 +38,7 @@ void kvm_keep_out(struct accel *a)
     atomic_store(&a->changing, true);
     for (unsigned i = 0; i < a->vcpu_count; i++)
         kvm_vcpu_interrupt(a->vcpus[i]);
-    for (unsigned i = 0; i < a->vcpu_count; i++)
-        pthread_mutex_lock(&a->vcpus[i]->in_guest);
+    kvm_wait_outside(a, NULL);
 }
 
 void kvm_let_in(struct accel *a)
@@ -47,8 +46,6 @@ void kvm_let_in(struct accel *a)
     if (!a->vcpu_count || !a->kept_out || --a->kept_out)
         return;
     atomic_store(&a->changing, false);
-    for (unsigned i = 0; i < a->vcpu_count; i++)
-        pthread_mutex_unlock(&a->vcpus[i]->in_guest);
 }
 
 /* ---- slots ---- */

@@ -69,6 +69,13 @@ void kvm_vcpu_kick(struct vcpu *vcpu)
     vcpu_wake(vcpu);
 }
 
+void kvm_wait_outside(const struct accel *a, const struct kvm_vcpu *but)
+{
+    for (unsigned i = 0; i < a->vcpu_count; i++)
+        while (a->vcpus[i] != but && atomic_load(&a->vcpus[i]->in_guest))
+            sched_yield();
+}
+
 bool kvm_be_alone(struct kvm_vcpu *v)
 {
     struct accel *a = v->accel;
@@ -79,11 +86,7 @@ bool kvm_be_alone(struct kvm_vcpu *v)
     for (unsigned i = 0; i < a->vcpu_count; i++)
         if (a->vcpus[i] != v)
             kvm_vcpu_interrupt(a->vcpus[i]);
-    for (unsigned i = 0; i < a->vcpu_count; i++)
-        if (a->vcpus[i] != v) { /* until it has come out */
-            pthread_mutex_lock(&a->vcpus[i]->in_guest);
-            pthread_mutex_unlock(&a->vcpus[i]->in_guest);
-        }
+    kvm_wait_outside(a, v);
     return true;
 }
 
@@ -263,28 +266,41 @@ static bool kept_out(struct kvm_vcpu *v)
            atomic_load(&v->accel->pages.stale);
 }
 
-/* Without the machine lock. 0 or the errno of KVM_RUN. Also when it is kept out, an access under
- * way is completed: with immediate_exit set that is all that KVM_RUN does. */
+/* May it enter? An access under way is completed even if not: with immediate_exit set that is all
+ * that KVM_RUN does. Only a change of slots has to be waited for.
+ *
+ * Who kicks sets `kicked`, then immediate_exit; who wants it outside sets what kept_out() looks at,
+ * then immediate_exit, and waits for in_guest to be false. Here immediate_exit is cleared, in_guest
+ * is set, and these are looked at: one exchange is the barrier for both. */
+static bool may_enter(struct kvm_vcpu *v)
+{
+    for (;;) {
+        bool out;
+
+        __atomic_store_n(&v->run->immediate_exit, 0, __ATOMIC_RELAXED);
+        atomic_exchange(&v->in_guest, true);
+        out = kept_out(v);
+        if (out || atomic_load(&v->kicked))
+            __atomic_store_n(&v->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
+        if (!out || (v->incomplete && !atomic_load(&v->accel->changing)))
+            return true;
+        atomic_store_explicit(&v->in_guest, false, memory_order_release);
+        sched_yield();
+        if (!v->incomplete)
+            return false;
+    }
+}
+
+/* Without the machine lock. 0 or the errno of KVM_RUN. */
 static int enter_guest(struct kvm_vcpu *v)
 {
-    int error = EINTR;
-    bool out;
+    int error;
 
-    /* Who kicks sets `kicked` first, then immediate_exit: one of the two is seen. */
-    __atomic_store_n(&v->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
-    if (atomic_load(&v->kicked))
-        __atomic_store_n(&v->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
-    pthread_mutex_lock(&v->in_guest);
-    out = kept_out(v);
-    if (out)
-        __atomic_store_n(&v->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
-    if (!out || v->incomplete) {
-        error = ioctl(v->fd, KVM_RUN, 0) < 0 ? errno : 0;
-        kvm_state_left(v);
-    }
-    pthread_mutex_unlock(&v->in_guest);
-    if (out)
-        sched_yield();
+    if (!may_enter(v))
+        return EINTR;
+    error = ioctl(v->fd, KVM_RUN, 0) < 0 ? errno : 0;
+    kvm_state_left(v);
+    atomic_store_explicit(&v->in_guest, false, memory_order_release);
     return error;
 }
 
@@ -377,7 +393,6 @@ struct vcpu *kvm_vcpu_new(struct accel *a, struct cpu_port *port, const char *mo
     v->accel = a;
     v->features = features;
     v->fd = -1;
-    pthread_mutex_init(&v->in_guest, NULL);
     pthread_mutex_init(&v->kick_lock, NULL);
     if (!create(v, err)) {
         kvm_vcpu_free(&v->vcpu);
@@ -403,6 +418,5 @@ void kvm_vcpu_free(struct vcpu *vcpu)
     if (v->fd >= 0)
         close(v->fd);
     pthread_mutex_destroy(&v->kick_lock);
-    pthread_mutex_destroy(&v->in_guest);
     free(v);
 }
