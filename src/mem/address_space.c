@@ -205,8 +205,10 @@ enum mem_result address_space_read(struct address_space *as, uint64_t addr, void
 
 static void write_host(struct region *r, uint64_t offset, const uint8_t *buf, uint64_t len)
 {
-    ram_region_written(r, offset, len);
+    bool told = ram_region_written(r, offset, len);
     memcpy(r->host + offset, buf, len);
+    if (!told)
+        ram_region_changed(r, offset, len);
 }
 
 static enum mem_result write_piece(struct address_space *as, uint64_t addr, const uint8_t *buf,

@@ -89,7 +89,8 @@ void mem_ram_dirtied(struct mem *m, uint64_t ram_addr, uint64_t len);
 /* ---- telling of writes ---- */
 
 /* Called before bytes of a page flagged RAM_PAGE_CODE change by any way but the vcpu's own stores:
- * DMA, loaders, scripts. Registered by the vcpu backend that set the flag. */
+ * DMA, loaders, scripts; or after, if the page got the flag at that moment: who flags a page looks
+ * at its bytes once more. Registered by the vcpu backend that set the flag. */
 struct mem_code_watch {
     void (*written)(void *opaque, uint64_t ram_addr, uint64_t len);
     void *opaque;

@@ -73,7 +73,10 @@ static inline struct trace_source mem_source(const struct mem *m, const char *wh
 /* ram.c */
 bool ram_attach(struct region *r, struct error *err); /* host memory, flags and RAM addresses */
 void ram_detach(struct region *r);
-void ram_region_written(struct region *r, uint64_t offset, uint64_t len);
+/* Tell of bytes before they are written; whether somebody was told. If not, tell after it too: a
+ * cpu may have begun to decode from the page meanwhile. */
+bool ram_region_written(struct region *r, uint64_t offset, uint64_t len);
+void ram_region_changed(struct region *r, uint64_t offset, uint64_t len);
 
 /* dirty.c: pages [first, last] of a region are written. */
 void dirty_mark(struct region *r, size_t first, size_t last);
@@ -116,8 +119,12 @@ static inline void range_host_store(const struct flat_range *r, uint64_t into, u
                                     uint64_t value)
 {
     uint8_t *p = r->host + into;
-    ram_region_written(r->region, r->offset + into, size);
+    struct region *region = r->region;
+    uint64_t offset = r->offset + into;
+    bool told = ram_region_written(region, offset, size);
     host_store(p, size, value);
+    if (LIKELY(!told))
+        ram_region_changed(region, offset, size);
 }
 
 /* access.c: region->plain. */

@@ -155,10 +155,11 @@ static void tell_code_watches(struct region *r, uint64_t offset, uint64_t last)
 }
 
 /* One call per stretch of pages with code, cut to what is written. */
-void ram_region_written(struct region *r, uint64_t offset, uint64_t len)
+bool ram_region_written(struct region *r, uint64_t offset, uint64_t len)
 {
+    bool told = false;
     if (!len)
-        return;
+        return false;
     uint64_t last = offset + (len - 1);
     size_t page = offset >> RAM_PAGE_BITS, last_page = last >> RAM_PAGE_BITS;
     if (UNLIKELY(r->dirty_log))
@@ -173,8 +174,19 @@ void ram_region_written(struct region *r, uint64_t offset, uint64_t len)
             end++;
         uint64_t from = (uint64_t)page << RAM_PAGE_BITS, to = ((uint64_t)end << RAM_PAGE_BITS) - 1;
         tell_code_watches(r, from > offset ? from : offset, to < last ? to : last);
+        told = true;
         page = end;
     }
+    return told;
+}
+
+/* A cpu that decodes flags the page and then looks at the bytes once more; here it is the other way
+ * round, so one of the two sees the other. Where somebody was told before it is not needed: the cpu
+ * has stood still since. */
+void ram_region_changed(struct region *r, uint64_t offset, uint64_t len)
+{
+    atomic_thread_fence(memory_order_seq_cst);
+    ram_region_written(r, offset, len);
 }
 
 /* Call `told` for what each region has of [ram_addr, ram_addr + len). */
@@ -195,9 +207,14 @@ static void each_region(struct mem *m, uint64_t ram_addr, uint64_t len,
     }
 }
 
+static void tell_written(struct region *r, uint64_t offset, uint64_t len)
+{
+    ram_region_written(r, offset, len);
+}
+
 void mem_ram_written(struct mem *m, uint64_t ram_addr, uint64_t len)
 {
-    each_region(m, ram_addr, len, ram_region_written);
+    each_region(m, ram_addr, len, tell_written);
 }
 
 static void region_dirtied(struct region *r, uint64_t offset, uint64_t len)

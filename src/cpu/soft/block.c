@@ -177,7 +177,7 @@ static struct code_page *page_of(struct soft_cpu *c, uint64_t ram_page, const ui
         cc->used = page;
         cc->pages[ram_page] = page;
         __atomic_fetch_or(mem_page_flags(cc->mem, ram_page << RAM_PAGE_BITS), RAM_PAGE_CODE,
-                          __ATOMIC_RELAXED);
+                          __ATOMIC_SEQ_CST);
         for (unsigned n = 0; n < c->accel->cpu_count; n++)
             mmu_tell_writes(c->accel->cpus[n], host_page);
     }
@@ -252,7 +252,7 @@ static bool decode_block(struct soft_cpu *c, const uint8_t *code, unsigned avail
  * hand, and none beyond it. */
 static struct block *decode_split(struct soft_cpu *c, struct block *b)
 {
-    uint8_t bytes[15];
+    uint8_t bytes[INSN_BYTES_MAX];
     unsigned n = 0;
     struct insn i;
     bool ends;
@@ -298,7 +298,10 @@ static struct block *decode_new(struct soft_cpu *c, const uint8_t *host, uint64_
     struct code_cache *cc = c->code;
     unsigned off = (unsigned)(ram_addr & (RAM_PAGE_SIZE - 1));
     struct block *s = scratch_block(c, va);
-    if (!decode_block(c, host, RAM_PAGE_SIZE - off, s))
+    uint8_t seen[BLOCK_BYTES_MAX + INSN_BYTES_MAX];
+    unsigned room = RAM_PAGE_SIZE - off, avail = room < sizeof seen ? room : sizeof seen;
+    memcpy(seen, host, avail);
+    if (!decode_block(c, seen, avail, s))
         return decode_split(c, s);
 
     size_t bytes = block_bytes(s->count);
@@ -307,13 +310,17 @@ static struct block *decode_new(struct soft_cpu *c, const uint8_t *host, uint64_
         TRACE(soft_trace, SOFT_TRACE_CODE_FLUSH, soft_source(c));
         return decode_new(c, host, ram_addr, va); /* a listener may have asked for a point in it */
     }
+    struct code_page *page = page_of(c, ram_addr >> RAM_PAGE_BITS, host - off);
+    page->lines |= lines_mask(ram_addr, s->bytes);
+    /* Another thread may have written, and found the page without code, since the bytes were read:
+     * see ram_region_changed(). */
+    if (UNLIKELY(memcmp(seen, host, s->bytes) != 0))
+        return decode_new(c, host, ram_addr, va);
     c->stats.blocks_decoded++;
     struct block *b = (struct block *)(cc->arena + cc->arena_used);
     cc->arena_used += bytes;
     memcpy(b, s, bytes);
     b->ram_page = (uint32_t)(ram_addr >> RAM_PAGE_BITS);
-    struct code_page *page = page_of(c, ram_addr >> RAM_PAGE_BITS, host - off);
-    page->lines |= lines_mask(ram_addr, s->bytes);
     struct block **bucket = &page->buckets[off / (RAM_PAGE_SIZE / PAGE_BUCKETS)];
     b->next = *bucket;
     *bucket = b;

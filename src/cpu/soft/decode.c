@@ -1,8 +1,6 @@
 /* The decoder: bytes to struct insn, by the opcode table (SDM vol. 2, chapter 2). */
 #include "cpu/soft/opcodes.h"
 
-enum { INSN_BYTES_MAX = 15 };
-
 struct decoder {
     const uint8_t *p, *end;
     const uint8_t *start;

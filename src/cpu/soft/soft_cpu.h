@@ -137,6 +137,7 @@ static inline unsigned insn_asize(const struct insn *i)
 }
 
 enum {
+    INSN_BYTES_MAX = 15,
     BLOCK_INSNS_MAX = 32,
     BLOCK_BYTES_MAX = 240, /* so that offsets fit in a byte */
 };
