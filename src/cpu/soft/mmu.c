@@ -11,6 +11,10 @@
 
 /* ---- the TLB ---- */
 
+const struct tlb_entry mmu_no_tlb[TLB_SIZE] = {
+    [0 ... TLB_SIZE - 1] = { { TLB_INVALID, TLB_INVALID }, 0, 0 },
+};
+
 static struct tlb_entry *slot_of(struct soft_cpu *c, enum rights rights, uint64_t va)
 {
     return tlb_slot(c->tlbs[rights], va);
@@ -321,12 +325,24 @@ static uint64_t next_page(const struct soft_cpu *c, uint64_t va)
     return long_mode(c) ? va : (uint32_t)va;
 }
 
-/* An access over the end of a page: both pages are translated before either is touched. */
-static int resolve_both(struct soft_cpu *c, uint64_t va, int access, enum rights rights,
-                        struct target t[2])
+/* Must this access be aligned, and is it not? SDM vol. 3 table 6-7. */
+static int check_aligned(struct soft_cpu *c, uint64_t va, unsigned size, enum rights rights)
+{
+    if (LIKELY(!c->aligned) || rights != RIGHTS_USER || !(va & (size - 1)) || size & (size - 1))
+        return 0;
+    return raise_error(c, VEC_AC, 0);
+}
+
+/* Where an access of `size` bytes goes: *split if it continues in t[1], in the next page. Both are
+ * translated before either is touched. */
+static int resolve_all(struct soft_cpu *c, uint64_t va, unsigned size, int access,
+                       enum rights rights, struct target t[2], bool *split)
 {
     int st = resolve(c, va, access, rights, &t[0]);
-    return st ? st : resolve(c, next_page(c, va), access, rights, &t[1]);
+    *split = (va & 0xfff) + size > 0x1000;
+    if (!st && UNLIKELY(*split))
+        st = resolve(c, next_page(c, va), access, rights, &t[1]);
+    return st ? st : check_aligned(c, va, size, rights);
 }
 
 static int load_any(struct soft_cpu *c, uint64_t va, unsigned size, uint64_t *v, enum rights rights)
@@ -334,12 +350,11 @@ static int load_any(struct soft_cpu *c, uint64_t va, unsigned size, uint64_t *v,
     struct target t[2];
     if (!long_mode(c))
         va = (uint32_t)va;
-    unsigned first = 0x1000 - (va & 0xfff);
-    if (first >= size) {
-        int st = resolve(c, va, ACCESS_READ, rights, t);
+    bool split;
+    int st = resolve_all(c, va, size, ACCESS_READ, rights, t, &split);
+    if (LIKELY(!split))
         return st ? st : target_load(c, t, size, v);
-    }
-    int st = resolve_both(c, va, ACCESS_READ, rights, t);
+    unsigned first = 0x1000 - (va & 0xfff);
     *v = 0;
     for (unsigned k = 0; k < size && st >= 0; k++) {
         const struct target *from = &t[k >= first];
@@ -357,12 +372,11 @@ static int store_any(struct soft_cpu *c, uint64_t va, unsigned size, uint64_t v,
     struct target t[2];
     if (!long_mode(c))
         va = (uint32_t)va;
-    unsigned first = 0x1000 - (va & 0xfff);
-    if (first >= size) {
-        int st = resolve(c, va, ACCESS_WRITE, rights, t);
+    bool split;
+    int st = resolve_all(c, va, size, ACCESS_WRITE, rights, t, &split);
+    if (LIKELY(!split))
         return st ? st : target_store(c, t, size, v);
-    }
-    int st = resolve_both(c, va, ACCESS_WRITE, rights, t);
+    unsigned first = 0x1000 - (va & 0xfff);
     for (unsigned k = 0; k < size && st >= 0; k++) {
         const struct target *to = &t[k >= first];
         unsigned off = k >= first ? k - first : k;
@@ -379,9 +393,8 @@ static int probe_any(struct soft_cpu *c, uint64_t va, unsigned size, enum rights
     struct target t[2];
     if (!long_mode(c))
         va = (uint32_t)va;
-    if (0x1000 - (va & 0xfff) >= size)
-        return resolve(c, va, ACCESS_WRITE, rights, t);
-    return resolve_both(c, va, ACCESS_WRITE, rights, t);
+    bool split;
+    return resolve_all(c, va, size, ACCESS_WRITE, rights, t, &split);
 }
 
 /* A watched access has happened: the loop must look at what it hit. */
@@ -436,7 +449,7 @@ uint8_t *mmu_host(struct soft_cpu *c, uint64_t va, int access, int *status)
     *status = resolve(c, va, access, c->rights, &t);
     if (*status)
         return NULL;
-    return t.told || is_watched_page(c, va) ? NULL : t.host;
+    return t.told || c->aligned || is_watched_page(c, va) ? NULL : t.host;
 }
 
 /* ---- the view of memory ---- */

@@ -10,7 +10,8 @@ void update_rights(struct soft_cpu *c)
 {
     bool open = (c->eflags & FLAG_AC) && (c->cr4 & CR4_SMAP);
     c->rights = c->cpl == 3 ? RIGHTS_USER : open ? RIGHTS_OPEN : RIGHTS_SYSTEM;
-    c->tlb = c->tlbs[c->rights];
+    c->aligned = c->cpl == 3 && (c->eflags & FLAG_AC) && (c->cr0 & CR0_AM);
+    c->tlb = UNLIKELY(c->aligned) ? (struct tlb_entry *)mmu_no_tlb : c->tlbs[c->rights];
 }
 
 void update_mode(struct soft_cpu *c)

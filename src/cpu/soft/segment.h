@@ -10,8 +10,8 @@
 
 /* Recompute mode and ea_base from segments, efer, cr0 and cpl, and the rights. */
 void update_mode(struct soft_cpu *c);
-/* Recompute the rights of accesses to data and their TLB: cpl, EFLAGS.AC or CR4.SMAP has changed.
- */
+/* Recompute the rights of accesses to data and their TLB: cpl, EFLAGS.AC, CR0.AM or CR4.SMAP has
+ * changed. */
 void update_rights(struct soft_cpu *c);
 
 /* Linear address of the descriptor that `sel` names. X_FAULT without an exception: it lies beyond

@@ -357,6 +357,7 @@ struct soft_cpu {
     uint64_t dr[8];
     unsigned cpl;
     enum rights rights; /* of explicit accesses to data */
+    bool aligned;       /* they must be aligned: #AC. `tlb` then never matches */
     uint64_t star, lstar, cstar, sfmask, kernel_gs_base;
     uint64_t sysenter_cs, sysenter_esp, sysenter_eip;
     uint64_t pat, misc_enable, tsc_offset, tsc_aux;
@@ -464,6 +465,8 @@ struct block *block_truncated(struct soft_cpu *c, const struct block *b, unsigne
 
 /* ---- mmu.c ---- */
 
+/* A TLB without entries, for c->tlb: every access takes the slow way. */
+extern const struct tlb_entry mmu_no_tlb[TLB_SIZE];
 void mmu_flush(struct soft_cpu *c);       /* all translations */
 void mmu_flush_local(struct soft_cpu *c); /* but those of global pages */
 void mmu_flush_page(struct soft_cpu *c, uint64_t va);

@@ -11,7 +11,8 @@ static int store_table(struct soft_cpu *c, const struct insn *i, uint64_t base, 
     if (need_umip(c))
         return X_FAULT;
     int st = ea(c, i, 2u + i->size, true, &va);
-    if (st || (st = mmu_probe_write(c, va, 2u + i->size)))
+    if (st || (st = mmu_probe_write(c, va, 2u + i->size)) ||
+        (st = mmu_probe_write(c, va + 2, i->size)))
         return st;
     st = store(c, va, 2, limit);
     return st < 0 ? st : store(c, va + 2, i->size, base) | st;
