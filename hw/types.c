@@ -6,6 +6,7 @@
     TYPE(a20_gate_type)       \
     TYPE(apic_type)           \
     TYPE(debug_exit_type)     \
+    TYPE(debugcon_type)       \
     TYPE(e1000_type)          \
     TYPE(hpet_type)           \
     TYPE(i440fx_pcihost_type) \
@@ -18,11 +19,13 @@
     TYPE(irq_splitter_type)   \
     TYPE(isabus_bridge_type)  \
     TYPE(mc146818_type)       \
+    TYPE(pc_testdev_type)     \
     TYPE(pcspk_type)          \
     TYPE(piix3_type)          \
     TYPE(piix4_pm_type)       \
     TYPE(port92_type)         \
-    TYPE(serial_16550a_type)
+    TYPE(serial_16550a_type)  \
+    TYPE(testdev_type)
 
 #define HW_TRACES(TRACES)  \
     TRACES(a20_gate_trace) \
