@@ -19,8 +19,9 @@ class Run:
     """One run of a program: exit status, seconds by the wall and of processors, (time, line) of its
     output."""
 
-    def __init__(self, status, wall, cpu, lines, first_byte):
+    def __init__(self, status, wall, cpu, lines, first_byte, start=None):
         self.status = status
+        self.start = start  # by time.monotonic()
         self.wall = wall
         self.cpu = cpu
         self.lines = lines
@@ -75,7 +76,7 @@ def run(command, timeout, expect):
             process.wait()
         process.stdout.close()
     lines.append((wall, rest.decode("utf-8", "replace")))
-    result = Run(status, wall, children_cpu() - cpu_before, lines, first_byte)
+    result = Run(status, wall, children_cpu() - cpu_before, lines, first_byte, start)
     if status not in expect:
         raise Failure(f"exit status {status}: {' '.join(command)}\n{result.tail()}")
     return result
