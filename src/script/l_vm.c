@@ -99,8 +99,11 @@ static int l_vm_step(lua_State *L)
     lua_Integer count = luaL_optinteger(L, 2, 1);
     luaL_argcheck(L, count > 0, 2, "a number of instructions, at least 1");
     struct error err = { 0 };
+    struct vcpu *v = lua_isnoneornil(L, 3) ? NULL : binding_ptr(L, 3, META_CPU);
+    if (v && binding_vm(L, 3, META_CPU) != svm)
+        return luaL_argerror(L, 3, "the cpu is another machine's");
     struct lua_frame *saved = universe_block_begin(L, "vm:step()");
-    bool ok = vm_step(svm->vm, (uint64_t)count, &err);
+    bool ok = vm_step(svm->vm, v ? (int)v->port->index : -1, (uint64_t)count, &err);
     universe_block_end(L, saved);
     if (!ok)
         return script_raise(L, &err);
@@ -413,8 +416,8 @@ static int vm_tostring(lua_State *L)
 
 static const struct binding_member methods[] = {
     { "run", l_vm_run, "() → vm", "run the machine until it has ended or was paused" },
-    { "step", l_vm_step, "([count]) → vm",
-      "execute so many instructions (1), then pause; pause_reason is \"step\"" },
+    { "step", l_vm_step, "([count [, cpu]]) → vm",
+      "execute so many instructions (1), of that cpu alone, then pause; pause_reason is \"step\"" },
     { "wait", l_vm_wait, "()", "serve the loop until the machine has ended, whoever ends it" },
     { "resume", l_vm_resume, "()", "let a machine that stands still run, without waiting for it" },
     { "pause", l_vm_pause, "([reason])", "make it stand still between two instructions" },

@@ -202,16 +202,27 @@ bool vm_run(struct vm *vm, struct error *err)
     return true;
 }
 
-bool vm_step(struct vm *vm, uint64_t count, struct error *err)
+/* It would step when it is started, and nobody is left to do that. */
+static bool check_started(struct vm *vm, struct vcpu *v, struct error *err)
 {
-    struct vcpu *v = vm->cpu_count ? vm->cpus[0].vcpu : NULL;
+    struct vcpu_misc m;
+    if (!vm->backend->get_misc(v, &m, err))
+        return false;
+    return m.mp_state.mp_state != KVM_MP_STATE_UNINITIALIZED ||
+           error_set(err, "cpu %u waits for its start-up (INIT, SIPI): it cannot be stepped",
+                     v->port->index);
+}
+
+bool vm_step(struct vm *vm, int cpu, uint64_t count, struct error *err)
+{
+    struct vm_cpu *c = vm->cpu_count ? &vm->cpus[cpu < 0 ? 0 : cpu] : NULL;
     if (vm->state == VM_RUNNING)
         return error_set(err, "machine \"%s\" is running; pause it to step it", vm->config.name);
-    if (!vm_can_step(vm, err))
+    if (!vm_can_step(vm, err) || (cpu >= 0 && !check_started(vm, c->vcpu, err)))
         return false;
+    vm->stepped = cpu >= 0 || vm->backend->step ? c : NULL;
     if (vm->backend->step) {
-        vm->backend->step(v, count);
-        vm->stepped = &vm->cpus[0];
+        vm->backend->step(c->vcpu, count);
     } else {
         uint64_t now = (uint64_t)clock_now(&vm->instructions);
         timer_set(&vm->step_ends, count < CLOCK_NEVER - now ? (int64_t)(now + count) : CLOCK_NEVER);
@@ -220,6 +231,6 @@ bool vm_step(struct vm *vm, uint64_t count, struct error *err)
     timer_cancel(&vm->step_ends);
     vm->stepped = NULL;
     if (vm->backend->step)
-        vm->backend->step(v, 0);
+        vm->backend->step(c->vcpu, 0);
     return ok;
 }

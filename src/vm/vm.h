@@ -100,9 +100,10 @@ void vm_end(struct vm *vm, const char *reason, int status);
  */
 bool vm_run(struct vm *vm, struct error *err);
 
-/* The same, until `count` more instructions (at least 1) have been executed, by all cpus on
- * backends that count, else by the first: then it is paused with the reason "step". */
-bool vm_step(struct vm *vm, uint64_t count, struct error *err);
+/* The same, until `count` more instructions (at least 1) have been executed: then it is paused with
+ * the reason "step". Cpu `cpu` alone executes; -1: on backends that count the cpus take their turns
+ * as ever, on others it is the first. */
+bool vm_step(struct vm *vm, int cpu, uint64_t count, struct error *err);
 
 /* For machines without a cpu: let `ns` of virtual time pass, letting in what waits at the door
  * first and firing timers in order, each at its own time. */

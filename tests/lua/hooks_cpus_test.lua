@@ -3,7 +3,7 @@ local backends = require "backends"
 local bare = require "bare"
 local check = require "check"
 
-local equal = check.equal
+local equal, raises = check.equal, check.raises
 local on_each = backends.on_each
 
 local POINT, ROUNDS = 0x100b, 40
@@ -118,6 +118,38 @@ on_each("under KVM a step is the first cpu's, and the other one stands still", f
             equal(vm.instructions, instructions)
         end
     end
+    run(vm)
+    vm:close()
+end)
+
+on_each("any cpu can be stepped, and the others stand still", function()
+    local vm = two(true)
+    local first, second = vm.cpus[1], vm.cpus[2]
+    raises("waits for its start-up", vm.step, vm, 1, second)
+    local stop = vm:on("exec", { at = POINT, cpu = 1, skip = ROUNDS // 2 }, function() return "stop" end)
+    vm:run()
+    equal(vm.pause_reason, "hook")
+    stop:remove()
+    for _, pair in ipairs { { second, first }, { first, second } } do
+        local steps, stands = pair[1], pair[2]
+        local rip, rcx, rax, own = stands.rip, stands.rcx, stands.rax, { steps.rip, steps.rcx }
+        for n = 1, 20 do
+            vm:step(n % 3 + 1, steps)
+            equal(vm.pause_reason, "step", n)
+            equal(stands.rip, rip, n)
+            equal(stands.rcx, rcx, n)
+            equal(stands.rax, rax, n)
+        end
+        assert(steps.rip ~= own[1] or steps.rcx ~= own[2])
+    end
+    local rip = second.rip + second.cs_base
+    local length = #second:disas(nil, 1)[1].bytes
+    local text = second:disas(nil, 1)[1].text
+    vm:step(1, second)
+    assert(second.rip + second.cs_base == rip + length or text:find("^j") or text:find("^loop"), text)
+    local other = two(false)
+    raises("another machine", vm.step, vm, 1, other.cpus[1])
+    other:close()
     run(vm)
     vm:close()
 end)

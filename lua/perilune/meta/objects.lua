@@ -1065,10 +1065,11 @@ local it = {}
 ---@return perilune.vm
 function it:run() end
 
----execute so many instructions (1), then pause; pause_reason is "step"
+---execute so many instructions (1), of that cpu alone, then pause; pause_reason is "step"
 ---@param count? integer
+---@param cpu? perilune.cpu
 ---@return perilune.vm
-function it:step(count) end
+function it:step(count, cpu) end
 
 ---serve the loop until the machine has ended, whoever ends it
 function it:wait() end
