@@ -100,15 +100,15 @@ static void add_interrupts(struct board *b)
     hw_link(b->pic, "slave", slave);
     hw_start(b->h, b->pic);
     hw_connect(slave, "", 0, hw_input(b->pic, "", 2));
-    struct device *ioapic = board_add(b, "ioapic", NULL);
-    assert_true(sysbus_map((struct sysbus_device *)ioapic, 0, BOARD_IOAPIC, 0, &err));
+    b->ioapic = board_add(b, "ioapic", NULL);
+    assert_true(sysbus_map((struct sysbus_device *)b->ioapic, 0, BOARD_IOAPIC, 0, &err));
     b->splitter = board_add(b, "irq-splitter", "num-lines", "16", NULL);
     for (unsigned i = 0; i < ISA_IRQS; i++) {
         if (i == 2)
             continue;
         hw_connect(b->south, "isa-irq", i, hw_input(b->splitter, "", i));
         hw_connect(b->splitter, "a", i, hw_input(i < 8 ? b->pic : slave, "", i & 7));
-        hw_connect(b->splitter, "b", i, hw_input(ioapic, "", i ? i : 2));
+        hw_connect(b->splitter, "b", i, hw_input(b->ioapic, "", i ? i : 2));
     }
     for (unsigned i = 0; i < FAKE_CPUS; i++) {
         b->apic[i] = test_device(b->h->t, "apic", NULL);

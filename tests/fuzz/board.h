@@ -30,7 +30,7 @@ struct board {
     const struct target *target;
     struct input *in;
     struct region ram, below_4g, changing;
-    struct device *host, *south, *splitter, *pic, *apic[FAKE_CPUS], *pm;
+    struct device *host, *south, *splitter, *pic, *ioapic, *apic[FAKE_CPUS], *pm;
     struct pci_bus *pci;
     struct isa_bus *isa;
     struct chardev *chr;

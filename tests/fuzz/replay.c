@@ -1,7 +1,8 @@
 /* The fuzzer where there is no libFuzzer: runs what tests/fuzz/corpus has of a target, and
  * variations on it from a fixed seed.
  *
- *   fuzz_replay TARGET CORPUS [RUNS [SEED]]     fuzz_replay --list
+ *   fuzz_replay TARGET CORPUS [RUNS [SEED]]     fuzz_replay --list     fuzz_replay --check
+ * TARGET...
  *
  * CORPUS is a file with an input in each line, as hexadecimal digits; or one of raw bytes, when its
  * name begins with "@". An input that takes longer than LIMIT seconds is a failure. */
@@ -133,12 +134,58 @@ static int list(void)
     return 0;
 }
 
+/* It, or one that is no more than another name for it. */
+static bool is_on(const struct board *b, const struct device_type *type)
+{
+    const struct device *d = b->h->m->devices;
+    while (d && d->type != type && strcmp(d->type->parent, type->name))
+        d = d->next;
+    return d;
+}
+
+static bool is_fuzzed(const struct device_type *type)
+{
+    struct input in = { 0 };
+    bool found = false;
+    for (const struct target *t = targets; t->name && !found; t++) {
+        struct board *b = board_new(t, &in);
+        found = is_on(b, type);
+        board_free(b);
+    }
+    return found;
+}
+
+/* Every type of device is on some target's board, and the names given are those of all targets. */
+static int check(char **names, int count)
+{
+    int wrong = 0, targets_seen = 0;
+    for (const struct device_type *const *type = hw_types; *type; type++)
+        if (!(*type)->abstract && !is_fuzzed(*type)) {
+            fprintf(stderr, "%s is on no board: give it a row in targets.c\n", (*type)->name);
+            wrong = 1;
+        }
+    for (const struct target *t = targets; t->name; t++)
+        targets_seen++;
+    for (int i = 0; i < count; i++)
+        if (!target_find(names[i])) {
+            fprintf(stderr, "there is no target %s\n", names[i]);
+            wrong = 1;
+        }
+    if (targets_seen != count) {
+        fprintf(stderr, "%d targets, %d of them in CMakeLists.txt\n", targets_seen, count);
+        wrong = 1;
+    }
+    return wrong;
+}
+
 int main(int argc, char **argv)
 {
     static struct corpus c;
     uint8_t bytes[INPUT_MAX];
     if (argc == 2 && !strcmp(argv[1], "--list"))
         return list();
+    if (argc > 1 && !strcmp(argv[1], "--check"))
+        return check(argv + 2, argc - 2);
     const struct target *t = argc > 2 ? target_find(argv[1]) : NULL;
     if (!t || !read_corpus(&c, argv[2])) {
         fprintf(stderr, "usage: %s TARGET CORPUS [RUNS [SEED]] | --list\n", argv[0]);

@@ -2,17 +2,11 @@
 #include "board.h"
 #include "hw/net/e1000_regs.h"
 
+enum { HPET = 0xfed00000, TESTDEV_MEMORY = 0xff000000 };
 enum { NIC0 = PCI_DEVFN(3, 0), NIC1 = PCI_DEVFN(4, 0), PM = PCI_DEVFN(1, 3) };
 enum { NIC0_MMIO = 0x10000000, NIC1_MMIO = 0x10020000, NIC0_IO = 0xc000, NIC1_IO = 0xc040 };
 enum { NIC_TX_RING = 0x10000, NIC_RX_RING = 0x11000, NIC_BUFFERS = 0x20000, NIC_RING = 32 };
 #define FAST 3000000LL /* for what can have a timer of microseconds */
-
-static void add_serial(struct board *b)
-{
-    struct device *d = test_device(b->h->t, "isa-serial", NULL);
-    hw_link(d, "chardev", (struct device *)b->chr);
-    test_realize(d, &b->isa->bus);
-}
 
 static void add_keyboard(struct board *b)
 {
@@ -36,10 +30,44 @@ static void add_pit(struct board *b)
     test_realize(speaker, &b->isa->bus);
 }
 
+/* With the routes that a PC has, messages too. */
+static void add_hpet(struct board *b)
+{
+    struct error err = { 0 };
+    struct device *hpet = board_add(b, "hpet", "msi", "true", NULL);
+    assert_true(sysbus_map((struct sysbus_device *)hpet, 0, HPET, 0, &err));
+    for (unsigned pin = 16; pin < 24; pin++)
+        hw_connect(hpet, "", pin, hw_input(b->ioapic, "", pin));
+    hw_connect(hpet, "legacy", 0, hw_input(b->splitter, "", 0));
+    hw_connect(hpet, "legacy", 1, hw_input(b->splitter, "", 8));
+}
+
+static void add_with_chardev(struct board *b, const char *type)
+{
+    struct device *d = test_device(b->h->t, type, NULL);
+    hw_link(d, "chardev", (struct device *)b->chr);
+    test_realize(d, &b->isa->bus);
+}
+
+static void add_serial(struct board *b)
+{
+    add_with_chardev(b, "isa-serial");
+}
+
 static void add_debug(struct board *b)
 {
     board_add(b, "ioport80", NULL);
     board_add(b, "isa-debug-exit", NULL);
+    board_add(b, "isabus-bridge", NULL); /* nothing to access */
+    add_with_chardev(b, "isa-debugcon");
+}
+
+static void add_testdev(struct board *b)
+{
+    struct device *d = board_add(b, "testdev", NULL);
+    for (unsigned n = 0; n < 24; n++)
+        if (n != 2)
+            hw_connect(d, "", n, hw_input(n < 16 ? b->splitter : b->ioapic, "", n));
 }
 
 static void add_pm(struct board *b)
@@ -139,7 +167,10 @@ const struct target targets[] = {
                   { NIC1_MMIO, 0x10000 },
                   { NIC0_MMIO + 0x10000, 0x10000 } },
       .functions = { NIC0, NIC1 }, .step_ns = 200000000 },
-    { "debug", add_debug, .ports = { { 0x80, 1 }, { 0xf4, 8 } } },
+    { "hpet", add_hpet, .memory = { { HPET, 0x400 }, { HPET + 0x100, 0x60 } }, .step_ns = FAST },
+    { "testdev", add_testdev, .ports = { { 0xe0, 12 }, { 0x2000, 24 } },
+      .memory = { { TESTDEV_MEMORY, 0x10000 } }, .step_ns = FAST },
+    { "debug", add_debug, .ports = { { 0x80, 1 }, { 0xf4, 8 }, { 0xe9, 1 } } },
     { NULL },
 };
 
