@@ -217,6 +217,27 @@ static bool is_plain(const struct insn *i, uint32_t mode)
            i->index == REG_NONE && i->seg != SEG_FS && i->seg != SEG_GS;
 }
 
+/* If the last instruction is a conditional jump, it and the one before may have one handler. Where
+ * the block is cut between the two, the first gets its own back: see block_truncated(). */
+static void fuse(struct block *b)
+{
+    static const struct {
+        uint16_t op, jump;
+    } pairs[] = {
+#define X(op, jump, cc) { OP_##op, OP_##jump },
+        FUSED_PAIRS(X)
+#undef X
+    };
+    struct insn *jump = &b->insns[b->count - 1], *i = jump - 1;
+    if (b->count < 2 || jump->op < OP_j_o || jump->op > OP_j_nle)
+        return;
+    if (i->handler != soft_labels->any[i->op] || jump->handler != soft_labels->any[jump->op])
+        return; /* one of them is a point */
+    for (unsigned n = 0; n < FUSED_COUNT; n++)
+        if (pairs[n].op == i->op && pairs[n].jump == jump->op)
+            i->handler = soft_labels->fused[n];
+}
+
 static void append(const struct soft_cpu *c, struct block *b, struct insn *i)
 {
     bool point = false;
@@ -231,6 +252,7 @@ static void append(const struct soft_cpu *c, struct block *b, struct insn *i)
     if (!point && is_plain(i, b->mode) && soft_labels->plain[i->op])
         i->handler = soft_labels->plain[i->op];
     b->insns[b->count++] = *i;
+    fuse(b);
 }
 
 /* Decode what lies within the page. False: not even one instruction does. */
@@ -368,6 +390,9 @@ struct block *block_truncated(struct soft_cpu *c, const struct block *b, unsigne
     t->ram_page = BLOCK_SCRATCH;
     t->count = (uint16_t)count;
     t->bytes = b->insns[count - 1].next_off;
+    struct insn *last = &t->insns[count - 1];
+    if (!(last->flags & INSN_MEM) && last->handler != soft_labels->any[OP_point])
+        last->handler = soft_labels->any[last->op]; /* not with a jump that is not there any more */
     put_end(t);
     return t;
 }

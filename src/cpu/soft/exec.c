@@ -253,6 +253,11 @@ enum vcpu_stop soft_exec(struct soft_cpu *c)
 #undef M
 #undef X
         },
+        .fused = {
+#define X(op, jump, cc) &&F_##op##_##jump,
+            FUSED_PAIRS(X)
+#undef X
+        },
     };
     if (!c) {
         soft_labels = &labels;
@@ -355,9 +360,19 @@ L_cold:
     i++;
     goto * i->handler;
 
-#define JCC(name, cc)                                                                 \
-    L_##name : if (condition(c, cc)) CHAIN(taken, next_rip(c, i) + (uint64_t)i->imm); \
-    else CHAIN(fallthrough, next_rip(c, i));
+#define BRANCH(cc)                                       \
+    if (condition(c, cc))                                \
+        CHAIN(taken, next_rip(c, i) + (uint64_t)i->imm); \
+    else                                                 \
+        CHAIN(fallthrough, next_rip(c, i));
+#define X(op, jump, cc)             \
+    F_##op##_##jump : h_##op(c, i); \
+    i++;                            \
+    BRANCH(cc)
+    FUSED_PAIRS(X)
+#undef X
+
+#define JCC(name, cc) L_##name : BRANCH(cc)
     /* clang-format off */
     JCC(j_o, 0)
     JCC(j_no, 1)

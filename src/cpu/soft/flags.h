@@ -1,10 +1,10 @@
 /* The arithmetic flags, as the host's own instructions leave them.
  *
- * c->flags holds them in the form that LAHF and SETO give: bits 8-15 are the low byte of EFLAGS (CF
- * PF AF ZF SF, and bit 1, which is always set), bit 0 is OF. ADD, SUB and their kin run on the host
- * and cost three instructions for their flags. Where the manual leaves a flag undefined hosts
- * differ, so the definition is ours: logic operations, shifts and multiplications clear AF, and
- * flags_result() takes CF and OF from its caller. */
+ * c->flags holds them in the form that LAHF and SETO give, with anything above: bits 8-15 are the
+ * low byte of EFLAGS (CF PF AF ZF SF, and bit 1, which is always set), bit 0 is OF. ADD, SUB and
+ * their kin run on the host and cost three instructions for their flags. Where the manual leaves a
+ * flag undefined hosts differ, so the definition is ours: logic operations, shifts and
+ * multiplications clear AF, and flags_result() takes CF and OF from its caller. */
 #pragma once
 
 #include "cpu/soft/soft_cpu.h"
@@ -85,8 +85,8 @@ static inline void flags_set(struct soft_cpu *c, uint32_t f)
 /* Replace CF and OF only. */
 static ALWAYS_INLINE void flags_set_co(struct soft_cpu *c, bool cf, bool of)
 {
-    c->flags = (uint16_t)((c->flags & ~(FLAG_CF << FLAGS_SHIFT | FLAGS_OF)) |
-                          (unsigned)cf << FLAGS_SHIFT | of);
+    c->flags = (c->flags & ~(uint32_t)(FLAG_CF << FLAGS_SHIFT | FLAGS_OF)) |
+               (uint32_t)cf << FLAGS_SHIFT | of;
 }
 
 static ALWAYS_INLINE uint64_t eflags_get(const struct soft_cpu *c)
@@ -129,15 +129,15 @@ static inline void eflags_set(struct soft_cpu *c, uint64_t v)
                 : "=a"(f), [a] "+" reg(r)                 \
                 : [b] reg((type)b), [flags] "m"(c->flags) \
                 : "cc");                                  \
-        c->flags = (uint16_t)(f & (mask));                \
+        c->flags = f & (mask);                            \
         return r;                                         \
     }
 #define HOST_ARITHMETIC(insn, type, reg) \
-    HOST_CASE("", insn " %[b], %[a]", "\n\tseto %%al", type, reg, 0xffff)
+    HOST_CASE("", insn " %[b], %[a]", "\n\tseto %%al", type, reg, ~0u)
 #define HOST_WITH_CARRY(insn, type, reg) \
-    HOST_CASE(HOST_CARRY, insn " %[b], %[a]", "\n\tseto %%al", type, reg, 0xffff)
+    HOST_CASE(HOST_CARRY, insn " %[b], %[a]", "\n\tseto %%al", type, reg, ~0u)
 #define HOST_UNARY(insn, type, reg) \
-    HOST_CASE(HOST_CARRY, insn " %[a]", "\n\tseto %%al", type, reg, 0xffff)
+    HOST_CASE(HOST_CARRY, insn " %[a]", "\n\tseto %%al", type, reg, ~0u)
 #define HOST_LOGIC(insn, type, reg) \
     HOST_CASE("", insn " %[b], %[a]", "", type, reg, FLAGS_OF_LOGIC << FLAGS_SHIFT)
 
@@ -165,5 +165,5 @@ static ALWAYS_INLINE void flags_result(struct soft_cpu *c, uint64_t r, unsigned 
                                        bool of)
 {
     flags_logic(c, r, size);
-    c->flags |= (uint16_t)((unsigned)cf << FLAGS_SHIFT | of);
+    c->flags |= (uint32_t)cf << FLAGS_SHIFT | of;
 }

@@ -46,6 +46,17 @@
 /* Those that end a block with a successor known when it was decoded: written out in the loop. */
 #define HOT_BRANCH_OPS(X) CONDITIONS(X, j) X(jmp_rel) X(call_rel8) X(block_end) X(point)
 
+/* Pairs of an operation of registers and the conditional jump after it that have one handler: what
+ * loops and bounds are made of. Operation, jump, its condition. */
+#define FUSED_COMPARE(X, op)                                                                       \
+    X(op, j_b, 2) X(op, j_nb, 3) X(op, j_z, 4) X(op, j_nz, 5) X(op, j_be, 6) X(op, j_nbe, 7)
+#define FUSED_TEST(X, op) X(op, j_z, 4) X(op, j_nz, 5)
+#define FUSED_PAIRS(X)                                                                             \
+    FUSED_COMPARE(X, cmp_rr_4) FUSED_COMPARE(X, cmp_rr_8) FUSED_COMPARE(X, cmp_ri_4)               \
+    FUSED_TEST(X, cmp_ri_1) FUSED_TEST(X, cmp_ri_8) FUSED_TEST(X, test_rr_1)                       \
+    FUSED_TEST(X, test_rr_4) FUSED_TEST(X, test_rr_8) FUSED_TEST(X, sub_ri_4)                      \
+    FUSED_TEST(X, add_ri_4) FUSED_TEST(X, add_ri_8)
+
 #define HOT_OPS(X) HOT_PLAIN_OPS(X, X) HOT_JUMP_OPS(X) HOT_BRANCH_OPS(X)
 
 #define COLD_OPS(X)                                                                                \
@@ -100,12 +111,19 @@ COLD_OPS(X)
 /* By enum op; NULL for the hot ones. */
 extern const insn_fn soft_cold[OP_COUNT];
 
+enum {
+#define X(op, jump, cc) FUSED_##op##_##jump,
+    FUSED_PAIRS(X) FUSED_COUNT
+#undef X
+};
+
 /* Where in soft_exec() the handlers are. */
 struct soft_labels {
     const void *any[OP_COUNT];
     /* Of operations with memory, for instructions whose address is EA_PLAIN; NULL: there is none.
      */
     const void *plain[OP_COUNT];
+    const void *fused[FUSED_COUNT]; /* of FUSED_PAIRS: the handler of the first of the two */
 };
 extern const struct soft_labels *soft_labels;
 

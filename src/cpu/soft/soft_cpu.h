@@ -335,7 +335,7 @@ struct soft_cpu {
     uint64_t rip;             /* valid between blocks and after a fault */
     const struct insn *cur;   /* set before whatever may ask for the exact count */
     uint32_t isa;             /* ISA_*: by its features */
-    uint16_t flags;           /* the arithmetic ones: see flags.h */
+    uint32_t flags;           /* the arithmetic ones, in the low 16 bits: see flags.h */
     uint64_t r[REG_COUNT];
     uint64_t ea_base[SEG_COUNT +
                      2]; /* what an effective address adds: 0 for flat segments of long mode */
