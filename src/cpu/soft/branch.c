@@ -225,8 +225,11 @@ int op_int3(struct soft_cpu *c, const struct insn *i)
 
 int op_int_imm(struct soft_cpu *c, const struct insn *i)
 {
-    if ((c->eflags & FLAG_VM) && (c->eflags & FLAG_IOPL) != FLAG_IOPL)
-        return raise_error(c, VEC_GP, 0);
+    if (c->eflags & FLAG_VM) {
+        int st = v86_interrupt(c, (uint8_t)i->imm, next_of(c, i));
+        if (st)
+            return st;
+    }
     return deliver_vector(c, (uint8_t)i->imm, INT_SOFTWARE, false, 0, next_of(c, i));
 }
 

@@ -11,11 +11,21 @@ enum { D_APIC = 1 << 9, C_X2APIC = 1 << 21, C_TSC_DEADLINE = 1 << 24, C_OSXSAVE 
 
 /* What is executed beyond the model "base", by name: "max" has it too. So has it the sets of isa.c.
  */
-/* clang-format off: one a line, sorted */
 static const char *const beyond_base[] = {
-    "fsgsbase", "invpcid", "pcid", "rdpid", "rdrand", "rdseed", "smap", "smep", "umip", NULL,
+    /* clang-format off */
+    "fsgsbase",
+    "invpcid",
+    "pcid",
+    "rdpid",
+    "rdrand",
+    "rdseed",
+    "smap",
+    "smep",
+    "umip",
+    "vme",
+    NULL,
+    /* clang-format on */
 };
-/* clang-format on */
 
 void soft_cpu_offer(struct cpu_offer *out)
 {
@@ -52,6 +62,7 @@ static const struct {
     { "sse", CR4_OSXMMEXCPT, 0 },
     { "tsc", CR4_TSD, 0 },
     { "umip", CR4_UMIP, 0 },
+    { "vme", CR4_VME | CR4_PVI, 0 },
     { "xsave", CR4_OSXSAVE, 0 },
     /* clang-format on */
 };

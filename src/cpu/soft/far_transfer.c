@@ -369,6 +369,16 @@ static void load_flags(struct soft_cpu *c, uint64_t v, uint64_t mask)
     soft_recheck(c);
 }
 
+/* Flags that POPF and IRET take in virtual-8086 mode below IOPL 3: 0 or X_FAULT. */
+static int load_v86_flags(struct soft_cpu *c, uint64_t v)
+{
+    if ((v & FLAG_TF) || ((v & FLAG_IF) && (c->eflags & FLAG_VIP)))
+        return raise_error(c, VEC_GP, 0);
+    load_flags(c, v | (v & FLAG_IF ? FLAG_VIF : 0),
+               FLAGS_ARITH | FLAG_TF | FLAG_DF | FLAG_NT | FLAG_VIF);
+    return 0;
+}
+
 static int iret_to_v86(struct soft_cpu *c, const uint64_t v[3])
 {
     uint64_t rest[6];
@@ -393,15 +403,23 @@ static int iret_to_v86(struct soft_cpu *c, const uint64_t v[3])
 
 static int iret_real(struct soft_cpu *c, unsigned size, const uint64_t v[3])
 {
-    if ((c->eflags & FLAG_VM) && (c->eflags & FLAG_IOPL) != FLAG_IOPL)
-        return raise_error(c, VEC_GP, 0);
-    uint64_t mask = size == 2 ? 0x7fd5 : 0x257fd5;
-    if (c->eflags & FLAG_VM)
-        mask &= ~(uint64_t)FLAG_IOPL;
+    bool v86 = c->eflags & FLAG_VM, extended = v86 && (c->eflags & FLAG_IOPL) != FLAG_IOPL;
+    uint64_t sp = c->r[RSP], old = eflags_get(c);
+    if (extended) {
+        if (!v86_extended(c, size))
+            return raise_error(c, VEC_GP, 0);
+        if (load_v86_flags(c, v[2]))
+            return X_FAULT;
+    }
     drop_stack(c, 3 * size);
     int st = far_real(c, (uint16_t)v[1], v[0] & size_mask(size));
-    if (st == X_JUMP)
-        load_flags(c, v[2], mask);
+    if (st != X_JUMP) {
+        c->r[RSP] = sp;
+        eflags_set(c, old);
+        return st;
+    }
+    if (!extended)
+        load_flags(c, v[2], (size == 2 ? 0x7fd5 : 0x257fd5) & ~(uint64_t)(v86 ? FLAG_IOPL : 0));
     return st;
 }
 
@@ -451,12 +469,19 @@ int interrupt_return(struct soft_cpu *c, unsigned size, uint64_t next)
 
 int pop_flags(struct soft_cpu *c, unsigned size)
 {
-    uint64_t v;
-    if ((c->eflags & FLAG_VM) && (c->eflags & FLAG_IOPL) != FLAG_IOPL)
+    uint64_t v, sp = c->r[RSP];
+    bool extended = (c->eflags & FLAG_VM) && (c->eflags & FLAG_IOPL) != FLAG_IOPL;
+    if (extended && !v86_extended(c, size))
         return raise_error(c, VEC_GP, 0);
     int st = pop(c, size, &v);
     if (st < 0)
         return st;
+    if (extended) {
+        if (!load_v86_flags(c, v))
+            return X_BREAK;
+        c->r[RSP] = sp;
+        return X_FAULT;
+    }
     uint64_t mask = writable_flags(c, c->eflags & FLAG_VM ? 3 : c->cpl, size) &
                     ~(uint64_t)(FLAG_RF | FLAG_VIF | FLAG_VIP);
     load_flags(c, v, mask);

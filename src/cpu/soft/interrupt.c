@@ -269,6 +269,53 @@ int deliver_vector(struct soft_cpu *c, int vector, enum int_kind kind, bool has_
     return deliver_protected(c, vector, kind, has_error, error, rip);
 }
 
+/* The bitmap of 32 bytes below that of ports: a clear bit redirects. */
+static int is_redirected(struct soft_cpu *c, unsigned n, bool *yes)
+{
+    uint64_t map, bits;
+    *yes = false;
+    if (!(c->cr4 & CR4_VME))
+        return 0;
+    if ((c->tr.attr & ATTR_TYPE) < 9 || c->tr.limit < 103)
+        return raise_error(c, VEC_GP, 0);
+    int st = load_sys(c, c->tr.base + 102, 2, &map);
+    if (st < 0)
+        return st;
+    uint64_t at = map - 32 + n / 8;
+    if (map < 32 || at > c->tr.limit)
+        return raise_error(c, VEC_GP, 0);
+    if ((st = load_sys(c, c->tr.base + at, 1, &bits)) < 0)
+        return st;
+    *yes = !(bits >> (n & 7) & 1);
+    return 0;
+}
+
+int v86_interrupt(struct soft_cpu *c, unsigned n, uint64_t next)
+{
+    bool redirected, trusted = (c->eflags & FLAG_IOPL) == FLAG_IOPL;
+    uint64_t entry, sp = c->r[RSP], flags = eflags_get(c);
+    int st = is_redirected(c, n, &redirected);
+    if (st)
+        return st;
+    if (!redirected)
+        return trusted ? 0 : raise_error(c, VEC_GP, 0);
+    if ((st = load(c, n * 4, 4, &entry)) < 0)
+        return st;
+    st = push(c, 2, trusted ? flags : v86_flags(flags));
+    if (st >= 0)
+        st = push(c, 2, c->seg[SEG_CS].sel);
+    if (st >= 0)
+        st = push(c, 2, next);
+    if (st < 0) {
+        c->r[RSP] = sp;
+        return st;
+    }
+    c->eflags &= ~(uint64_t)(FLAG_TF | (trusted ? FLAG_IF : FLAG_VIF));
+    set_real_segment(c, SEG_CS, (uint16_t)(entry >> 16));
+    c->rip = (uint16_t)entry;
+    return X_JUMP;
+}
+
 static bool contributory(int vector)
 {
     return vector == VEC_DE || (vector >= VEC_TS && vector <= VEC_GP);

@@ -56,6 +56,29 @@ static inline int need_ring0(struct soft_cpu *c)
     return c->cpl ? raise_error(c, VEC_GP, 0) : 0;
 }
 
+/* The flag that stands for IF here: IF; VIF in virtual-8086 mode with CR4.VME, and in ring 3 with
+ * CR4.PVI; 0 where IOPL and those deny it (SDM vol. 3 20.3 and 20.4). */
+static inline uint64_t interrupt_flag(const struct soft_cpu *c)
+{
+    if (!protected_mode(c) || c->cpl <= (c->eflags >> 12 & 3))
+        return FLAG_IF;
+    if (c->eflags & FLAG_VM)
+        return c->cr4 & CR4_VME ? FLAG_VIF : 0;
+    return c->cpl == 3 && (c->cr4 & CR4_PVI) ? FLAG_VIF : 0;
+}
+
+/* PUSHF, POPF and IRET with `size` in virtual-8086 mode below IOPL 3: does CR4.VME allow them? */
+static inline bool v86_extended(const struct soft_cpu *c, unsigned size)
+{
+    return (c->cr4 & CR4_VME) && size == 2;
+}
+
+/* The image of the flags that they push then: VIF stands for IF. */
+static inline uint64_t v86_flags(uint64_t flags)
+{
+    return (flags & ~(uint64_t)FLAG_IF) | FLAG_IOPL | (flags & FLAG_VIF ? FLAG_IF : 0);
+}
+
 /* Instructions that CR4.UMIP keeps from user programs. */
 static inline int need_umip(struct soft_cpu *c)
 {

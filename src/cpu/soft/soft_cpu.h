@@ -519,6 +519,10 @@ enum int_kind { INT_EXTERNAL, INT_SOFTWARE, INT_EXCEPTION };
 int deliver_vector(struct soft_cpu *c, int vector, enum int_kind kind, bool has_error,
                    uint32_t error, uint64_t rip);
 
+/* INT n in virtual-8086 mode: X_JUMP if CR4.VME redirects it to the program's own handler, X_FAULT
+ * if it is not allowed, 0: deliver it as elsewhere. */
+int v86_interrupt(struct soft_cpu *c, unsigned n, uint64_t next);
+
 /* ---- debug.c ---- */
 
 enum { DR6_BD = 1 << 13, DR6_BS = 1 << 14, DR6_BT = 1 << 15 };

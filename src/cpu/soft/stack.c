@@ -65,9 +65,13 @@ int op_popa(struct soft_cpu *c, const struct insn *i)
 
 int op_pushf(struct soft_cpu *c, const struct insn *i)
 {
-    if ((c->eflags & FLAG_VM) && (c->eflags & FLAG_IOPL) != FLAG_IOPL)
-        return raise_error(c, VEC_GP, 0);
-    return push(c, i->size, eflags_get(c) & ~(uint64_t)(FLAG_VM | FLAG_RF));
+    uint64_t flags = eflags_get(c) & ~(uint64_t)(FLAG_VM | FLAG_RF);
+    if ((c->eflags & FLAG_VM) && (c->eflags & FLAG_IOPL) != FLAG_IOPL) {
+        if (!v86_extended(c, i->size))
+            return raise_error(c, VEC_GP, 0);
+        flags = v86_flags(flags);
+    }
+    return push(c, i->size, flags);
 }
 
 int op_popf(struct soft_cpu *c, const struct insn *i)

@@ -18,29 +18,25 @@ int op_hlt(struct soft_cpu *c, const struct insn *i)
     return X_BREAK;
 }
 
-static bool may_change_if(const struct soft_cpu *c)
-{
-    return !protected_mode(c) || c->cpl <= (c->eflags >> 12 & 3);
-}
-
 int op_cli(struct soft_cpu *c, const struct insn *i)
 {
     (void)i;
-    if (!may_change_if(c))
+    uint64_t flag = interrupt_flag(c);
+    if (!flag)
         return raise_error(c, VEC_GP, 0);
-    c->eflags &= ~(uint64_t)FLAG_IF;
+    c->eflags &= ~flag;
     return X_BREAK;
 }
 
 int op_sti(struct soft_cpu *c, const struct insn *i)
 {
     (void)i;
-    if (!may_change_if(c))
+    uint64_t flag = interrupt_flag(c);
+    if (!flag || (flag == FLAG_VIF && (c->eflags & FLAG_VIP)))
         return raise_error(c, VEC_GP, 0);
-    if (!(c->eflags & FLAG_IF)) {
-        c->eflags |= FLAG_IF;
+    if (flag == FLAG_IF && !(c->eflags & FLAG_IF))
         cast_shadow(c);
-    }
+    c->eflags |= flag;
     return X_BREAK;
 }
 
