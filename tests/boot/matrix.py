@@ -38,8 +38,9 @@ CASES = {
                     **NO_LAPIC),
     # With the deadline timer Linux leaves the PIT alone, and would have no timer at all.
     "nolapic_timer": case("--cpu base,-tsc_deadline_timer", "nolapic_timer", clockevent="pit"),
-    "acpi_off": case("--smp 2", "acpi=off", lines=["ACPI: Interpreter disabled|No ACPI support"], end="reboot",
-                     **NO_LAPIC),
+    # By the MP table.
+    "acpi_off": case("--smp 2", "acpi=off", lines=["found SMP MP-table at"], end="reboot", cpus="2"),
+    "acpi_noirq": case("--smp 2", "acpi=noirq", cpus="2", lines=["found SMP MP-table at"]),
     "nox2apic": case("--smp 2", "nox2apic", cpus="2", lines=["IOAPIC\[0\]: apic_id 0, version 32"],
                      absent=["x2apic enabled"]),
     "no_deadline": case("--cpu base,-tsc_deadline_timer", clockevent="lapic"),

@@ -152,8 +152,10 @@ end)
 check.case("tables at the top of RAM, out of the memory map", function()
     local m = machine(pc_functions(), pc_devices())
     local found = pc.post(m, { memory = 512 << 20 })
-    equal(#m.writes, 2)
-    local tables, rsdp = m.writes[1], m.writes[2]
+    equal(#m.writes, 3)
+    local tables, rsdp, mp = m.writes[1], m.writes[2], m.writes[3]
+    equal(mp.addr, 0xf0040)
+    equal(mp.bytes:sub(1, 4), "_MP_")
     equal(tables.addr & 4095, 0)
     assert(tables.addr + #tables.bytes <= 512 << 20 and tables.addr > 511 << 20)
     equal(rsdp.addr, 0xf0000)
@@ -182,6 +184,59 @@ check.case("processors and interrupt controllers come from the machine", functio
     equal(d.top, 0xc0000000)
     equal(d.pci.memory[2][1], 0xc0000000)
     equal(#d.isa, 5)
+end)
+
+--- The entries of the MP table by their type, each without the type.
+local function mp_entries(bytes)
+    local entries, at = { [0] = {}, {}, {}, {}, {} }, 16 + 44 + 1
+    for _ = 1, (string.unpack("<I2", bytes, 16 + 34 + 1)) do
+        local kind = bytes:byte(at)
+        local size = kind == 0 and 20 or 8
+        table.insert(entries[kind], bytes:sub(at + 1, at + size - 1))
+        at = at + size
+    end
+    equal(at, #bytes + 1, "length of the table")
+    return entries
+end
+
+check.case("the MP table: sums, processors, wires", function()
+    local m = machine(pc_functions(), pc_devices())
+    pc.post(m, { memory = 512 << 20 })
+    local bytes = m.writes[3].bytes
+    local function sum(text)
+        local s = 0
+        for i = 1, #text do
+            s = s + text:byte(i) & 0xff
+        end
+        return s
+    end
+    equal(sum(bytes:sub(1, 16)), 0)
+    equal(sum(bytes:sub(17)), 0)
+    equal(string.unpack("<I4", bytes, 5), 0xf0050)
+    equal(bytes:sub(17, 20), "PCMP")
+    equal(string.unpack("<I2", bytes, 21), #bytes - 16)
+    equal(string.unpack("<I4", bytes, 16 + 36 + 1), 0xfee00000)
+    local e = mp_entries(bytes)
+    equal(#e[0], 2)
+    equal(e[0][1]:sub(1, 3), "\0\x14\3") -- APIC id 0, the boot processor
+    equal(e[0][2]:sub(1, 3), "\7\x14\1")
+    equal(e[1][2], "\1ISA   ")
+    equal(string.unpack("<I4", e[2][1], 4), 0xfec00000)
+    local wires = {}
+    for _, wire in ipairs(e[3]) do
+        local _, flags, bus, source, _, pin = string.unpack("<BI2BBBB", wire)
+        wires[bus << 8 | source] = { flags, pin }
+    end
+    check.equal(#e[3], 15 + 2) -- ISA lines, the PIIX4 and the card
+    equal(wires[0x100][2], 2, "the timer's pin")
+    equal(wires[0x104][2], 4)
+    equal(wires[0x104][1], 0, "as the bus has it")
+    equal(wires[0x109][1], 0x0d, "the SCI's level")
+    equal(wires[0x102], nil, "the cascade")
+    equal(wires[3 << 2][2], 11, "slot 3, INTA")
+    equal(wires[3 << 2][1], 0x0d)
+    equal(e[4][1]:sub(1, 1) .. e[4][1]:sub(7), "\3\0", "ExtINT at LINT0")
+    equal(e[4][2]:sub(1, 1) .. e[4][2]:sub(6), "\1\xff\1", "NMI at LINT1 of all")
 end)
 
 check.case("RAM above 4 GiB is in the memory map", function()

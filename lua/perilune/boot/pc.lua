@@ -8,6 +8,7 @@
 -- memory. It returns { e820 = list, rsdp = address or nil } for the loader of the kernel.
 
 local acpi = require "perilune.boot.acpi"
+local mptable = require "perilune.boot.mptable"
 local pcipost = require "perilune.boot.pcipost"
 
 local M = {}
@@ -17,6 +18,7 @@ local BELOW_4G_MAX = 0xc0000000
 local PCI_HOLE_LAST = 0xfebfffff
 local SMALL_BARS = 0xfebe0000 -- BARs up to 64 KiB lie above, bigger ones below
 local SEGMENT_F, EBDA = 0xf0000, 0x9fc00
+local MP_TABLE = SEGMENT_F + 0x40 -- behind the root pointer of ACPI
 local PM_BASE, SMBUS_BASE, GPE0, SCI = 0x600, 0x700, 0xafe0, 9
 local PIRQ_IRQS = { 10, 10, 11, 11 }
 local LAPIC, IOAPIC, HPET = 0xfee00000, 0xfec00000, 0xfed00000
@@ -150,9 +152,22 @@ function M.describe(m, p, functions)
     }
 end
 
---- Copy the tables to the top of low RAM and the root pointer to where it is looked for. Returns
---- the address of the pointer and of the tables; nil and the end of low RAM without ACPI.
-local function put_acpi(m, p, functions)
+--- Where the pins of the PCI functions lead: list of { slot =, pin =, irq = }.
+local function pci_routes(functions)
+    local routes, seen = {}, {}
+    for _, f in ipairs(functions) do
+        local slot, pin = f.devfn >> 3, f.pin - 1
+        if f.pin >= 1 and f.pin <= 4 and not seen[slot << 2 | pin] then
+            seen[slot << 2 | pin] = true
+            routes[#routes + 1] = { slot = slot, pin = pin, irq = PIRQ_IRQS[(slot + pin - 1) % 4 + 1] }
+        end
+    end
+    return routes
+end
+
+--- Copy the tables to the top of low RAM, and the root pointer and the MP table to where they are looked
+--- for. Returns the address of the pointer and of the tables; nil and the end of low RAM without ACPI.
+local function put_tables(m, p, functions)
     local description = M.describe(m, p, functions)
     if not description then
         return nil, (split_memory(p.memory))
@@ -160,6 +175,9 @@ local function put_acpi(m, p, functions)
     local tables = acpi.build(description)
     m.memory:write_bytes(tables.base, tables.bytes)
     m.memory:write_bytes(SEGMENT_F, tables.rsdp)
+    if #description.cpus > 0 and #description.ioapics > 0 then
+        m.memory:write_bytes(MP_TABLE, mptable.build(description, pci_routes(functions), MP_TABLE))
+    end
     return SEGMENT_F, tables.base
 end
 
@@ -202,7 +220,7 @@ function M.post(m, p)
         pcipost.enable_pm(cfg, pm.devfn, PM_BASE, SMBUS_BASE, SCI)
     end
     open_a20(m)
-    local rsdp, tables = put_acpi(m, p, functions)
+    local rsdp, tables = put_tables(m, p, functions)
     return { e820 = M.memory_map(p.memory, tables), rsdp = rsdp }
 end
 
