@@ -110,7 +110,7 @@ static void as_after_power_on(void **state)
 static void waking(void **state)
 {
     struct nic *n = nic_new();
-    struct probe pme;
+    struct probe pme = { 0 };
     uint8_t f[200];
     size_t len = build_magic(f);
     probe_connect(&pme, n->dev, "pme", 0);
@@ -140,7 +140,7 @@ static void waking(void **state)
 static void copies(void **state)
 {
     struct nic *n = nic_new();
-    struct probe pme;
+    struct probe pme = { 0 };
     probe_connect(&pme, n->dev, "pme", 0);
     nic_set(n, E1000_WUC, E1000_WUC_PME_EN);
     assert_int_equal(pmcsr(n) & PCI_POWER_PME, PCI_POWER_PME_ENABLE);
