@@ -1,4 +1,4 @@
-/* Addresses: the TLB, and every access that the fast path cannot do. Page walks are paging.c.
+/* Addresses: every access that the fast path cannot do. Page walks are paging.c, the TLB tlb.c.
  *
  * SDM vol. 3 chapter 4. A TLB entry serves one virtual page for one privilege (user or supervisor)
  * and holds a tag per kind of access; A and D bits are set before a tag is. Pages that are not
@@ -9,93 +9,9 @@
 
 #include "base/log.h"
 
-/* ---- the TLB ---- */
-
-const struct tlb_entry mmu_no_tlb[TLB_SIZE] = {
-    [0 ... TLB_SIZE - 1] = { { TLB_INVALID, TLB_INVALID }, 0, 0 },
-};
-
 static struct tlb_entry *slot_of(struct soft_cpu *c, enum rights rights, uint64_t va)
 {
     return tlb_slot(c->tlbs[rights], va);
-}
-
-void mmu_flush(struct soft_cpu *c)
-{
-    memset(c->tlbs, 0xff, sizeof c->tlbs);
-    memset(c->fetch_tlb, 0xff, sizeof c->fetch_tlb);
-    memset(c->large_seen, 0, sizeof c->large_seen);
-    c->giants_seen = 0;
-    c->jump_generation++;
-    TRACE(soft_trace, SOFT_TRACE_TLB_FLUSH, soft_source(c), c->cr3);
-}
-
-/* Which entries came from large pages stays known: some of the global ones may have. */
-void mmu_flush_local(struct soft_cpu *c)
-{
-    struct tlb_entry *e = c->tlbs[0];
-    for (unsigned n = 0; n < RIGHTS_COUNT * TLB_SIZE; n++)
-        if (!(e[n].phys & TLB_GLOBAL))
-            e[n].tag[ACCESS_READ] = e[n].tag[ACCESS_WRITE] = TLB_INVALID;
-    struct fetch_entry *f = c->fetch_tlb[0];
-    for (unsigned n = 0; n < 2 * FETCH_TLB_SIZE; n++)
-        if (!(f[n].ram_page & TLB_GLOBAL))
-            f[n].tag = TLB_INVALID;
-    c->jump_generation++;
-    TRACE(soft_trace, SOFT_TRACE_TLB_FLUSH, soft_source(c), c->cr3);
-}
-
-/* Entries are of 4 KiB whatever the size of the guest's page. Which stretches of 2 MiB have entries
- * that came from a larger page is remembered by hash, because INVLPG must then drop more than one.
- */
-static uint64_t *large_word(struct soft_cpu *c, uint64_t va, uint64_t *bit)
-{
-    uint64_t n = va >> 21;
-    n ^= n >> 9;
-    *bit = 1ULL << (n & 63);
-    return &c->large_seen[n >> 6 & (LARGE_WORDS - 1)];
-}
-
-/* A translation of `va` from a page of 1 << `shift` bytes is about to be kept. */
-static void note_page_size(struct soft_cpu *c, uint64_t va, unsigned shift)
-{
-    if (LIKELY(shift <= 12))
-        return;
-    uint64_t bit, *word = large_word(c, va, &bit);
-    *word |= bit;
-    if (shift == 22) { /* 4 MiB: the other half too */
-        word = large_word(c, va ^ 1 << 21, &bit);
-        *word |= bit;
-    }
-    if (shift > 22)
-        c->giants_seen |= 1ULL << (va >> 30 & 63);
-}
-
-void mmu_flush_page(struct soft_cpu *c, uint64_t va)
-{
-    uint64_t bit, *word = large_word(c, va, &bit);
-    if (*word & bit || c->giants_seen >> (va >> 30 & 63) & 1) {
-        mmu_flush(c);
-        return;
-    }
-    for (unsigned r = 0; r < RIGHTS_COUNT; r++)
-        memset(slot_of(c, r, va), 0xff, sizeof(struct tlb_entry));
-    for (unsigned u = 0; u < 2; u++)
-        memset(&c->fetch_tlb[u][va >> 12 & (FETCH_TLB_SIZE - 1)], 0xff, sizeof(struct fetch_entry));
-    c->jump_generation++;
-    TRACE(soft_trace, SOFT_TRACE_TLB_FLUSH_PAGE, soft_source(c), va);
-}
-
-void mmu_tell_writes(struct soft_cpu *c, const uint8_t *host_page)
-{
-    for (unsigned r = 0; r < RIGHTS_COUNT; r++)
-        for (unsigned n = 0; n < TLB_SIZE; n++) {
-            struct tlb_entry *e = &c->tlbs[r][n];
-            uint64_t tag = e->tag[ACCESS_WRITE];
-            if (tag != TLB_INVALID && !(tag & TLB_IO) &&
-                (!host_page || (tag & ~0xfffULL) + e->addend == (uint64_t)host_page))
-                e->tag[ACCESS_WRITE] |= TLB_TOLD;
-        }
 }
 
 /* Where one page's worth of an access goes. */
@@ -129,7 +45,7 @@ static int tlb_fill(struct soft_cpu *c, uint64_t va, int access, enum rights rig
     struct walk w;
     if (!paging_walk(c, va, access, rights, &w))
         return raise_page_fault(c, va, w.error);
-    note_page_size(c, va, w.shift);
+    tlb_note_page_size(c, va, w.shift);
     uint64_t page = va & ~0xfffULL, off = va & 0xfff;
     *t = (struct target){ .gpa = w.gpa };
     struct tlb_entry e = { { TLB_INVALID, TLB_INVALID }, 0, w.gpa - off };
@@ -156,7 +72,7 @@ static int tlb_fill(struct soft_cpu *c, uint64_t va, int access, enum rights rig
             e.tag[n] |= TLB_WATCH; /* leaves TLB_INVALID as it is */
     if (w.global)
         e.phys |= TLB_GLOBAL;
-    *slot_of(c, rights, va) = e;
+    tlb_put(c, rights, va, &e);
     return 0;
 }
 
@@ -218,14 +134,15 @@ const uint8_t *mmu_fetch(struct soft_cpu *c, uint64_t va, uint64_t *ram_addr)
         *ram_addr = 0;
         return NULL;
     }
-    note_page_size(c, va, w.shift);
+    tlb_note_page_size(c, va, w.shift);
     uint64_t ram_page;
     const uint8_t *host = fetch_page(c, w.gpa - off, &ram_page);
     if (!host) {
         *ram_addr = FETCH_BYTES;
         return NULL;
     }
-    *e = (struct fetch_entry){ page, host, ram_page | (w.global ? TLB_GLOBAL : 0) };
+    tlb_put_fetch(c, e,
+                  &(struct fetch_entry){ page, host, ram_page | (w.global ? TLB_GLOBAL : 0) });
     *ram_addr = (e->ram_page & ~0xfffULL) + off;
     return e->host + off;
 }
@@ -489,7 +406,7 @@ void mmu_init(struct soft_cpu *c)
     };
     c->view = flatview_ref(address_space_view(m->memory));
     mem_listener_add(m->mem, &c->listener);
-    mmu_flush(c);
+    tlb_init(c);
 }
 
 void mmu_fini(struct soft_cpu *c)

@@ -34,3 +34,11 @@ static inline bool soft_ram_changes(struct soft_cpu *c, uint64_t ram_addr, uint6
         __atomic_fetch_and(at, (uint8_t)~RAM_PAGE_CLEAN, __ATOMIC_RELAXED);
     return flags & RAM_PAGE_CODE && code_written(c->accel, ram_addr, len);
 }
+
+/* ---- tlb.c ---- */
+
+void tlb_init(struct soft_cpu *c);
+void tlb_put(struct soft_cpu *c, enum rights rights, uint64_t va, const struct tlb_entry *e);
+void tlb_put_fetch(struct soft_cpu *c, struct fetch_entry *slot, const struct fetch_entry *e);
+/* A translation of `va` from a page of 1 << `shift` bytes is about to be kept. */
+void tlb_note_page_size(struct soft_cpu *c, uint64_t va, unsigned shift);

@@ -410,6 +410,8 @@ struct soft_cpu {
     struct mem_listener listener;
     struct tlb_entry tlbs[RIGHTS_COUNT][TLB_SIZE];
     struct fetch_entry fetch_tlb[2][FETCH_TLB_SIZE]; /* supervisor, user */
+    /* Which of them have been filled since they were dropped, a bit each. */
+    uint64_t tlb_used[RIGHTS_COUNT * TLB_SIZE / 64], fetch_used[2 * FETCH_TLB_SIZE / 64];
     /* Entries that came from pages larger than 4 KiB: see mmu_flush_page(). */
     uint64_t large_seen[LARGE_WORDS];
     uint64_t giants_seen; /* the same of 1 GiB, a bit each by hash */
