@@ -6,33 +6,14 @@
  * kept and has no effect. An edge on a masked input is lost, as the datasheet says. */
 #include "base/log.h"
 #include "dev/chip_state.h"
+#include "dev/ioapic_regs.h"
 #include "dev/machine.h"
 #include "dev/sysbus.h"
 
-enum {
-    IOAPIC_IOREGSEL = 0x00,
-    IOAPIC_IOWIN = 0x10,
-    IOAPIC_EOI = 0x40, /* version 0x20 */
-    IOAPIC_PINS = 24,
+enum { IOAPIC_VERSION_EOI = 0x20 }; /* the first with the EOI register */
 
-    IOAPIC_ID = 0x00, /* indirect registers */
-    IOAPIC_VER = 0x01,
-    IOAPIC_ARB = 0x02,
-    IOAPIC_REDTBL = 0x10,
-    IOAPIC_VERSION_EOI = 0x20, /* the first with the EOI register */
-};
-
-/* A redirection entry (3.2.4). */
-#define REDIR_VECTOR      0xffULL
-#define REDIR_MODE_SHIFT  8 /* 3 bits */
-#define REDIR_MODE_LOWEST 1
-#define REDIR_LOGICAL     (1ULL << 11)
-#define REDIR_REMOTE_IRR  (1ULL << 14)
-#define REDIR_LEVEL       (1ULL << 15)
-#define REDIR_MASK        (1ULL << 16)
-#define REDIR_DEST_SHIFT  56
 /* All but the remote IRR and the delivery status, which is always 0 as delivery is instant. */
-#define REDIR_WRITABLE    (0xffULL << REDIR_DEST_SHIFT | 0x1afffULL)
+#define REDIR_WRITABLE (0xffULL << REDIR_DEST_SHIFT | 0x1afffULL)
 
 struct ioapic {
     struct sysbus_device sysbus;

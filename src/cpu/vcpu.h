@@ -7,6 +7,7 @@
 #pragma once
 
 #include "base/error.h"
+#include "base/search.h"
 #include "cpu/model/features.h"
 #include "dev/cpu_port.h"
 #include "dev/machine.h"
@@ -112,18 +113,16 @@ struct vcpu_ranges {
     size_t count;
 };
 
+static inline bool vcpu_range_below(const void *range, uint64_t va)
+{
+    return ((const struct vcpu_range *)range)->last < va;
+}
+
 /* The one that holds `va`, or the first beyond it; NULL: all lie below. O(log n). */
 static inline const struct vcpu_range *vcpu_ranges_find(const struct vcpu_ranges *r, uint64_t va)
 {
-    size_t lo = 0, hi = r->count;
-    while (lo < hi) {
-        size_t mid = (lo + hi) / 2;
-        if (r->range[mid].last < va)
-            lo = mid + 1;
-        else
-            hi = mid;
-    }
-    return lo < r->count ? &r->range[lo] : NULL;
+    size_t n = search_from(r->range, r->count, sizeof *r->range, vcpu_range_below, va);
+    return n < r->count ? &r->range[n] : NULL;
 }
 
 static inline bool vcpu_ranges_meet(const struct vcpu_ranges *r, uint64_t first, uint64_t last)

@@ -6,6 +6,7 @@
  * again. */
 #define _GNU_SOURCE
 #include "base/alloc.h"
+#include "base/search.h"
 #include "mem/mem_internal.h"
 
 #include <errno.h>
@@ -95,20 +96,18 @@ static bool holds(const struct region *r, uint64_t ram_addr)
     return ram_addr - r->ram_addr <= r->last && ram_addr >= r->ram_addr;
 }
 
+static bool region_below(const void *element, uint64_t ram_addr)
+{
+    const struct region *r = *(struct region *const *)element;
+    return r->ram_addr + r->last < ram_addr;
+}
+
 /* Index of the first region that ends at or after `ram_addr`. */
 static size_t first_from(const struct mem *m, uint64_t ram_addr)
 {
     if (m->ram_hit < m->ram_count && holds(m->ram[m->ram_hit], ram_addr))
         return m->ram_hit;
-    size_t lo = 0, hi = m->ram_count;
-    while (lo < hi) {
-        size_t mid = lo + (hi - lo) / 2;
-        if (m->ram[mid]->ram_addr + m->ram[mid]->last < ram_addr)
-            lo = mid + 1;
-        else
-            hi = mid;
-    }
-    return lo;
+    return search_from(m->ram, m->ram_count, sizeof *m->ram, region_below, ram_addr);
 }
 
 struct region *mem_ram_region(const struct mem *m, uint64_t ram_addr)

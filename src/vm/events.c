@@ -2,6 +2,7 @@
 #include "vm/events.h"
 
 #include "base/alloc.h"
+#include "base/search.h"
 #include "vm/vm_internal.h"
 
 #include <stdlib.h>
@@ -244,18 +245,15 @@ static int by_order(const void *a, const void *b)
     return x->order < y->order ? -1 : x->order > y->order;
 }
 
+static bool begins_by(const void *event, uint64_t last)
+{
+    return (*(struct vm_event *const *)event)->first <= last;
+}
+
 /* How many entries begin at `last` or before. */
 static size_t begin_by(const struct event_list *l, uint64_t last)
 {
-    size_t lo = 0, hi = l->count;
-    while (lo < hi) {
-        size_t mid = (lo + hi) / 2;
-        if (l->events[mid]->first <= last)
-            lo = mid + 1;
-        else
-            hi = mid;
-    }
-    return lo;
+    return search_from(l->events, l->count, sizeof *l->events, begins_by, last);
 }
 
 /* Those among which are all whose range meets [first, last]. */

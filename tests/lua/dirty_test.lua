@@ -31,8 +31,18 @@ local function run(vm)
     equal(vm.exit_reason, "debug-exit")
 end
 
+--- The log is on, and is read when the guest writes to port 0x80. What it has touched before that is mapped from then
+--- on: a page that KVM maps while the log is on counts as written, whatever it was touched for.
+local function log_from_port(vm, ram)
+    vm:on("pio", { port = 0x80 }, function()
+        ram:dirty()
+    end)
+    ram:dirty_log(true)
+end
+
 -- Each kind of store, to pages of its own.
 local stores = table.concat {
+    "\xa1\x00\xd0\xe6\x80",                     -- mov ax, [0xd000]; out 0x80, al
     "\xa2\x00\x20",                             -- mov [0x2000], al
     "\xc7\x06\xff\x3f\x01\x02",                 -- mov word [0x3fff], 0x201: into page 4
     "\xff\x06\x00\x60",                         -- inc word [0x6000]
@@ -47,7 +57,7 @@ local stores = table.concat {
 on_each("every kind of store marks its page, once", function()
     local vm = program(stores .. bare.EXIT)
     local ram = ram_of(vm)
-    ram:dirty_log(true)
+    log_from_port(vm, ram)
     equal(pages(ram:dirty()), "")
     run(vm)
     equal(pages(ram:dirty()), "1-4 6-8 a-c")
@@ -56,8 +66,8 @@ on_each("every kind of store marks its page, once", function()
 end)
 
 on_each("a page that was written before the log was read is seen again", function()
-    -- mov cx, 4; (mov [0x2000], cx; mov [0x5ffe + n], cx (n = 0, 2); push cx; pop cx) three times; out 0x80, al; loop
-    local vm = program("\xbc\x00\x90\xb9\x04\x00" ..
+    -- mov cx, 5; (mov [0x2000], cx; mov [0x5ffe + n], cx (n = 0, 2); push cx; pop cx) three times; out 0x80, al; loop
+    local vm = program("\xbc\x00\x90\xb9\x05\x00" ..
         ("\x89\x0e\x00\x20\x89\x0e\xfe\x5f\x89\x0e\x00\x60\x51\x59"):rep(3) .. "\xe6\x80\xe2\xd2" .. bare.EXIT)
     local ram, seen = ram_of(vm), {}
     vm:on("pio", { port = 0x80 }, function()
@@ -69,7 +79,8 @@ on_each("a page that was written before the log was read is seen again", functio
     end)
     ram:dirty_log(true)
     run(vm)
-    equal(table.concat(seen, ", "), "2 5-6 8, 2 5-6 8, , 2 5-6 8")
+    assert(seen[1]:find("2 5%-6 8$") and seen[4]:find("2 5%-6 8$"), table.concat(seen, ", ")) -- and what is mapped
+    equal(table.concat({ seen[2], seen[3], seen[5] }, ", "), "2 5-6 8, , 2 5-6 8")
     vm:close()
 end)
 
@@ -97,9 +108,9 @@ on_each("code that is written, and pages that a hook watches", function()
 end)
 
 on_each("scripts, loaders and ROM", function()
-    local vm = program("\xa2\x00\x20" .. bare.EXIT)
+    local vm = program("\xe6\x80\xa2\x00\x20" .. bare.EXIT)
     local ram = ram_of(vm)
-    ram:dirty_log(true)
+    log_from_port(vm, ram)
     vm.memory:write(0x4ffe, 4, 1)
     vm.memory:write_bytes(0x8010, ("x"):rep(0x1000))
     vm.memory:program_bytes(0xa000, "x")
@@ -113,35 +124,37 @@ on_each("scripts, loaders and ROM", function()
 end)
 
 on_each("a map that changes loses nothing", function()
-    -- mov [0x2000], al; out 0x80, al; mov [0x3000], al; exit
-    local vm = program("\xa2\x00\x20\xe6\x80\xa2\x00\x30" .. bare.EXIT)
+    -- out 0x80, al; mov [0x2000], al; out 0x81, al; mov [0x3000], al; exit
+    local vm = program("\xe6\x80\xa2\x00\x20\xe6\x81\xa2\x00\x30" .. bare.EXIT)
     local ram = ram_of(vm)
-    ram:dirty_log(true)
-    vm:on("pio", { port = 0x80 }, function()
+    log_from_port(vm, ram)
+    vm:on("pio", { port = 0x81 }, function()
         vm:batch(function()
             vm.memory:map(0x2000, vm.machine:rom("over", "4K"), 10)
             vm.memory:map(0x30000000, ram:alias("window", 0x3000, 0x1000))
         end)
     end)
     run(vm)
-    equal(pages(ram:dirty()), "2-3")
+    local seen = pages(ram:dirty())
+    assert(seen == "2-3" or backends.current == "kvm" and seen == "1-3", seen) -- its code is in a new slot
     vm:close()
 end)
 
 on_each("an address space shows the pages at all their places", function()
-    local vm = program("\xa2\x00\x20\xa2\x00\x50" .. bare.EXIT)
+    local vm = program("\xe6\x80\xa2\x00\x20\xa2\x00\x50" .. bare.EXIT)
     local ram = ram_of(vm)
     raises("no dirty log is on in address space", function() vm.memory:dirty() end)
     vm.memory:dirty_log(true)
-    vm.memory:map(0x20000000, ram:alias("low", 0x1800, 0x1000))
+    vm.memory:map(0x20000000, ram:alias("low", 0x2800, 0x1000))
     vm.memory:map(0x30000000, ram:alias("more", 0x5000, 0x2000))
     vm:on("write", { at = { 0x5000, 0x5fff } }, function() end)
+    log_from_port(vm, ram)
     run(vm)
     local parts = {}
     for i, r in ipairs(vm.memory:dirty()) do
         parts[i] = ("%x-%x"):format(r.start, r.last)
     end
-    equal(table.concat(parts, " "), "2000-2fff 5000-5fff 20000800-20000fff 30000000-30000fff")
+    equal(table.concat(parts, " "), "2000-2fff 5000-5fff 20000000-200007ff 30000000-30000fff")
     equal(#vm.memory:dirty(), 0)
     vm.memory:dirty_log(false)
     raises("the dirty log of region \"ram\" is off", function() ram:dirty() end)

@@ -284,6 +284,42 @@ static void test_events_kvm(void **state)
     events(&vcpu_kvm);
 }
 
+/* An interrupt wakes a cpu whose sleep came from elsewhere, if its flags let it. */
+static void woken(const struct vcpu_backend *backend)
+{
+    struct guest g;
+    struct vcpu_state s;
+    struct error err = { 0 };
+
+    guest_init_on(&g, backend, IRQCHIP_USER, "base");
+    begin(&g);
+    g.ram.host[CODE] = 0xf4;
+    ok(vcpu_state_get(g.vcpu, &s, &err), &err);
+    s.misc.mp_state.mp_state = KVM_MP_STATE_HALTED;
+    ok(vcpu_state_set(g.vcpu, &s, &err), &err);
+    g.port.pins->intr(&g.port, true);
+    run(&g); /* the kick of the pin */
+    assert_int_equal(run(&g), VCPU_STOP_HALT);
+    assert_int_equal(g.acknowledged, 0);
+    s.regs.rflags = 0x202;
+    ok(vcpu_state_set(g.vcpu, &s, &err), &err);
+    run(&g);
+    assert_int_equal(g.acknowledged, 1);
+    vcpu_state_fini(&s);
+    guest_fini(&g);
+}
+
+static void test_woken_soft(void **state)
+{
+    woken(&vcpu_soft);
+}
+
+static void test_woken_kvm(void **state)
+{
+    skip_without_kvm();
+    woken(&vcpu_kvm);
+}
+
 /* A state with an APIC does not fit where there is none; the kernel's takes it. */
 static void test_lapic_in_kernel(void **state)
 {
@@ -327,7 +363,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_soft_to_soft),    cmocka_unit_test(test_soft_to_kvm),
         cmocka_unit_test(test_events_soft),     cmocka_unit_test(test_events_kvm),
-        cmocka_unit_test(test_lapic_in_kernel),
+        cmocka_unit_test(test_lapic_in_kernel), cmocka_unit_test(test_woken_soft),
+        cmocka_unit_test(test_woken_kvm),
     };
 
     signal(SIGALRM, on_alarm);

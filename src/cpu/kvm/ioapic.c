@@ -6,20 +6,12 @@
 
 #include "base/log.h"
 #include "dev/chip_state.h"
+#include "dev/ioapic_regs.h"
 #include "dev/state.h"
 #include "dev/sysbus.h"
 
-enum {
-    IOREGSEL = 0x00,
-    IOWIN = 0x10,
-    REG_ID = 0,
-    REG_VERSION = 1,
-    REG_ARBITRATION = 2,
-    REG_REDIRECTION = 0x10,
-    VERSION = (KVM_IOAPIC_NUM_PINS - 1) << 16 | 0x11,
-};
-
-#define REDIRECTION_MASKED (1ULL << 16)
+enum { VERSION = (IOAPIC_PINS - 1) << 16 | 0x11 };
+_Static_assert(IOAPIC_PINS == KVM_IOAPIC_NUM_PINS, "the kernel's is the same chip");
 
 struct kvm_ioapic {
     struct sysbus_device sysbus;
@@ -55,13 +47,13 @@ static void ioapic_store(struct kvm_ioapic *s)
 
 static uint32_t ioapic_register(const struct kvm_ioapic *s)
 {
-    unsigned reg = s->select, pin = (reg - REG_REDIRECTION) / 2;
+    unsigned reg = s->select, pin = (reg - IOAPIC_REDTBL) / 2;
 
-    if (reg == REG_ID || reg == REG_ARBITRATION)
+    if (reg == IOAPIC_ID || reg == IOAPIC_ARB)
         return s->state.id << 24;
-    if (reg == REG_VERSION)
+    if (reg == IOAPIC_VER)
         return VERSION;
-    if (reg < REG_REDIRECTION || pin >= KVM_IOAPIC_NUM_PINS)
+    if (reg < IOAPIC_REDTBL || pin >= KVM_IOAPIC_NUM_PINS)
         return 0;
     return (uint32_t)(s->state.redirtbl[pin].bits >> (reg & 1 ? 32 : 0));
 }
@@ -71,14 +63,14 @@ static uint64_t ioapic_read(void *opaque, uint64_t offset, unsigned size)
     struct kvm_ioapic *s = opaque;
 
     ioapic_fetch(&s->sysbus.dev);
-    return offset == IOREGSEL ? s->select : offset == IOWIN ? ioapic_register(s) : 0;
+    return offset == IOAPIC_IOREGSEL ? s->select : offset == IOAPIC_IOWIN ? ioapic_register(s) : 0;
 }
 
 static void ioapic_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
 {
     struct kvm_ioapic *s = opaque;
 
-    if (offset == IOREGSEL)
+    if (offset == IOAPIC_IOREGSEL)
         s->select = (uint8_t)value;
     else
         log_host(LOG_WARN, device_name(&s->sysbus.dev),
@@ -132,7 +124,7 @@ static void ioapic_reset(struct device *d)
     ioapic_fetch(d);
     s->state.ioregsel = s->state.id = s->state.irr = 0;
     for (unsigned n = 0; n < KVM_IOAPIC_NUM_PINS; n++) {
-        s->state.redirtbl[n].bits = REDIRECTION_MASKED;
+        s->state.redirtbl[n].bits = REDIR_MASK;
         s->state.irr |= (uint32_t)device_gpio_in(d, "", n, NULL)->level << n;
     }
     ioapic_store(s);

@@ -14,6 +14,7 @@
 #include "base/alloc.h"
 #include "base/bits.h"
 #include "base/log.h"
+#include "base/search.h"
 #include "loop/loop.h"
 
 #include <errno.h>
@@ -24,18 +25,14 @@
 /* So many pieces of memory at most become slots: beyond that pages between are copied, too. */
 enum { RUNS_MAX = 256 };
 
+static bool page_below(const void *page, uint64_t ram)
+{
+    return ((const struct kvm_page *)page)->ram < ram;
+}
+
 size_t kvm_pages_from(const struct kvm_pages *p, uint64_t ram)
 {
-    size_t lo = 0, hi = p->count;
-
-    while (lo < hi) {
-        size_t mid = (lo + hi) / 2;
-        if (p->page[mid].ram < ram)
-            lo = mid + 1;
-        else
-            hi = mid;
-    }
-    return lo;
+    return search_from(p->page, p->count, sizeof *p->page, page_below, ram);
 }
 
 struct kvm_page *kvm_pages_find(const struct kvm_pages *p, uint64_t ram)
@@ -45,21 +42,22 @@ struct kvm_page *kvm_pages_find(const struct kvm_pages *p, uint64_t ram)
     return n < p->count && p->page[n].ram == kvm_page_of(ram) ? &p->page[n] : NULL;
 }
 
+static bool stretch_below(const void *stretch, uint64_t gpa)
+{
+    const struct kvm_stretch *s = stretch;
+
+    return s->gpa + (s->size - 1) < gpa;
+}
+
 /* Of the byte at a physical address, if slots can serve its page. */
 bool kvm_pages_ram_of(const struct accel *a, uint64_t gpa, uint64_t *ram)
 {
-    size_t lo = 0, hi = a->stretch_count;
+    size_t n =
+        search_from(a->stretches, a->stretch_count, sizeof *a->stretches, stretch_below, gpa);
 
-    while (lo < hi) {
-        size_t mid = (lo + hi) / 2;
-        if (a->stretches[mid].gpa + (a->stretches[mid].size - 1) < gpa)
-            lo = mid + 1;
-        else
-            hi = mid;
-    }
-    if (lo == a->stretch_count || a->stretches[lo].gpa > gpa)
+    if (n == a->stretch_count || a->stretches[n].gpa > gpa)
         return false;
-    *ram = a->stretches[lo].ram + (gpa - a->stretches[lo].gpa);
+    *ram = a->stretches[n].ram + (gpa - a->stretches[n].gpa);
     return true;
 }
 

@@ -30,6 +30,8 @@
 
 #define CR0_CACHES 0x60000000ULL /* CD, NW */
 
+#define RFLAGS_IF 0x200ULL
+
 enum { RIP_RESET = 0xfff0, RFLAGS_RESET = 2, MXCSR_RESET = 0x1f80, FCW_RESET = 0x40 };
 
 static bool transfer(struct vcpu *vcpu, unsigned long request, void *data, const char *what,
@@ -136,6 +138,7 @@ bool kvm_vcpu_set_regs(struct vcpu *vcpu, const struct kvm_regs *regs, struct er
     v->run->s.regs.regs = *regs;
     v->known |= KVM_SYNC_X86_REGS;
     v->regs_dirty = true;
+    v->run->if_flag = !!(regs->rflags & RFLAGS_IF); /* what a halted one is woken by */
     v->halted = false;
     kvm_end_halt(v);
     return true;
