@@ -4,7 +4,9 @@
  * Each case is a random state and the bytes of one instruction. The bytes run natively, between
  * FXRSTOR and FXSAVE of that state, and through the decoder and the handler; registers, flags,
  * memory and exceptions must agree. Forms come from the decoder's own table, so that none is left
- * out. SEED=n in the environment repeats a run. */
+ * out. PERILUNE_SEED=n in the environment repeats a run, PERILUNE_TIMES=n makes it n times as long.
+ */
+#include "cpu/soft/coverage.h"
 #include "cpu/soft/simd.h"
 
 #include <setjmp.h>
@@ -22,12 +24,13 @@
 #include "native_features.h"
 
 enum {
-    ROUNDS_SIMD = 150,
-    ROUNDS_X87 = 60,
-    ROUNDS_XSAVE = 4000,
+    ROUNDS_SIMD = 500,
+    ROUNDS_X87 = 200,
+    ROUNDS_XSAVE = 8000,
     MEM_SIZE = 1024,
-    OPERAND_SIZE = 256,
-    GPRS = 4
+    BOUNDARY = 512,     /* in it: a new page */
+    OPERAND_SIZE = 256, /* as much of it as most instructions reach */
+    GPRS = 4,
 };
 
 /* RAX, RCX, RDX and RBX are operands; RSI and RDI point to memory. */
@@ -49,7 +52,10 @@ _Static_assert(offsetof(struct state, gpr) == 512, "native_call relies on it");
 _Static_assert(offsetof(struct state, ymmh) == 560, "native_call relies on it");
 
 static struct soft_cpu *cpu;
-static uint8_t *code, *mem; /* a page each */
+static struct opcode_coverage *coverage; /* if PERILUNE_OPCODES asks for it */
+static uint8_t *code;                    /* a page */
+static uint8_t *mem;                     /* MEM_SIZE bytes */
+static unsigned times = 1;               /* PERILUNE_TIMES: how long the run is */
 static uint64_t seed;
 
 /* ---- native execution ---- */
@@ -140,6 +146,8 @@ static int run_insn(const uint8_t *bytes, unsigned len)
     if (n < 0)
         return VEC_UD;
     assert_int_equal(n, len);
+    if (coverage)
+        opcode_coverage_note(coverage, padded, sizeof padded, cpu->mode);
     i.next_off = i.len;
     const insn_fn *fn = handler_of(&i);
     assert_non_null(fn);
@@ -450,9 +458,12 @@ static void compare_once(const struct form *f)
     static uint8_t memory[MEM_SIZE], native_memory[MEM_SIZE];
     struct state start, native, soft;
     random_state(&start, f->x87);
-    unsigned area = f->area ? f->area : OPERAND_SIZE;
+    bool crosses = f->unaligned && !f->index_size && !f->area && below(8) == 0;
+    unsigned area = f->area ? f->area : crosses ? MEM_SIZE : OPERAND_SIZE;
     random_memory(memory, area, f->x87);
-    if (f->unaligned && below(2))
+    if (crosses)
+        start.mem += BOUNDARY - below(32);
+    else if (f->unaligned && below(2))
         start.mem += below(33);
     if (f->prepare)
         f->prepare(&start, memory);
@@ -553,7 +564,7 @@ static void try_simd_row(const struct opcode *row, unsigned map, unsigned prefix
 {
     if (!row->name || row->op != OP_sse || is_approximation(row->name) || skipped(row))
         return;
-    for (unsigned n = 0; n < ROUNDS_SIMD; n++) {
+    for (unsigned n = 0; n < times * ROUNDS_SIMD; n++) {
         struct form f;
         build_simd(&f, row, map, prefix, opcode, group_reg);
         compare_once(&f);
@@ -640,7 +651,7 @@ static void try_vex_row(const struct opcode *row, unsigned map, unsigned prefix,
     if (!row->name || !(row->needs & (ISA_AVX | ISA_AVX2)) || is_approximation(row->name) ||
         skipped(row))
         return;
-    for (unsigned n = 0; n < ROUNDS_SIMD; n++) {
+    for (unsigned n = 0; n < times * ROUNDS_SIMD; n++) {
         struct form f;
         build_vex(&f, row, map, prefix, opcode, group_reg);
         compare_once(&f);
@@ -663,6 +674,34 @@ static void test_vex_native(void **unused)
     print_message("%u cases\n", cases);
     assert_true(cases > 30000 || !host_avx);
     assert_int_equal(mismatches, 0);
+}
+
+/* What has a definition of its own here: each half gives what SSE gives. */
+static void test_vex_approximations(void **unused)
+{
+    static const uint8_t rows[][2] = { { 0, 0x53 }, { 0, 0x52 }, { 0xf3, 0x53 }, { 0xf3, 0x52 } };
+    for (unsigned n = 0; n < ARRAY_LEN(rows); n++)
+        for (unsigned round = 0; round < 200; round++) {
+            bool scalar = rows[n][0];
+            uint8_t sse[4] = { 0xf3, 0x0f, rows[n][1], 0xc1 };
+            uint8_t vex[4] = { 0xc5, scalar ? 0xea : 0xfc, rows[n][1], 0xc1 }; /* 0, (2,) 1 */
+            union vec256 source = { .half = { random_vec(), random_vec() } }, expected;
+            cpu->xmm[2] = random_vec();
+            for (unsigned half = 0; half < 2; half++) {
+                cpu->xmm[1] = source.half[half];
+                cpu->xmm[0] = cpu->xmm[2];
+                assert_int_equal(run_insn(sse + !scalar, 3 + scalar), 0);
+                expected.half[half] = cpu->xmm[0];
+            }
+            cpu->xmm[1] = source.half[0];
+            cpu->ymmh[1] = source.half[1];
+            cpu->ymmh[0] = random_vec();
+            if (scalar)
+                expected.half[1] = (union vec128){ 0 };
+            assert_int_equal(run_insn(vex, 4), 0);
+            assert_memory_equal(&cpu->xmm[0], &expected.half[0], 16);
+            assert_memory_equal(&cpu->ymmh[0], &expected.half[1], 16);
+        }
 }
 
 /* ---- XSAVE and its kin ---- */
@@ -702,7 +741,7 @@ static void try_xsave(const char *name, uint8_t opcode, unsigned reg, bool resto
         print_message("skipped: the host has no %s\n", name);
         return;
     }
-    for (unsigned n = 0; n < ROUNDS_XSAVE; n++) {
+    for (unsigned n = 0; n < times * ROUNDS_XSAVE; n++) {
         struct form f = { .name = name, .area = 832, .unaligned = below(20) == 0 };
         f.prepare = restore ? prepare_restore : prepare_save;
         if (below(2))
@@ -746,17 +785,19 @@ static void test_x87_native(void **unused)
             snprintf(name, sizeof name, "x87 %02x %02x", 0xd8 + escape, modrm);
             struct form f = { .name = name,
                               .x87 = true,
+                              .unaligned = true,
                               .len = 2,
                               .bytes = { (uint8_t)(0xd8 + escape), (uint8_t)modrm } };
             /* FNSTENV and FNSAVE: where the last instruction was is not compared. */
             if ((escape == 1 || escape == 5) && modrm == 0x36) {
+                f.unaligned = false;
                 f.mem_ignored = 12;
                 f.mem_ignored_len = 16;
             }
             /* FFREE and FFREEP: all condition bits are undefined. */
             if ((escape == 5 || escape == 7) && (modrm & 0xf8) == 0xc0)
                 f.sw_ignored = FSW_CONDITION;
-            for (unsigned n = 0; n < ROUNDS_X87; n++)
+            for (unsigned n = 0; n < times * ROUNDS_X87; n++)
                 compare_once(&f);
         }
     print_message("%u cases\n", cases);
@@ -768,15 +809,17 @@ static void test_x87_native(void **unused)
 
 static int set_up(void **unused)
 {
-    const char *text = getenv("SEED");
+    const char *text = getenv("PERILUNE_SEED");
     seed = text ? strtoull(text, NULL, 0) : (uint64_t)time(NULL) * 0x9e3779b97f4a7c15;
     seed |= 1;
-    print_message("SEED=%llu\n", (unsigned long long)seed);
+    print_message("PERILUNE_SEED=%llu\n", (unsigned long long)seed);
     code = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    mem = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    mem = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     cpu = calloc(1, sizeof *cpu);
     if (code == MAP_FAILED || mem == MAP_FAILED || !cpu)
         return -1;
+    if (getenv("PERILUNE_OPCODES"))
+        coverage = opcode_coverage_new();
     soft_exec(NULL);
     memset(cpu->tlbs, 0xff, sizeof cpu->tlbs);
     cpu->tlb = cpu->tlbs[0];
@@ -789,24 +832,29 @@ static int set_up(void **unused)
     cpu->xcr0 = XCR0_X87 | XCR0_SSE | XCR0_AVX;
     host_avx = host_has("avx");
     cpu->efer = EFER_LME | EFER_LMA;
+    mem += 4096 - BOUNDARY;
     map_page(mem);
+    map_page(mem + BOUNDARY);
+    if (getenv("PERILUNE_TIMES"))
+        times = (unsigned)strtoul(getenv("PERILUNE_TIMES"), NULL, 0);
     return 0;
 }
 
 static int tear_down(void **unused)
 {
+    if (coverage && !opcode_coverage_close(coverage, getenv("PERILUNE_OPCODES")))
+        return -1;
     free(cpu);
     munmap(code, 4096);
-    munmap(mem, 4096);
+    munmap(mem - (4096 - BOUNDARY), 8192);
     return 0;
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_simd_native),
-        cmocka_unit_test(test_vex_native),
-        cmocka_unit_test(test_xsave_native),
+        cmocka_unit_test(test_simd_native),        cmocka_unit_test(test_vex_native),
+        cmocka_unit_test(test_vex_approximations), cmocka_unit_test(test_xsave_native),
         cmocka_unit_test(test_x87_native),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -6,7 +6,7 @@
  * mask tells, so that data beside code costs nothing. Links between blocks stay within a page and
  * so never outlive it. Instructions that cross a page, or that are fetched from a device, are
  * decoded each time into a scratch block. The cache is invisible to the guest. */
-#include "cpu/soft/opcodes.h"
+#include "cpu/soft/coverage.h"
 #include "cpu/soft/tracing.h"
 
 #include "base/alloc.h"
@@ -255,6 +255,13 @@ static void append(const struct soft_cpu *c, struct block *b, struct insn *i)
     fuse(b);
 }
 
+/* For who asks which instructions have been seen: `len` is what soft_decode() said of the bytes. */
+static void note_row(const struct soft_cpu *c, const uint8_t *code, unsigned avail, int len)
+{
+    if (UNLIKELY(c->accel->coverage) && len > 0)
+        opcode_coverage_note(c->accel->coverage, code, avail, c->mode);
+}
+
 /* Decode what lies within the page. False: not even one instruction does. */
 static bool decode_block(struct soft_cpu *c, const uint8_t *code, unsigned avail, struct block *b)
 {
@@ -264,6 +271,7 @@ static bool decode_block(struct soft_cpu *c, const uint8_t *code, unsigned avail
         int n = soft_decode(code + b->bytes, avail - b->bytes, c->mode, &i, &ends);
         if (n == 0)
             break;
+        note_row(c, code + b->bytes, avail - b->bytes, n);
         append(c, b, &i);
     }
     put_end(b);
@@ -291,6 +299,7 @@ static struct block *decode_split(struct soft_cpu *c, struct block *b)
         len = soft_decode(bytes, n, c->mode, &i, &ends);
     }
     b->count = b->bytes = 0;
+    note_row(c, bytes, n, len);
     append(c, b, &i);
     put_end(b);
     return b;

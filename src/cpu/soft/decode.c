@@ -545,15 +545,27 @@ static unsigned special_nop(const struct decoder *d, struct insn *i)
     return OP_nop;
 }
 
+static struct decoder begin(const uint8_t *code, unsigned avail, uint32_t mode)
+{
+    return (struct decoder){ .p = code,
+                             .start = code,
+                             .seg = -1,
+                             .code64 = mode & MODE_CODE64,
+                             .mode = mode,
+                             .end = code + (avail < INSN_BYTES_MAX ? avail : INSN_BYTES_MAX) };
+}
+
+const struct opcode *soft_decode_row(const uint8_t *code, unsigned avail, uint32_t mode)
+{
+    struct decoder d = begin(code, avail, mode);
+    take_prefixes(&d, mode);
+    return d.short_of_bytes ? NULL : find_row(&d);
+}
+
 int soft_decode(const uint8_t *code, unsigned avail, uint32_t mode, struct insn *i, bool *ends)
 {
     bool cut = avail < INSN_BYTES_MAX;
-    struct decoder d = { .p = code,
-                         .start = code,
-                         .seg = -1,
-                         .code64 = mode & MODE_CODE64,
-                         .mode = mode,
-                         .end = code + (cut ? avail : INSN_BYTES_MAX) };
+    struct decoder d = begin(code, avail, mode);
     *i = (struct insn){ .base = REG_NONE, .index = REG_NONE };
     take_prefixes(&d, mode);
     const struct opcode *row = d.short_of_bytes ? NULL : find_row(&d);

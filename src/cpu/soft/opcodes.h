@@ -244,6 +244,10 @@ const struct opcode *sse_opcode(unsigned map, unsigned prefix, uint8_t opcode);
 /* The same of what VEX encodes. */
 const struct opcode *vex_opcode(unsigned map, unsigned prefix, uint8_t opcode);
 
+/* The row of the first instruction, as soft_decode() finds it; NULL: there is none. Not one that
+ * all of its rules have been applied to. */
+const struct opcode *soft_decode_row(const uint8_t *code, unsigned avail, uint32_t mode);
+
 /* The kinds of XSAVE, by the row's argument. */
 enum { XSAVE_PLAIN, XSAVE_OPT, XSAVE_COMPACT };
 

@@ -1,9 +1,10 @@
 /* The software CPU as a backend: its life, its pins, its state in KVM's structures. */
-#include "cpu/soft/opcodes.h"
+#include "cpu/soft/coverage.h"
 #include "cpu/soft/operand.h"
 #include "cpu/soft/segment.h"
 
 #include "base/alloc.h"
+#include "base/log.h"
 
 #include <sched.h>
 #include <stddef.h>
@@ -198,6 +199,8 @@ static struct accel *soft_open(struct machine *m, struct error *err)
     struct accel *a = ALLOC(struct accel);
     a->machine = m;
     a->code = code;
+    if (getenv("PERILUNE_OPCODES"))
+        a->coverage = opcode_coverage_new();
     code_watch_init(a);
     return a;
 }
@@ -206,6 +209,9 @@ static void soft_close(struct accel *a)
 {
     if (!a)
         return;
+    if (a->coverage && !opcode_coverage_close(a->coverage, getenv("PERILUNE_OPCODES")))
+        log_host(LOG_WARN, "cpu", "cannot write to the folder that PERILUNE_OPCODES names, %s",
+                 getenv("PERILUNE_OPCODES"));
     mem_dirty_source_remove(a->machine->mem, &a->dirty);
     mem_code_watch_remove(a->machine->mem, &a->code_watch);
     code_cache_free(a->code);

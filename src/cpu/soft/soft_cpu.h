@@ -301,6 +301,7 @@ enum { MC_BANKS = 4 };            /* of machine checks */
 enum { MSR_MCG_CAP = 0x179, MSR_MCG_STATUS = 0x17a, MSR_MC0_CTL = 0x400 };
 
 struct code_page;
+struct opcode_coverage;
 struct soft_cpu;
 
 /* What the cpus of a machine share. One thread executes them, one after the other. */
@@ -312,7 +313,8 @@ struct accel {
     _Atomic(pthread_t) thread;          /* on which */
     /* soft_stand_still(): asked for; and the cpu that runs waits for the machine lock. */
     atomic_bool still_wanted, waits_for_lock;
-    uint64_t retired; /* by all of them, up to the last that ran */
+    uint64_t retired;                 /* by all of them, up to the last that ran */
+    struct opcode_coverage *coverage; /* NULL: nobody wants to know */
     struct code_cache *code;
     struct mem_code_watch code_watch;
     struct mem_dirty_source dirty;
