@@ -40,11 +40,11 @@ static void apic_timer_traced(const struct apic *s)
           timer_is_set(&s->timer) ? (uint64_t)s->timer.deadline : UINT64_MAX, s->timer_from);
 }
 
-/* Count down from `from`, from now on. */
-static void apic_timer_run(struct apic *s, uint32_t from)
+/* Count down from `from`, from `now` on. */
+static void apic_timer_run(struct apic *s, uint32_t from, int64_t now)
 {
     s->timer_from = from;
-    s->timer_start = apic_timer_now(s);
+    s->timer_start = now;
     if (from)
         timer_set(&s->timer, apic_timer_end(s));
     else
@@ -98,24 +98,36 @@ void apic_timer_write_count(struct apic *s, uint32_t value)
     if (apic_timer_mode(s->lvt[LVT_TIMER]) == LVT_TIMER_DEADLINE)
         return; /* 10.5.4.1: ignored */
     s->initial_count = value;
-    apic_timer_run(s, value);
+    apic_timer_run(s, value, apic_timer_now(s));
+}
+
+static uint32_t apic_timer_count_at(const struct apic *s, int64_t now)
+{
+    if (apic_timer_mode(s->lvt[LVT_TIMER]) == LVT_TIMER_DEADLINE || !s->timer_from)
+        return 0;
+    int64_t gone = (now - s->timer_start) / apic_timer_step(s);
+    return gone < s->timer_from ? s->timer_from - (uint32_t)gone : 0;
 }
 
 uint32_t apic_timer_count(const struct apic *s)
 {
-    if (apic_timer_mode(s->lvt[LVT_TIMER]) == LVT_TIMER_DEADLINE || !s->timer_from)
-        return 0;
-    int64_t gone = (apic_timer_now(s) - s->timer_start) / apic_timer_step(s);
-    return gone < s->timer_from ? s->timer_from - (uint32_t)gone : 0;
+    return apic_timer_count_at(s, apic_timer_now(s));
 }
 
 /* What is left of the count goes on at the new speed. */
 void apic_timer_write_divide(struct apic *s, uint32_t value)
 {
-    uint32_t left = apic_timer_count(s);
+    int64_t now = apic_timer_now(s);
+    uint32_t left = apic_timer_count_at(s, now);
     s->divide = value & 0xb;
-    if (apic_timer_mode(s->lvt[LVT_TIMER]) != LVT_TIMER_DEADLINE)
-        apic_timer_run(s, left);
+    if (apic_timer_mode(s->lvt[LVT_TIMER]) == LVT_TIMER_DEADLINE || !timer_is_set(&s->timer))
+        return;
+    if (left) {
+        apic_timer_run(s, left, now);
+    } else { /* has run out, and is about to fire */
+        s->timer_start = now - (int64_t)s->timer_from * apic_timer_step(s);
+        timer_set(&s->timer, now);
+    }
 }
 
 /* Switching to or from TSC-deadline mode disarms the timer (10.5.4.1). */
@@ -155,5 +167,5 @@ void apic_timer_restore(struct apic *s, uint32_t left)
         left = 0;
     else if (mode == LVT_TIMER_PERIODIC && !left)
         left = s->initial_count;
-    apic_timer_run(s, left);
+    apic_timer_run(s, left, apic_timer_now(s));
 }

@@ -188,6 +188,25 @@ static void test_divisors(void **state)
     }
 }
 
+/* A count that has run out, where time goes by while nobody looks, still ends in its interrupt. */
+static void test_divide_at_the_end(void **state)
+{
+    struct apics *a = *state;
+    wr(a, 0, LVT_TIMER, 0x20060);
+    wr(a, 0, DIVIDE, 0xb);
+    wr(a, 0, INITIAL, 100);
+    a->h->t->now += 105;
+    wr(a, 0, DIVIDE, 0); /* by 2 */
+    assert_false(cpu(a, 0)->intr);
+    clock_run(&a->h->m->virtual);
+    assert_int_equal(ack(a, 0), 0x60);
+    wr(a, 0, EOI, 0);
+    test_machine_advance(a->h->t, 199);
+    assert_false(cpu(a, 0)->intr);
+    test_machine_advance(a->h->t, 1);
+    assert_int_equal(ack(a, 0), 0x60);
+}
+
 /* A masked timer counts all the same. */
 static void test_masked_timer(void **state)
 {
@@ -351,6 +370,7 @@ int main(void)
         apic_test(test_software_disabled),
         apic_test(test_ppr),
         apic_test(test_divisors),
+        apic_test(test_divide_at_the_end),
         apic_test(test_masked_timer),
         apic_test(test_two_moved),
         apic_test(test_base_address_bits),

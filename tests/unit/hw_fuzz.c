@@ -5,7 +5,7 @@
 #include "dev/sysbus.h"
 #include "hw_fixture.h"
 
-enum { ROUNDS = 1000000, IOAPIC = 0xfec00000, APIC = 0xfee00000 };
+enum { ROUNDS = 1000000, IOAPIC = 0xfec00000, HPET = 0xfed00000, APIC = 0xfee00000 };
 
 static uint64_t seed = 0x9e3779b97f4a7c15;
 
@@ -17,9 +17,10 @@ static uint64_t next_random(void) /* xorshift64 */
     return seed;
 }
 
-static const uint16_t ports[] = { 0x20,  0x21,  0xa0,  0xa1,  0x4d0, 0x4d1, 0x40,  0x41, 0x42,
-                                  0x43,  0x61,  0x60,  0x64,  0x70,  0x71,  0x80,  0x92, 0xf4,
-                                  0x3f8, 0x3f9, 0x3fa, 0x3fb, 0x3fc, 0x3fd, 0x3fe, 0x3ff };
+static const uint16_t ports[] = { 0x20,  0x21,  0xa0,  0xa1,  0x4d0, 0x4d1,  0x40,  0x41,
+                                  0x42,  0x43,  0x61,  0x60,  0x64,  0x70,   0x71,  0x80,
+                                  0x92,  0xf4,  0x3f8, 0x3f9, 0x3fa, 0x3fb,  0x3fc, 0x3fd,
+                                  0x3fe, 0x3ff, 0xe0,  0xe4,  0xe9,  0x2005, 0x2010 };
 
 struct board {
     struct hw *h;
@@ -48,6 +49,11 @@ static void build(struct board *b)
     hw_connect(b->slave, "", 0, hw_input(b->master, "", 2));
     struct device *io = hw_device(h, "ioapic");
     assert_true(sysbus_map((struct sysbus_device *)io, 0, IOAPIC, 0, &err));
+    struct device *hpet = add(h, "hpet", "msi", "true");
+    hw_start(h, hpet);
+    assert_true(sysbus_map((struct sysbus_device *)hpet, 0, HPET, 0, &err));
+    for (unsigned i = 16; i < 24; i++)
+        hw_connect(hpet, "", i, hw_input(io, "", i));
     struct device *split = add(h, "irq-splitter", "num-lines", "16");
     hw_start(h, split);
     for (unsigned i = 0; i < ISA_IRQS; i++) {
@@ -71,8 +77,8 @@ static void build(struct board *b)
     struct device *com = add(h, "isa-serial", NULL, NULL);
     hw_link(com, "chardev", (struct device *)b->chr);
     hw_start(h, com);
-    static const char *const rest[] = { "mc146818rtc", "i8042", "port92", "ioport80",
-                                        "isa-debug-exit" };
+    static const char *const rest[] = { "mc146818rtc",    "i8042",        "port92", "ioport80",
+                                        "isa-debug-exit", "isa-debugcon", "testdev" };
     for (unsigned i = 0; i < ARRAY_LEN(rest); i++)
         hw_device(h, rest[i]);
 }
@@ -93,6 +99,8 @@ static void touch(struct board *b)
     unsigned size = 1u << (r >> 2 & 3);
     uint16_t port = ports[(r >> 8) % ARRAY_LEN(ports)];
     uint64_t mmio = (r >> 16 & 1 ? IOAPIC : APIC) + (r >> 20 & (r >> 17 & 1 ? 0xff0 : 0x1fff));
+    if (!(r >> 32 & 3))
+        mmio = HPET + (r >> 20 & 0x3f8);
     switch (r >> 4 & 7) {
     case 0:
         address_space_load(h->m->io, port, size, &v);
