@@ -87,6 +87,7 @@ test_main:
     call invpcid_types
     call fs_gs_base
     call numbers
+    call memory_types
     ret
 
 /* SMEP: a supervisor does not execute what belongs to the user; the error code says that it was a fetch. */
@@ -419,6 +420,44 @@ numbers:
     need_feature 7, %ebx, 18, "RDSEED", 99f
     rdseed %rcx
     EXPECT_FLAGS(ARITHMETIC_FLAGS, CF)
+99: ret
+
+/* Memory types that do not exist, and reserved bits. */
+memory_types:
+    need_feature 1, %edx, 12, "MTRRs", 99f
+    write_msr 0x200, 0x40000006 /* PHYSBASE0: write-back */
+    read_msr 0x200
+    EXPECT(%rax, $0x40000006)
+    write_msr 0x201, 0xc0000800, 0xf
+    leave_out_on_tcg "checks of memory types", 99f
+    mov $0x200, %ecx
+    xor %edx, %edx
+    mov $0x40000002, %eax
+    FAULTS(13, 0, wrmsr)
+    mov $0x40000106, %eax
+    FAULTS(13, 0, wrmsr)
+    mov $0x40000006, %eax
+    mov $0x80000000, %edx /* beyond the physical address */
+    FAULTS(13, 0, wrmsr)
+    inc %ecx
+    xor %edx, %edx
+    mov $0x40000801, %eax
+    FAULTS(13, 0, wrmsr)
+    mov $0x2ff, %ecx
+    mov $0xc07, %eax
+    FAULTS(13, 0, wrmsr)
+    mov $0x1c06, %eax
+    FAULTS(13, 0, wrmsr)
+    mov $0x250, %ecx
+    mov $0x06060306, %eax
+    FAULTS(13, 0, wrmsr)
+    mov $0x06060606, %eax
+    mov $0x04050106, %edx
+    wrmsr
+    mov $0x277, %ecx /* PAT */
+    mov $0x07040600, %eax
+    mov $0x07040200, %edx
+    FAULTS(13, 0, wrmsr)
 99: ret
 
 /* rsi: what is not there. */

@@ -15,6 +15,7 @@ static const char *const beyond_base[] = {
     /* clang-format off */
     "fsgsbase",
     "invpcid",
+    "monitor",
     "pcid",
     "rdpid",
     "rdrand",
@@ -50,6 +51,7 @@ static const struct {
     { "fxsr", CR4_OSFXSR, 0 },
     { "invpcid", 0, HAS_INVPCID },
     { "mce", CR4_MCE, 0 },
+    { "monitor", 0, HAS_MONITOR },
     { "pae", CR4_PAE, 0 },
     { "pcid", CR4_PCIDE, 0 },
     { "pge", CR4_PGE, 0 },
@@ -136,6 +138,10 @@ void cpuid_query(struct soft_cpu *c, uint32_t leaf, uint32_t subleaf, uint32_t o
         break;
     case 0xd:
         xsave_cpuid(c, subleaf, out);
+        break;
+    case 5: /* MONITOR: lines of 64 bytes, no extensions */
+        if (c->has & HAS_MONITOR)
+            out[0] = out[1] = 64;
         break;
     case 0x15:
         /* TSC = crystal * EBX / EAX: a crystal of 1 GHz, one tick a nanosecond */

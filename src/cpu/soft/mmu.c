@@ -383,6 +383,7 @@ static void listener_commit(struct mem_listener *l)
     struct flatview *old = c->view;
     c->view = flatview_ref(address_space_view(l->as));
     flatview_unref(old);
+    monitor_forget(c);
     mmu_flush(c);
     soft_recheck(c);
 }

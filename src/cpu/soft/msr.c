@@ -180,8 +180,32 @@ static bool valid_pat(uint64_t v)
     return true;
 }
 
+/* MTRRs, SDM vol. 3 12.11: reserved bits, and types that there are (0, 1, 4, 5, 6). */
+static bool valid_mtrr(uint32_t index, uint64_t v)
+{
+    const uint64_t address = bits_mask(SOFT_PHYSICAL_BITS) & ~0xfffULL;
+    enum { TYPES = 0x73, ENABLE_FIXED = 1 << 10, ENABLE = 1 << 11, MASK_VALID = 1 << 11 };
+    bool is_variable = index >= MSR_MTRR_PHYS0 && index < MSR_MTRR_PHYS0 + 16;
+    if (is_variable && index & 1)
+        return !(v & ~(address | MASK_VALID));
+    uint64_t others = is_variable                  ? address
+                      : index == MSR_MTRR_DEF_TYPE ? (uint64_t)(ENABLE_FIXED | ENABLE)
+                                                   : 0;
+    bool is_fixed = !is_variable && index != MSR_MTRR_DEF_TYPE;
+    if (!is_fixed && v & ~(others | 0xff))
+        return false;
+    for (unsigned n = 0; n < (is_fixed ? 8 : 1); n++) {
+        unsigned type = v >> 8 * n & 0xff;
+        if (type > 6 || !(TYPES >> type & 1))
+            return false;
+    }
+    return true;
+}
+
 static bool valid_plain(uint32_t index, uint64_t v)
 {
+    if (index >= MSR_MTRR_PHYS0 && index <= MSR_MTRR_DEF_TYPE && index != MSR_PAT)
+        return valid_mtrr(index, v);
     switch (index) {
     case MSR_PAT:
         return valid_pat(v);

@@ -369,6 +369,8 @@ const struct opcode opcodes_2[256] = {
 };
 
 const struct opcode opcodes_0f01_reg[64] = {
+    [0x08] = ROW("monitor", OP_monitor, F_NONE, S_V),
+    [0x09] = ROW("mwait", OP_mwait, F_NONE, S_V, P_ONE, OPF_END),
     [0x0a] = ROW("clac", OP_clac, F_NONE, S_V),
     [0x0b] = ROW("stac", OP_stac, F_NONE, S_V),
     [0x10] = { "xgetbv", OP_xgetbv, F_NONE, S_V, P_ONE, OPF_NP, .needs = ISA_XSAVE },

@@ -70,6 +70,7 @@ void soft_init(struct soft_cpu *c)
     debug_registers_changed(c);
     c->nmi = c->nmi_blocked = c->halted = c->shut_down = c->step_pending = false;
     c->exception_waits = c->mc_waits = c->yields = false;
+    c->monitor = (struct monitor){ 0 };
     c->shadow_at = UINT64_MAX;
     c->wait_sipi = !c->vcpu.port->bootstrap;
     update_mode(c);
@@ -309,6 +310,8 @@ static enum vcpu_stop soft_run(struct vcpu *v, uint64_t limit)
     enum vcpu_stop stop = soft_exec(c);
     a->retired = c->others + c->icount;
     a->running = NULL;
+    if (stop != VCPU_STOP_KICK && stop != VCPU_STOP_DEBUG)
+        monitor_look(a);
     return stop;
 }
 

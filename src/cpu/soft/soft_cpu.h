@@ -294,6 +294,7 @@ enum {
     HAS_RDRAND = 1 << 2,
     HAS_RDSEED = 1 << 3,
     HAS_SMAP = 1 << 4,
+    HAS_MONITOR = 1 << 5,
 };
 
 enum { SOFT_PHYSICAL_BITS = 40 }; /* of an address: MAXPHYADDR */
@@ -389,6 +390,11 @@ struct soft_cpu {
     uint64_t told_rip;
     bool stop_wanted; /* a callback said VCPU_STOP */
     bool yields;      /* PAUSE: let another cpu go on */
+    struct monitor {  /* of MONITOR and MWAIT: see monitor.c */
+        bool armed, waits;
+        const uint8_t *line; /* NULL: not memory */
+        uint64_t was[8];
+    } monitor;
 
     /* From outside: see inject.c. */
     struct vcpu_exception injected; /* while exception_waits */
@@ -588,6 +594,14 @@ uint32_t soft_isa(const struct cpu_features *set);
 const char *soft_isa_name(unsigned bit);
 /* Has the host what this one is made of? */
 bool soft_isa_on_host(unsigned bit);
+
+/* ---- monitor.c ---- */
+
+/* A cpu has been executing, until a point that does not depend on the host: wake those in MWAIT
+ * whose line it has changed. */
+void monitor_look(struct accel *a);
+/* The map of memory changes. */
+void monitor_forget(struct soft_cpu *c);
 
 /* ---- msr.c, cpuid.c, control.c ---- */
 

@@ -12,6 +12,7 @@ int op_hlt(struct soft_cpu *c, const struct insn *i)
     if (need_ring0(c))
         return X_FAULT;
     c->halted = true;
+    c->monitor.waits = false;
     c->stats.exits_halt++;
     TRACE(soft_trace, SOFT_TRACE_HALT, soft_source(c), !!(c->eflags & FLAG_IF));
     soft_recheck(c);
