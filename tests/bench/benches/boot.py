@@ -1,5 +1,8 @@
 """A kernel's boot to an init that powers off, beside QEMU with the same files."""
-from .measure import Sample, ratio, show, table
+import re
+import subprocess
+
+from .measure import Failure, Sample, ratio, show, table
 
 APPEND = "console=ttyS0 perilune.test=poweroff"
 
@@ -25,6 +28,37 @@ def run_case(setup, kernel, ours_extra, qemu_kernel):
 def times(runs):
     """Wall and processor seconds as Samples; None without runs."""
     return (Sample(r.wall for r in runs), Sample(r.cpu for r in runs)) if runs else (None, None)
+
+
+def resident(pid, guest_kib):
+    """KiB of host memory of a process, and of it without the mapping of the guest's RAM."""
+    everything = other = size = 0
+    with open(f"/proc/{pid}/smaps", encoding="utf-8") as maps:
+        for line in maps:
+            field = re.match(r"(Size|Rss): +(\d+) kB", line)
+            if field and field[1] == "Size":
+                size = int(field[2])
+            elif field:
+                everything += int(field[2])
+                other += int(field[2]) if size < guest_kib else 0
+    return everything, other
+
+
+def memory(setup, kernel):
+    """MiB that the host has spent when the guest's init speaks: in all, and beside the guest's RAM."""
+    command = ["timeout", "120", setup.binary, "--machine", "pc", "--memory", "512M", "--kernel",
+               kernel, "--initrd", setup.initrd(), "--append", APPEND, "--nic", "none",
+               "--nographic", "--no-reboot"]
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as process:
+        for line in process.stdout:
+            if line.startswith(b"PERILUNE: init"):
+                with open(f"/proc/{process.pid}/task/{process.pid}/children",
+                          encoding="utf-8") as children:
+                    child = int(children.read().split()[0])
+                found = [kib / 1024 for kib in resident(child, 500 << 10)]
+                process.stdout.read()
+                return found
+    raise Failure("memory: the guest's init did not speak")
 
 
 def main(setup):
@@ -56,4 +90,8 @@ def main(setup):
           f" took\n  {data['bzImage, host unpacks']['unpack_s']:.2f} s to unpack. wall: the whole"
           " process, QEMU's with its SeaBIOS. cpu: processor time of the\n  same runs, which other load"
           " disturbs less. MIPS: of the run by the wall, start apart.")
+    everything, other = memory(setup, vmlinuz)
+    print(f"  Host memory when init speaks: {everything:.0f} MiB, of them {other:.0f} beside the"
+          " guest's RAM.")
+    data["memory_mib"] = {"all": everything, "beside_guest_ram": other}
     return data
