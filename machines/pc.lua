@@ -4,6 +4,7 @@
 -- boot cpu's local APIC, and the I/O APIC. Every ISA line goes to both. Under KVM the kernel may have
 -- these chips: they are wired the same.
 local firmware = require "perilune.boot.pc"
+local util = require "perilune.util"
 
 local BELOW_4G = 0xc0000000 -- RAM beyond 3 GiB continues at 4 GiB: devices live in between
 local IOAPIC_ADDRESS = 0xfec00000
@@ -72,7 +73,7 @@ end
 -- that the ISA bus leaves free are theirs.
 local function event_timers(m, p, ioapic)
     if p.irqchip == "kernel" then
-        error("hpet: the timer in the kernel would go on beside it; use irqchip=split or irqchip=user", 0)
+        util.fail("hpet: the timer in the kernel would go on beside it; use irqchip=split or irqchip=user")
     end
     local hpet = m:device("hpet")
     hpet:map(0, HPET_ADDRESS)

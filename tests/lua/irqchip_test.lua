@@ -67,6 +67,8 @@ on_kvm("one word picks the types", function()
         end
         vm:close()
     end
+    raises("hpet: the timer in the kernel", perilune.machine, "pc",
+        { memory = "16M", accel = "kvm", irqchip = "kernel", hpet = true })
     local vm = pc("auto")
     equal(vm.irqchip, "kernel")
     raises("cpu 0 has /machine/unattached/kvm-apic", function()
