@@ -287,8 +287,9 @@ static void put_modrm(struct insn_case *t)
     const struct opcode *op = t->row->op;
     unsigned reg = t->row->group >= 0 ? (unsigned)t->row->group : below(8);
     bool reg_form = op->flags & OPF_MEM ? below(40) == 0 : op->flags & OPF_REG ? true : below(2);
-    /* Processors differ in these registers' forms: RDRAND and its like, and a hint that is none. */
-    if (op->op == OP_cmpxchg8b || (t->lock && below(8)))
+    /* Processors differ in these registers' forms: RDRAND and its like, VMRUN and its, and a
+     * hint that is none. */
+    if (op->op == OP_cmpxchg8b || op->op == OP_lgdt || op->op == OP_lidt || (t->lock && below(8)))
         reg_form = false;
     t->g = reg | (t->rex & 4) << 1;
     if (!reg_form) {

@@ -155,6 +155,7 @@ static inline void guest_tables(struct guest *g)
     memcpy(g->ram.host + GDT, gdt, sizeof gdt);
     st_le64(g->ram.host + TSS + 0x24, FAULT_STACK);
     st_le64(g->ram.host + TSS + 4, FAULT_STACK);
+    st_le16(g->ram.host + TSS + 0x66, 0x68); /* no ports for ring 3 */
     for (unsigned v = 0; v < 256; v++) {
         uint64_t handler = HANDLERS + v * 16;
         g->ram.host[handler] = 0xf4;
