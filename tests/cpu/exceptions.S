@@ -44,6 +44,7 @@ test_main:
     call table
     call single_step
     call debug_registers
+    call stack_shadow
     ret
 
 faults:
@@ -396,5 +397,33 @@ bp_here:
     and $~8, %rax
     mov %rax, %cr4
     ret
+
+/* MOV SS keeps #DB off until the next instruction is through: of a step it is lost, of a watched access it comes then. */
+stack_shadow:
+    leave_out_on_tcg "MOV SS and #DB", 99f
+    mov $SEL_DATA, %eax
+    movq $SEL_DATA, watched
+    mov $watched, %ecx
+    mov %rcx, %dr1
+    mov $(0x400 | 4 | 3 << 20 | 1 << 22), %ecx /* DR1: reads and writes of 2 bytes */
+    mov %rcx, %dr7
+    ARM(1f)
+    mov watched, %ss
+    nop
+2:  jmp no_exception
+1:  EXPECT(exc_vector, $1)
+    EXPECT(exc_rip, $2b)
+    xor %ecx, %ecx
+    mov %rcx, %dr7
+    ARM(1f)
+    pushfq
+    orq $TF, (%rsp)
+    popfq
+    mov %eax, %ss /* would be the first to be told of */
+    nop
+2:  jmp no_exception
+1:  EXPECT(exc_vector, $1)
+    EXPECT(exc_rip, $2b)
+99: ret
 
     .section .note.GNU-stack, "", @progbits

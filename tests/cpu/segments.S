@@ -40,6 +40,7 @@ test_main:
     call inquiries
     call far_jumps
     call compat_limits
+    call code_limit
     ret
 
 loads:
@@ -250,5 +251,44 @@ to_compat4: .long 6f
 9:  mov $SEL_DATA, %ecx
     mov %ecx, %es
     ret
+
+/* An instruction that goes beyond the limit of its segment is not executed; what lies before it is. */
+code_limit:
+    leave_out_on_tcg "limits of code segments", 99f
+    mov $limited, %eax
+    mov %ax, gdt + SEL_A + 2
+    shr $16, %eax
+    mov %al, gdt + SEL_A + 4
+    mov %ah, gdt + SEL_A + 7
+    movb $0x9b, gdt + SEL_A + 5
+    movb $0x40, gdt + SEL_A + 6
+    movw $(limited_last - limited), gdt + SEL_A
+    xor %eax, %eax
+    ARM(1f)
+    ljmp *to_limited
+1:  EXPECT(exc_vector, $13)
+    EXPECT(exc_error, $0)
+    EXPECT(exc_rip, $(limited_last - limited - 1))
+    EXPECT(%rax, $2)
+    addw $5, gdt + SEL_A /* now all of it */
+    xor %eax, %eax
+    ARM(1f)
+    ljmp *to_limited
+1:  EXPECT(exc_vector, $6)
+    EXPECT(%rax, $0x12345678)
+99: ret
+    .code32
+limited:
+    inc %eax
+    inc %eax
+    .byte 0xb8 /* MOV to eax */
+limited_last:
+    .long 0x12345678
+    ud2
+    .code64
+    .data
+    .balign 8
+to_limited: .long 0
+            .word SEL_A
 
     .section .note.GNU-stack, "", @progbits

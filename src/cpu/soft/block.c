@@ -358,19 +358,8 @@ static struct block *decode_new(struct soft_cpu *c, const uint8_t *host, uint64_
     return b;
 }
 
-struct block *block_at_rip(struct soft_cpu *c)
+static struct block *block_at(struct soft_cpu *c, uint64_t va)
 {
-    uint64_t va = c->rip + c->ea_base[SEG_CS];
-    if (UNLIKELY(!code64(c))) {
-        va = (uint32_t)va;
-        if (c->rip > c->seg[SEG_CS].limit) {
-            raise_error(c, VEC_GP, 0);
-            return NULL;
-        }
-    } else if (UNLIKELY(!is_canonical(va))) {
-        raise_error(c, VEC_GP, 0);
-        return NULL;
-    }
     struct jump_cache_entry *e = (struct jump_cache_entry *)jump_cache_slot(c, va);
     if (LIKELY(e->rip == va && e->key == c->jump_key))
         return e->block;
@@ -391,10 +380,43 @@ struct block *block_at_rip(struct soft_cpu *c)
     return b;
 }
 
+/* What of `b` lies within the limit of the code segment; NULL: not even its first instruction. */
+static struct block *within_limit(struct soft_cpu *c, struct block *b)
+{
+    uint64_t room = c->seg[SEG_CS].limit - c->rip + 1;
+    unsigned n = b->count;
+    if (LIKELY(b->bytes <= room))
+        return b;
+    while (n && b->insns[n - 1].next_off > room)
+        n--;
+    if (n)
+        return block_truncated(c, b, n);
+    raise_error(c, VEC_GP, 0);
+    return NULL;
+}
+
+struct block *block_at_rip(struct soft_cpu *c)
+{
+    uint64_t va = c->rip + c->ea_base[SEG_CS];
+    if (LIKELY(code64(c))) {
+        if (LIKELY(is_canonical(va)))
+            return block_at(c, va);
+        raise_error(c, VEC_GP, 0);
+        return NULL;
+    }
+    if (c->rip > c->seg[SEG_CS].limit) {
+        raise_error(c, VEC_GP, 0);
+        return NULL;
+    }
+    struct block *b = block_at(c, (uint32_t)va);
+    return b ? within_limit(c, b) : NULL;
+}
+
 struct block *block_truncated(struct soft_cpu *c, const struct block *b, unsigned count)
 {
     struct block *t = c->code->truncated;
-    memcpy(t, b, block_bytes(count));
+    if (t != b)
+        memcpy(t, b, block_bytes(count));
     t->next = t->fallthrough = t->taken = NULL;
     t->ram_page = BLOCK_SCRATCH;
     t->count = (uint16_t)count;

@@ -101,7 +101,10 @@ static bool deliver_due(struct soft_cpu *c, bool *acted)
         inject_take_machine_check(c);
         return take_fault(c);
     }
-    if (c->step_pending || c->debug_hits)
+    bool no_debug = c->ss_shadow_at == c->icount;
+    if (no_debug)
+        c->step_pending = false; /* what was hit is told of after the next instruction */
+    else if (c->step_pending || c->debug_hits)
         return take_debug_trap(c);
     if (c->exception_waits) {
         inject_take_exception(c);
@@ -114,7 +117,8 @@ static bool deliver_due(struct soft_cpu *c, bool *acted)
     }
     if (c->intr && interruptible(c))
         return take_external(c);
-    if (c->debug_execute && !c->halted && !(c->eflags & FLAG_RF) && debug_execute_hit(c)) {
+    if (c->debug_execute && !no_debug && !c->halted && !(c->eflags & FLAG_RF) &&
+        debug_execute_hit(c)) {
         raise_exception(c, VEC_DB);
         return take_fault(c);
     }
@@ -156,7 +160,7 @@ static bool attend(struct soft_cpu *c, int64_t *budget, enum vcpu_stop *stop)
     /* In the shadow of STI or MOV SS, single-stepping, or among breakpoints: look again after one
      * instruction. */
     bool shadow = c->shadow_at == c->icount && (c->intr || c->nmi);
-    if (shadow || (c->eflags & FLAG_TF) || c->debug_execute) {
+    if (shadow || c->debug_hits || (c->eflags & FLAG_TF) || c->debug_execute) {
         c->step_pending = c->eflags & FLAG_TF;
         *budget = 1;
         soft_recheck(c);

@@ -293,6 +293,14 @@ static inline void cast_shadow(struct soft_cpu *c)
     soft_recheck(c);
 }
 
+/* The same of MOV SS and POP SS, which keep #DB off as well: SDM vol. 3 6.8.3. */
+static inline void cast_ss_shadow(struct soft_cpu *c)
+{
+    cast_shadow(c);
+    if (c->shadow_at == soft_icount(c) + 1)
+        c->ss_shadow_at = c->shadow_at;
+}
+
 /* ---- the stack ---- */
 
 static ALWAYS_INLINE unsigned stack_size(const struct soft_cpu *c)

@@ -71,7 +71,7 @@ void soft_init(struct soft_cpu *c)
     c->nmi = c->nmi_blocked = c->halted = c->shut_down = c->step_pending = false;
     c->exception_waits = c->mc_waits = c->yields = false;
     c->monitor = (struct monitor){ 0 };
-    c->shadow_at = UINT64_MAX;
+    c->shadow_at = c->ss_shadow_at = UINT64_MAX;
     c->wait_sipi = !c->vcpu.port->bootstrap;
     update_mode(c);
     mmu_flush(c);

@@ -377,7 +377,8 @@ struct soft_cpu {
     /* Pins and interrupt state. */
     bool intr, nmi, nmi_blocked, halted, wait_sipi, init_pending, sipi_pending;
     uint8_t sipi_vector;
-    uint64_t shadow_at; /* no interrupts while icount is this: STI, MOV SS */
+    uint64_t shadow_at;    /* no interrupts while icount is this: STI, MOV SS */
+    uint64_t ss_shadow_at; /* and no #DB: MOV SS, POP SS */
     bool shut_down;
     /* Debug registers: see debug.c. */
     bool step_pending; /* TF was set when the instruction began: #DB follows it */

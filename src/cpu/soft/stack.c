@@ -143,6 +143,6 @@ int op_pop_seg(struct soft_cpu *c, const struct insn *i)
         return st2;
     }
     if (seg == SEG_SS)
-        cast_shadow(c);
+        cast_ss_shadow(c);
     return X_BREAK;
 }

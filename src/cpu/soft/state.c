@@ -49,6 +49,7 @@ static void set_events(struct soft_cpu *c, const struct kvm_vcpu_events *e)
     c->nmi = e->flags & KVM_VCPUEVENT_VALID_NMI_PENDING && e->nmi.pending;
     c->nmi_blocked = e->nmi.masked;
     c->shadow_at = e->interrupt.shadow ? c->icount : UINT64_MAX;
+    c->ss_shadow_at = e->interrupt.shadow & KVM_X86_SHADOW_INT_MOV_SS ? c->icount : UINT64_MAX;
     c->exception_waits = e->exception.injected || e->exception.pending;
     c->injected = (struct vcpu_exception){ e->exception.nr, e->exception.has_error_code,
                                            e->exception.error_code };

@@ -56,7 +56,7 @@ int op_mov_to_seg(struct soft_cpu *c, const struct insn *i)
     if (st2)
         return st2;
     if (seg == SEG_SS)
-        cast_shadow(c);
+        cast_ss_shadow(c);
     return X_BREAK;
 }
 
