@@ -220,6 +220,7 @@ enum {
     TLB_SIZE = 1 << TLB_BITS,
     FETCH_TLB_SIZE = 256,
     LARGE_WORDS = 64,
+    EXECUTED_WORDS = 64,
     /* Low bits of a tag: such an entry never matches on the fast path. */
     TLB_TOLD = 1,  /* writes: the page holds decoded code, or the dirty log waits for one */
     TLB_IO = 2,    /* not plain memory */
@@ -421,6 +422,9 @@ struct soft_cpu {
     struct fetch_entry fetch_tlb[2][FETCH_TLB_SIZE]; /* supervisor, user */
     /* Which of them have been filled since they were dropped, a bit each. */
     uint64_t tlb_used[RIGHTS_COUNT * TLB_SIZE / 64], fetch_used[2 * FETCH_TLB_SIZE / 64];
+    /* Pages that were executed since the jump cache was emptied, a bit each by hash: INVLPG of
+     * others leaves it as it is. */
+    uint64_t executed[EXECUTED_WORDS];
     /* Entries that came from pages larger than 4 KiB: see mmu_flush_page(). */
     uint64_t large_seen[LARGE_WORDS];
     uint64_t giants_seen; /* the same of 1 GiB, a bit each by hash */

@@ -20,6 +20,22 @@ static struct fetch_entry *fetch_at(struct soft_cpu *c, size_t n)
     return first + n;
 }
 
+/* The bit of a page, by hash, in what says which pages something may be remembered of by the jump
+ * cache. */
+static uint64_t *executed_word(struct soft_cpu *c, uint64_t va, uint64_t *bit)
+{
+    uint64_t n = va >> 12;
+    n ^= n >> 12;
+    *bit = 1ULL << (n & 63);
+    return &c->executed[n >> 6 & (EXECUTED_WORDS - 1)];
+}
+
+static void note_executed(struct soft_cpu *c, uint64_t va)
+{
+    uint64_t bit, *word = executed_word(c, va, &bit);
+    *word |= bit;
+}
+
 /* Only what has been filled is looked at: a few dozens of some thousands, between two flushes. */
 static void drop_entries(struct soft_cpu *c, bool global_too)
 {
@@ -31,11 +47,14 @@ static void drop_entries(struct soft_cpu *c, bool global_too)
             e->tag[ACCESS_READ] = e->tag[ACCESS_WRITE] = TLB_INVALID;
             c->tlb_used[w] &= ~(bits & -bits);
         }
+    memset(c->executed, 0, sizeof c->executed);
     for (unsigned w = 0; w < ARRAY_LEN(c->fetch_used); w++)
         for (uint64_t bits = c->fetch_used[w]; bits; bits &= bits - 1) {
             struct fetch_entry *e = fetch_at(c, 64 * w + (unsigned)__builtin_ctzll(bits));
-            if (!global_too && e->ram_page & TLB_GLOBAL)
+            if (!global_too && e->ram_page & TLB_GLOBAL) {
+                note_executed(c, e->tag);
                 continue;
+            }
             e->tag = TLB_INVALID;
             c->fetch_used[w] &= ~(bits & -bits);
         }
@@ -71,6 +90,7 @@ void tlb_put(struct soft_cpu *c, enum rights rights, uint64_t va, const struct t
 void tlb_put_fetch(struct soft_cpu *c, struct fetch_entry *slot, const struct fetch_entry *e)
 {
     *slot = *e;
+    note_executed(c, e->tag);
     note_used(c->fetch_used, (size_t)(slot - fetch_at(c, 0)));
 }
 
@@ -118,7 +138,9 @@ void mmu_flush_page(struct soft_cpu *c, uint64_t va)
         memset(tlb_slot(c->tlbs[r], va), 0xff, sizeof(struct tlb_entry));
     for (unsigned u = 0; u < 2; u++)
         memset(&c->fetch_tlb[u][va >> 12 & (FETCH_TLB_SIZE - 1)], 0xff, sizeof(struct fetch_entry));
-    c->jump_generation++;
+    word = executed_word(c, va, &bit);
+    if (*word & bit)
+        c->jump_generation++;
     TRACE(soft_trace, SOFT_TRACE_TLB_FLUSH_PAGE, soft_source(c), va);
 }
 
