@@ -387,6 +387,28 @@ canonical:
 1:  leave_out_on_tcg "#SS for such an address through rbp", 1f
     mov %rbx, %rbp
     FAULTS(12, 0, mov 0(%rbp), %rax)
+    /* the stack's instructions, with a stack for the exception */
+    movq $ist1_stack_top, tss + TSS_IST1
+    reset_gate 12, GATE_INTERRUPT, 1
+    reset_gate 13, GATE_INTERRUPT, 1
+#define STACK_FAULTS(...)                                                                          \
+    ARM(9f);                                                                                       \
+    btc $63, %rsp;                                                                                 \
+    8: __VA_ARGS__;                                                                                \
+    9: EXPECT(exc_vector, $12);                                                                    \
+    EXPECT(exc_error, $0);                                                                         \
+    EXPECT(exc_rip, $8b)
+    leave_out_on_tcg "#SS of the stack's instructions", 10f
+    STACK_FAULTS(push %rax)
+    STACK_FAULTS(push $1)
+    STACK_FAULTS(pop %rax)
+    STACK_FAULTS(ret)
+    STACK_FAULTS(call test_main)
+    STACK_FAULTS(pushfq)
+    STACK_FAULTS(iretq)
+    STACK_FAULTS(push test_name)
+10: reset_gate 12
+    reset_gate 13
 1:  ret
 
     .section .note.GNU-stack, "", @progbits

@@ -280,7 +280,7 @@ static int peek(struct soft_cpu *c, unsigned size, unsigned n, uint64_t *v)
         }
         int st = load(c, va, size, &v[k]);
         if (st < 0)
-            return st;
+            return code64(c) ? raise_stack_fault(c) : st;
     }
     return 0;
 }

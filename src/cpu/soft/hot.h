@@ -398,8 +398,9 @@ static ALWAYS_INLINE int push8(struct soft_cpu *c, const struct insn *i, uint64_
     uint64_t sp = c->r[RSP] - 8;
     c->cur = i;
     int st = store(c, sp, 8, v);
-    if (LIKELY(st >= 0))
-        c->r[RSP] = sp;
+    if (UNLIKELY(st < 0))
+        return raise_stack_fault(c);
+    c->r[RSP] = sp;
     return st;
 }
 
@@ -407,8 +408,9 @@ static ALWAYS_INLINE int pop8(struct soft_cpu *c, const struct insn *i, uint64_t
 {
     c->cur = i;
     int st = load(c, c->r[RSP], 8, v);
-    if (LIKELY(st >= 0))
-        c->r[RSP] += 8;
+    if (UNLIKELY(st < 0))
+        return raise_stack_fault(c);
+    c->r[RSP] += 8;
     return st;
 }
 

@@ -24,6 +24,13 @@ int raise_error(struct soft_cpu *c, int vector, uint32_t error)
     return X_FAULT;
 }
 
+int raise_stack_fault(struct soft_cpu *c)
+{
+    if (c->exc.vector == VEC_GP)
+        c->exc.vector = VEC_SS;
+    return X_FAULT;
+}
+
 int raise_page_fault(struct soft_cpu *c, uint64_t va, uint32_t error)
 {
     c->cr2 = va;

@@ -317,8 +317,9 @@ static ALWAYS_INLINE int push(struct soft_cpu *c, unsigned size, uint64_t v)
     if (UNLIKELY(!(c->mode & MODE_CODE64)))
         return push_slow(c, size, v);
     int st = store(c, c->r[RSP] - size, size, v);
-    if (LIKELY(st >= 0))
-        c->r[RSP] -= size;
+    if (UNLIKELY(st < 0))
+        return raise_stack_fault(c);
+    c->r[RSP] -= size;
     return st;
 }
 
@@ -327,7 +328,8 @@ static ALWAYS_INLINE int pop(struct soft_cpu *c, unsigned size, uint64_t *v)
     if (UNLIKELY(!(c->mode & MODE_CODE64)))
         return pop_slow(c, size, v);
     int st = load(c, c->r[RSP], size, v);
-    if (LIKELY(st >= 0))
-        c->r[RSP] += size;
+    if (UNLIKELY(st < 0))
+        return raise_stack_fault(c);
+    c->r[RSP] += size;
     return st;
 }

@@ -525,6 +525,8 @@ bool mmu_load_pdptrs(struct soft_cpu *c, uint64_t cr3);
 /* Set c->exc; always X_FAULT. */
 int raise_exception(struct soft_cpu *c, int vector);
 int raise_error(struct soft_cpu *c, int vector, uint32_t error);
+/* An access of 64-bit code to the stack has faulted: what is #GP elsewhere is #SS. X_FAULT. */
+int raise_stack_fault(struct soft_cpu *c);
 int raise_page_fault(struct soft_cpu *c, uint64_t va, uint32_t error);
 /* Deliver c->exc (a fault or trap at c->rip), escalating to double and triple fault. False:
  * shutdown. */
