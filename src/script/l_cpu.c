@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <string.h>
 
-enum reg_set { SET_REGS, SET_SREGS, SET_FPU };
+enum reg_set { SET_REGS, SET_SREGS, SET_FPU, SET_YMM };
 
 static const struct cpu_reg {
     const char *name;
@@ -97,6 +97,26 @@ static const struct cpu_reg {
     FPU("fcw", fcw, 2),
     FPU("fsw", fsw, 2),
     FPU("mxcsr", mxcsr, 4),
+#define YMM(n)                          \
+    {                                   \
+        "ymm" #n, SET_YMM, 32 * (n), 32 \
+    }
+    YMM(0),
+    YMM(1),
+    YMM(2),
+    YMM(3),
+    YMM(4),
+    YMM(5),
+    YMM(6),
+    YMM(7),
+    YMM(8),
+    YMM(9),
+    YMM(10),
+    YMM(11),
+    YMM(12),
+    YMM(13),
+    YMM(14),
+    YMM(15),
 };
 
 static const struct cpu_reg *find_reg(const char *name)
@@ -122,7 +142,46 @@ static struct vcpu *check_still_cpu(lua_State *L)
     return v;
 }
 
+/* YMM registers lie in two places of an area of XSAVE (SDM vol. 1 13.4): each component counts as
+ * zero unless its bit says that it is there. */
+enum { AREA_XMM = 160, AREA_BITS = 512, AREA_YMMH = 576, BIT_SSE = 2, BIT_AVX = 4, YMM_COUNT = 16 };
+
+static bool get_ymm(struct vcpu *v, uint8_t ymm[YMM_COUNT][32], struct error *err)
+{
+    struct vcpu_misc m;
+    uint64_t bits;
+    if (!v->backend->get_misc(v, &m, err))
+        return false;
+    if (!m.has_xsave)
+        return error_set(err, "cpu %u: it has no YMM registers; --cpu max has", v->port->index);
+    const uint8_t *area = (const uint8_t *)m.xsave.region;
+    bits = ld_le64(area + AREA_BITS);
+    memset(ymm, 0, YMM_COUNT * 32);
+    for (unsigned n = 0; n < YMM_COUNT; n++) {
+        if (bits & BIT_SSE)
+            memcpy(ymm[n], area + AREA_XMM + 16 * n, 16);
+        if (bits & BIT_AVX)
+            memcpy(ymm[n] + 16, area + AREA_YMMH + 16 * n, 16);
+    }
+    return true;
+}
+
+static bool set_ymm(struct vcpu *v, const uint8_t ymm[YMM_COUNT][32], struct error *err)
+{
+    struct vcpu_misc m;
+    if (!v->backend->get_misc(v, &m, err))
+        return false;
+    uint8_t *area = (uint8_t *)m.xsave.region;
+    st_le64(area + AREA_BITS, ld_le64(area + AREA_BITS) | BIT_SSE | BIT_AVX);
+    for (unsigned n = 0; n < YMM_COUNT; n++) {
+        memcpy(area + AREA_XMM + 16 * n, ymm[n], 16);
+        memcpy(area + AREA_YMMH + 16 * n, ymm[n] + 16, 16);
+    }
+    return v->backend->set_misc(v, &m, err);
+}
+
 union reg_sets {
+    uint8_t ymm[YMM_COUNT][32];
     struct kvm_regs regs;
     struct kvm_sregs sregs;
     struct kvm_fpu fpu;
@@ -133,6 +192,7 @@ static void load_set(lua_State *L, struct vcpu *v, enum reg_set set, union reg_s
     struct error err = { 0 };
     bool ok = set == SET_REGS    ? v->backend->get_regs(v, &out->regs, &err)
               : set == SET_SREGS ? v->backend->get_sregs(v, &out->sregs, &err)
+              : set == SET_YMM   ? get_ymm(v, out->ymm, &err)
                                  : v->backend->get_fpu(v, &out->fpu, &err);
     if (!ok)
         script_raise(L, &err);
@@ -143,6 +203,7 @@ static void store_set(lua_State *L, struct vcpu *v, enum reg_set set, const unio
     struct error err = { 0 };
     bool ok = set == SET_REGS    ? v->backend->set_regs(v, &in->regs, &err)
               : set == SET_SREGS ? v->backend->set_sregs(v, &in->sregs, &err)
+              : set == SET_YMM   ? set_ymm(v, in->ymm, &err)
                                  : v->backend->set_fpu(v, &in->fpu, &err);
     if (!ok)
         script_raise(L, &err);

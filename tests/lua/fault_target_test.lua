@@ -219,6 +219,28 @@ case("SSE and x87 registers", function()
     vm:close()
 end)
 
+case("YMM registers, where there are any", function()
+    local vm = program(EXIT, { cpu = "max" })
+    local cpu = vm.cpus[1]
+    equal(cpu.ymm3, ("\0"):rep(32))
+    cpu.ymm3 = ("a"):rep(16) .. ("b"):rep(16)
+    equal(cpu.ymm3, ("a"):rep(16) .. ("b"):rep(16))
+    equal(cpu.xmm3, ("a"):rep(16))
+    cpu.xmm3 = ("c"):rep(16)
+    equal(cpu.ymm3, ("c"):rep(16) .. ("b"):rep(16))
+    equal(cpu.ymm4, ("\0"):rep(32))
+    run(vm)
+    vm:close()
+    vm = program(EXIT)
+    check.raises("has no YMM registers", function()
+        return vm.cpus[1].ymm3
+    end)
+    check.raises("has no YMM registers", function()
+        vm.cpus[1].ymm3 = ("a"):rep(32)
+    end)
+    vm:close()
+end)
+
 -- ---- ports ----
 
 --- Serial output of a program that writes "abcd", with this fault.
