@@ -33,9 +33,10 @@ static const struct {
     uint16_t op;
     const char *feature;
 } asked_later[] = {
-    { OP_clac, "smap" },     { OP_invpcid, "invpcid" },    { OP_rdpid, "rdpid" },
-    { OP_rdrand, "rdrand" }, { OP_rdseed, "rdseed" },      { OP_rdsegbase, "fsgsbase" },
-    { OP_stac, "smap" },     { OP_wrsegbase, "fsgsbase" },
+    { OP_clac, "smap" },          { OP_invpcid, "invpcid" },    { OP_monitor, "monitor" },
+    { OP_mwait, "monitor" },      { OP_rdpid, "rdpid" },        { OP_rdrand, "rdrand" },
+    { OP_rdseed, "rdseed" },      { OP_rdsegbase, "fsgsbase" }, { OP_stac, "smap" },
+    { OP_wrsegbase, "fsgsbase" },
 };
 
 static void needs_of(const struct opcode *row, char *out, size_t size)
