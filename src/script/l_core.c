@@ -338,7 +338,8 @@ static const luaL_Reg error_meta[] = {
 
 static const struct binding_member functions[] = {
     { "new_vm", l_core_new_vm,
-      "{ name =, accel =, irqchip =, idle =, ns_per_instruction =, epoch_ns =, seed =, no_reboot = "
+      "{ name =, accel =, irqchip =, idle =, ns_per_instruction =, epoch_ns =, seed = integer, "
+      "no_reboot = "
       "boolean, "
       "no_shutdown = boolean } → "
       "vm, machine",
