@@ -6,7 +6,7 @@
 local M = {}
 
 ---an empty machine
----@param options { name?: string, accel?: string, irqchip?: string, idle?: string, ns_per_instruction?: integer, epoch_ns?: integer, seed?: perilune.seed, no_reboot?: boolean, no_shutdown?: boolean }
+---@param options { name?: string, accel?: string, irqchip?: string, idle?: string, ns_per_instruction?: integer, epoch_ns?: integer, seed?: integer, no_reboot?: boolean, no_shutdown?: boolean }
 ---@return perilune.vm
 ---@return perilune.machine
 function M.new_vm(options) end
