@@ -364,7 +364,8 @@ int l_cpu_set_state(lua_State *L)
     lua_settop(L, 2);
     struct vcpu_state *s = push_state(L, v);
     take_msrs(L, s);
-    qsort(s->msrs, s->msr_count, sizeof *s->msrs, by_index);
+    if (s->msr_count)
+        qsort(s->msrs, s->msr_count, sizeof *s->msrs, by_index);
     push_without_msrs(L);
     take_fields(L, &(struct taking){ "state of a cpu", vcpu_state_fields, (char *)s });
     s->has_lapic = is_given(L, "lapic");
