@@ -288,6 +288,44 @@ static int run_bytes(uint64_t cr4, uint64_t xcr0, bool ts, const uint8_t *bytes,
 #define VZEROALL 0xc5, 0xfc, 0x77
 #define PADDB    0x66, 0x0f, 0xfc, 0xc0 /* %xmm0, %xmm0 */
 
+/* What instructions of the system do in the model "max", in ring 0; "base" has none of them. */
+static void test_system_instructions(void **state)
+{
+    static const struct {
+        const char *name;
+        uint8_t bytes[6], n;
+        uint64_t cr4;
+        int vector;
+    } rows[] = {
+        /* clang-format off */
+        { "rdpid", { 0xf3, 0x0f, 0xc7, 0xf8 }, 4, 0, -1 },
+        { "rdrand", { 0x0f, 0xc7, 0xf0 }, 3, 0, -1 },
+        { "rdseed", { 0x0f, 0xc7, 0xf8 }, 3, 0, -1 },
+        { "rdfsbase", { 0xf3, 0x48, 0x0f, 0xae, 0xc0 }, 5, CR4_FSGSBASE, -1 },
+        { "rdgsbase", { 0xf3, 0x48, 0x0f, 0xae, 0xc8 }, 5, CR4_FSGSBASE, -1 },
+        { "wrfsbase", { 0xf3, 0x48, 0x0f, 0xae, 0xd0 }, 5, CR4_FSGSBASE, -1 },
+        { "wrgsbase", { 0xf3, 0x48, 0x0f, 0xae, 0xd8 }, 5, CR4_FSGSBASE, -1 },
+        { "clac", { 0x0f, 0x01, 0xca }, 3, 0, -1 },
+        { "stac", { 0x0f, 0x01, 0xcb }, 3, 0, -1 },
+        { "monitor", { 0x0f, 0x01, 0xc8 }, 3, 0, -1 },
+        { "mwait", { 0x0f, 0x01, 0xc9 }, 3, 0, -1 },
+        { "invpcid", { 0x66, 0x0f, 0x38, 0x82, 0x06 }, 5, 0, VEC_GP }, /* RAX: no type */
+        { "xgetbv", { 0x0f, 0x01, 0xd0 }, 3, CR4_OSXSAVE, -1 },
+        /* clang-format on */
+    };
+    (void)state;
+    guest_init_model(&guest, "max");
+    for (unsigned n = 0; n < ARRAY_LEN(rows); n++)
+        if (run_bytes(rows[n].cr4, 7, false, rows[n].bytes, rows[n].n) != rows[n].vector)
+            fail_msg("%s: not what it does in \"max\"", rows[n].name);
+    guest_fini(&guest);
+    guest_init(&guest);
+    for (unsigned n = 0; n < ARRAY_LEN(rows); n++)
+        if (run_bytes(0, 1, false, rows[n].bytes, rows[n].n) != VEC_UD)
+            fail_msg("%s: not #UD in \"base\"", rows[n].name);
+    guest_fini(&guest);
+}
+
 static void test_switched_on(void **state)
 {
     (void)state;
@@ -403,11 +441,12 @@ static void test_state(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_needs),         cmocka_unit_test(test_names),
-        cmocka_unit_test(test_vex_fields),    cmocka_unit_test(test_les),
-        cmocka_unit_test(test_switched_off),  cmocka_unit_test(test_real_mode),
-        cmocka_unit_test(test_switched_on),   cmocka_unit_test(test_upper_halves),
-        cmocka_unit_test(test_gather_faults), cmocka_unit_test(test_state),
+        cmocka_unit_test(test_needs),        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_vex_fields),   cmocka_unit_test(test_les),
+        cmocka_unit_test(test_switched_off), cmocka_unit_test(test_real_mode),
+        cmocka_unit_test(test_switched_on),  cmocka_unit_test(test_system_instructions),
+        cmocka_unit_test(test_upper_halves), cmocka_unit_test(test_gather_faults),
+        cmocka_unit_test(test_state),
     };
     soft_exec(NULL); /* the labels that the decoder puts into instructions */
     return cmocka_run_group_tests(tests, NULL, NULL);
