@@ -126,6 +126,56 @@ static void test_block_boundaries(void **state)
     assert_int_equal(whole.rip, CODE + (mixed_end - mixed) - 13);
 }
 
+/* Every one of FUSED_PAIRS, taken and not; %rcx tells which were. */
+/* clang-format off */
+#define PAIR(op) "    " op "\n    j\\cc 2f\n    inc %rcx\n2:  lea 1(%rcx,%rcx,2), %rcx\n"
+PROGRAM(pairs, "    mov $300, %edx\n"
+               "1:\n"
+               "    .irp cc, b, nb, z, nz, be, nbe\n"
+               PAIR("cmp %ebx, %eax") PAIR("cmp %rbx, %rax") PAIR("cmp $4, %eax")
+               "    .endr\n"
+               "    .irp cc, z, nz\n"
+               PAIR("cmpb $4, %al") PAIR("cmp $4, %rax") PAIR("testb %al, %bl")
+               PAIR("test %eax, %ebx") PAIR("test %rax, %rbx") PAIR("sub $3, %esi")
+               PAIR("add $5, %edi") PAIR("add $5, %r8")
+               "    .endr\n"
+               "    lea 1(%rax), %eax\n"
+               "    lea 3(%rbx), %ebx\n"
+               "    and $7, %eax\n"
+               "    and $15, %ebx\n"
+               "    dec %edx\n"
+               "    jnz 1b\n"
+               "    hlt");
+/* clang-format on */
+
+static void begin_pairs(void)
+{
+    struct kvm_regs r;
+    START(pairs);
+    r = guest_regs(&guest);
+    r.rsi = 30;
+    r.rdi = 0xffffff00;
+    r.r8 = (uint64_t)-50;
+    assert_true(vcpu_soft.set_regs(guest.vcpu, &r, NULL));
+}
+
+/* One at a time no pair has a handler of its own. */
+static void test_pairs(void **state)
+{
+    (void)state;
+    begin_pairs();
+    uint64_t before = guest_count(&guest);
+    assert_int_equal(guest_run(&guest, UINT64_MAX), VCPU_STOP_HALT);
+    struct kvm_regs whole = guest_regs(&guest);
+    uint64_t total = guest_count(&guest) - before;
+    begin_pairs();
+    for (uint64_t n = 1; n < total; n++)
+        assert_int_equal(guest_run(&guest, 1), VCPU_STOP_LIMIT);
+    assert_int_equal(guest_run(&guest, UINT64_MAX), VCPU_STOP_HALT);
+    struct kvm_regs stepped = guest_regs(&guest);
+    assert_memory_equal(&stepped, &whole, sizeof whole);
+}
+
 PROGRAM(store_and_go, "    nop\n"
                       "    mov %eax, 0x500000\n"
                       "    .rept 100\n"
@@ -513,6 +563,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_limits),
         TEST(test_block_boundaries),
+        TEST(test_pairs),
         TEST(test_device_lowers_limit),
         TEST(test_rep_chunks),
         TEST(test_rep_interrupted),
