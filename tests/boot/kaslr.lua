@@ -34,7 +34,7 @@ vm:task(function()
         vm:send(command .. "; echo DO''NE\n")
         return vm:wait_serial("DONE", "60s")
     end
-    vm:wait_serial("# ", "60s")
+    vm:wait_serial("/root # ", "60s")
     opens:remove()
     shell "for m in $(cat /lib/modules/order); do insmod $m; done"
     print("LOADED", probe.pending, probe.hits, name.hits)
