@@ -245,12 +245,25 @@ static int set_register(lua_State *L)
     return 1;
 }
 
+/* Does the cpu lack YMM registers? Of one that executes that cannot be asked: they are listed. */
+static bool lacks_ymm(lua_State *L)
+{
+    struct vcpu *v = check_cpu(L);
+    struct script_vm *svm = binding_vm(L, 1, META_CPU);
+    struct vcpu_misc m;
+    return vm_cpu_is_still(svm->vm, v->port->index) &&
+           !(v->backend->get_misc(v, &m, NULL) && m.has_xsave);
+}
+
 static const char *const *register_names(lua_State *L)
 {
     const char **names = lua_newuserdatauv(L, (ARRAY_LEN(cpu_regs) + 1) * sizeof *names, 0);
+    bool without = lacks_ymm(L);
+    size_t count = 0;
     for (size_t i = 0; i < ARRAY_LEN(cpu_regs); i++)
-        names[i] = cpu_regs[i].name;
-    names[ARRAY_LEN(cpu_regs)] = NULL;
+        if (!without || cpu_regs[i].set != SET_YMM)
+            names[count++] = cpu_regs[i].name;
+    names[count] = NULL;
     return names;
 }
 
