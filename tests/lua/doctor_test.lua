@@ -80,7 +80,9 @@ case("features as a table", function()
     equal(f.offered and f.chosen, true)
     equal(by_name.sse4_2.offered, true)
     equal(by_name.sse4_2.chosen, false) -- by way of ssse3 and sse4_1
-    equal(by_name.avx.offered, false)
+    equal(by_name.avx.offered, true) -- of the model max
+    equal(by_name.avx.chosen, false)
+    equal(by_name.avx512f.offered, false)
 end)
 
 -- ---- --accel auto ----

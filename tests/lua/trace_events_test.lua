@@ -71,7 +71,7 @@ end
 
 check.case("what is poked", function()
     local path = dir .. "/poked"
-    local vm = perilune.machine("pc", { cpus = 0, nic = "user", serial = "ring",
+    local vm = perilune.machine("pc", { cpus = 0, nic = "user", serial = "ring", hpet = true,
         trace = "*,file=" .. path })
     local bar
     vm:trace("pci.bar_map", function(_, _, n, io, addr)
@@ -87,6 +87,9 @@ check.case("what is poked", function()
         { 0x21, 0 }, { 0x20, 0x20 }, { 0x80, 1 }, { 0x70, 10 }, { 0x71, 0x26 }, { 0xb2, 0xf1 },
         { 0x64, 0x60 }, { 0x60, 0x41 }, { 0x3fb, 0x80 }, { 0x3f8, 1 }, { 0x3fb, 3 }, { 0x3fa, 0xc1 }, { 0x3f8, 65 } } do
         vm.io:write(row[1], 1, row[2])
+    end
+    for _, row in ipairs { { 0x100, 0x104 }, { 0x108, 100 }, { 0x10, 1 } } do -- HPET, timer 0, 32 bits
+        vm.memory:write(0xfed00000 + row[1], 4, row[2])
     end
     vm.io:read(0x71, 1)
     vm.io:read(0x64, 1)
@@ -195,8 +198,8 @@ check.case("interrupts of a real-mode program", function()
             vm.io:write(row[1], 1, row[2])
         end
     end)
-    -- SVR on; a message with vector 5, which there is not; one that asks for a vector that no controller has.
-    on_apic("apic", apic(0xf0, 0x1ff) .. apic(0x300, 0x40005) .. apic(0x310, 0) .. apic(0x300, 0x700) .. HALT)
+    -- SVR on; a message with vector 5, which there is not.
+    on_apic("apic", apic(0xf0, 0x1ff) .. apic(0x300, 0x40005) .. HALT)
     on_apic("timer", apic(0xf0, 0x1ff) .. apic(0x320, 0x31) .. apic(0x380, 1000) .. HALT)
     -- wrmsr of the TSC, invlpg, an instruction that there is not: again and again
     on_apic("system", "\x66\xb9\x10\0\0\0\x0f\x30\x0f\x01\x3e\0\0\x0f\x0b", nil, "20us")
@@ -208,11 +211,14 @@ check.case("interrupts of a real-mode program", function()
         local pin = vm:find { type = "ioapic" }[1]:gpio_in("", 19)
         redirect(0x10 + 2 * 19 + 1, 0)
         redirect(0x10 + 2 * 19, 0x8030) -- level, vector 0x30
+        redirect(0x10 + 2 * 20 + 1, 0)
+        redirect(0x10 + 2 * 20, 0x700) -- ExtINT: a vector of the 8259A, which has none
         vm:at(1000000, function()
             pin:set(true)
         end)
         vm:at(1020000, function()
             pin:set(false)
+            vm:find { type = "ioapic" }[1]:gpio_in("", 20):set(true)
         end)
     end)
 end)
