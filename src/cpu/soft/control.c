@@ -74,7 +74,7 @@ int write_cr3(struct soft_cpu *c, uint64_t v)
 {
     if (c->cr4 & CR4_PCIDE)
         v &= ~CR3_KEEP;
-    if (long_mode(c) && v & ~(bits_mask(40)))
+    if (long_mode(c) && v & ~bits_mask(SOFT_PHYSICAL_BITS))
         return raise_error(c, VEC_GP, 0);
     if ((c->cr0 & CR0_PG) && (c->cr4 & CR4_PAE) && !long_mode(c) && !mmu_load_pdptrs(c, v))
         return raise_error(c, VEC_GP, 0);

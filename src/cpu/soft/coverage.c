@@ -4,6 +4,7 @@
 #include "cpu/soft/coverage.h"
 
 #include "base/alloc.h"
+#include "base/search.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -127,17 +128,15 @@ struct opcode_coverage *opcode_coverage_new(void)
     return v;
 }
 
+static bool row_below(const void *counted, uint64_t address)
+{
+    return (uintptr_t)((const struct counted *)counted)->place.row < address;
+}
+
 static struct counted *find(struct opcode_coverage *v, const struct opcode *row)
 {
-    size_t lo = 0, hi = v->count;
-    while (lo < hi) {
-        size_t mid = (lo + hi) / 2;
-        if ((uintptr_t)v->rows[mid].place.row < (uintptr_t)row)
-            lo = mid + 1;
-        else
-            hi = mid;
-    }
-    return lo < v->count && v->rows[lo].place.row == row ? &v->rows[lo] : NULL;
+    size_t n = search_from(v->rows, v->count, sizeof *v->rows, row_below, (uintptr_t)row);
+    return n < v->count && v->rows[n].place.row == row ? &v->rows[n] : NULL;
 }
 
 void opcode_coverage_note(struct opcode_coverage *v, const uint8_t *code, unsigned avail,
