@@ -4,8 +4,7 @@
  * drives the INTR pin and answers acknowledge, and passes NMI, SMI, INIT and SIPI on to the cpu's
  * other pins. apic_regs.c has the registers, apic_msr.c what MSRs reach, apic_delivery.c the
  * interrupts, apic_timer.c the timer, apic_bus.c the messages between APICs, apic_state.c all of
- * the registers as one page. The CMCI entry
- * is not there, as the version register says. */
+ * the registers as one page. The CMCI entry is not there, as the version register says. */
 #include "hw/intc/apic_regs.h"
 
 static const struct trace_event apic_events[] = {

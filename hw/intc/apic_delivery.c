@@ -79,26 +79,28 @@ bool apic_extint_waits(const struct apic *s)
     return s->extint_message || (s->lint[0] && !(lvt & LVT_MASK) && lvt_mode(lvt) == APIC_EXTINT);
 }
 
+static bool apic_offers(const struct apic *s)
+{
+    return apic_deliverable(s) >= 0 || apic_extint_waits(s);
+}
+
 void apic_drive(struct apic *s)
 {
     if (s->port->pins)
         s->port->pins->intr(s->port, s->output);
 }
 
-/* After whatever may change what the cpu is offered. */
-void apic_update(struct apic *s)
+void apic_changed(struct apic *s)
 {
-    bool level = apic_deliverable(s) >= 0 || apic_extint_waits(s);
-    if (level == s->output)
-        return;
-    s->output = level;
+    s->output = apic_offers(s);
     apic_drive(s);
 }
 
-void apic_changed(struct apic *s)
+/* After whatever may change what the cpu is offered. */
+void apic_update(struct apic *s)
 {
-    s->output = apic_deliverable(s) >= 0 || apic_extint_waits(s);
-    apic_drive(s);
+    if (s->output != apic_offers(s))
+        apic_changed(s);
 }
 
 static int apic_acknowledge_extint(struct apic *s)
