@@ -132,8 +132,7 @@ static struct vcpu *check_cpu(lua_State *L)
     return binding_ptr(L, 1, META_CPU);
 }
 
-/* Registers can be seen while nothing executes, or by what the cpu itself has called. */
-static struct vcpu *check_still_cpu(lua_State *L)
+struct vcpu *script_still_cpu(lua_State *L)
 {
     struct vcpu *v = check_cpu(L);
     struct script_vm *svm = binding_vm(L, 1, META_CPU);
@@ -214,7 +213,7 @@ static int get_register(lua_State *L)
     const struct cpu_reg *r = find_reg(luaL_checkstring(L, 2));
     if (!r)
         return 0;
-    struct vcpu *v = check_still_cpu(L);
+    struct vcpu *v = script_still_cpu(L);
     union reg_sets sets;
     load_set(L, v, r->set, &sets);
     if (r->size > 8)
@@ -233,7 +232,7 @@ static int set_register(lua_State *L)
     const char *bytes = r->size > 8 ? luaL_checklstring(L, 3, &len) : NULL;
     luaL_argcheck(L, len == r->size, 3, "a register takes as many bytes as it has");
     uint64_t value = bytes ? 0 : (uint64_t)luaL_checkinteger(L, 3);
-    struct vcpu *v = check_still_cpu(L);
+    struct vcpu *v = script_still_cpu(L);
     union reg_sets sets;
     load_set(L, v, r->set, &sets);
     if (bytes)
@@ -270,7 +269,7 @@ static const char *const *register_names(lua_State *L)
 /* translate(gva) → gpa, or nil where nothing is mapped. */
 static int l_cpu_translate(lua_State *L)
 {
-    struct vcpu *v = check_still_cpu(L);
+    struct vcpu *v = script_still_cpu(L);
     uint64_t gpa;
     if (v->backend->translate(v, (uint64_t)luaL_checkinteger(L, 2), &gpa))
         lua_pushinteger(L, (lua_Integer)gpa);
@@ -283,7 +282,7 @@ static int l_cpu_translate(lua_State *L)
 static int l_cpu_read(lua_State *L)
 {
     enum { PAGE = 4096 };
-    struct vcpu *v = check_still_cpu(L);
+    struct vcpu *v = script_still_cpu(L);
     uint64_t gva = (uint64_t)luaL_checkinteger(L, 2);
     lua_Integer n = luaL_checkinteger(L, 3);
     luaL_argcheck(L, n >= 0 && n <= 1 << 24, 3, "0 to 16 MiB at a time");
@@ -309,7 +308,7 @@ static int l_cpu_read(lua_State *L)
  * nothing is mapped. */
 static int l_cpu_string(lua_State *L)
 {
-    struct vcpu *v = check_still_cpu(L);
+    struct vcpu *v = script_still_cpu(L);
     uint64_t gva = (uint64_t)luaL_checkinteger(L, 2);
     lua_Integer most = luaL_optinteger(L, 3, 4096);
     luaL_argcheck(L, most >= 0 && most <= 1 << 20, 3, "0 to 1 MiB at a time");
@@ -336,7 +335,7 @@ static int l_cpu_string(lua_State *L)
 static int l_cpu_msrs(lua_State *L)
 {
     enum { MOST = 1024 };
-    struct vcpu *v = check_still_cpu(L);
+    struct vcpu *v = script_still_cpu(L);
     uint32_t *indices = lua_newuserdatauv(L, MOST * sizeof *indices, 0);
     size_t count = v->backend->msrs(v, indices, MOST);
     lua_newtable(L);

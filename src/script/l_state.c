@@ -238,14 +238,6 @@ static int free_state(lua_State *L)
     return 0;
 }
 
-static struct vcpu *check_still_cpu(lua_State *L)
-{
-    struct vcpu *v = binding_ptr(L, 1, META_CPU);
-    if (!vm_cpu_is_still(binding_vm(L, 1, META_CPU)->vm, v->port->index))
-        luaL_error(L, "cpu %d is running: pause the machine first", (int)v->port->index);
-    return v;
-}
-
 /* Pushes a userdata that owns it. */
 static struct vcpu_state *push_state(lua_State *L, struct vcpu *v)
 {
@@ -270,7 +262,7 @@ static bool is_there(const struct vcpu_state *s, const char *name)
 
 int l_cpu_state(lua_State *L)
 {
-    struct vcpu *v = check_still_cpu(L);
+    struct vcpu *v = script_still_cpu(L);
     const struct vcpu_state *s = push_state(L, v);
     lua_newtable(L);
     for (const struct state_field *f = vcpu_state_fields; f->name; f++)
@@ -358,7 +350,7 @@ static void push_left_out(lua_State *L, struct vcpu *v, const struct vcpu_state 
 
 int l_cpu_set_state(lua_State *L)
 {
-    struct vcpu *v = check_still_cpu(L);
+    struct vcpu *v = script_still_cpu(L);
     struct error err = { 0 };
     luaL_checktype(L, 2, LUA_TTABLE);
     lua_settop(L, 2);
