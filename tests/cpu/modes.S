@@ -48,14 +48,8 @@ test_main:
     mov $LOW_BASE, %edi
     mov $(low_end - low_code), %ecx
     rep movsb
-    mov $ud32, %eax
-    mov %ax, idt32 + 6 * 8
-    shr $16, %eax
-    mov %ax, idt32 + 6 * 8 + 6
-    mov $gp32, %eax
-    mov %ax, idt32 + 13 * 8
-    shr $16, %eax
-    mov %ax, idt32 + 13 * 8 + 6
+    put_handler 6, ud32
+    put_handler 13, gp32
 
 /* ---- compatibility mode: 0x40 is INC, the stack is 32 bits wide, addresses wrap at 4 GiB */
     movabs $0xdeadbeef00000005, %rax

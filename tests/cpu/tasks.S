@@ -144,12 +144,6 @@ stack_v0:
     mov %cr3, %eax
     mov %eax, \tss + T_CR3
 .endm
-.macro put_handler vector, handler
-    mov $\handler, %eax
-    mov %ax, idt32 + 8 * \vector
-    shr $16, %eax
-    mov %ax, idt32 + 8 * \vector + 6
-.endm
 
     .globl test_main
 test_main:

@@ -49,12 +49,6 @@ log_start: .skip 1024
 ring0_top:
 
     .text
-.macro put_handler vector, handler
-    mov $\handler, %eax
-    mov %ax, idt32 + 8 * \vector
-    shr $16, %eax
-    mov %ax, idt32 + 8 * \vector + 6
-.endm
 
     .globl test_main
 test_main:
