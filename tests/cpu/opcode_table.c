@@ -21,42 +21,27 @@ static void print_row(void *opaque, const struct opcode_place *place)
 /* A line of the table: what is needed, and what it gives. */
 struct set {
     char needs[64];
-    const char *names[512];
+    char names[512][48];
     unsigned count;
 };
 
 static struct set *sets;
 static unsigned set_count;
 
-/* Features that an instruction asks for when it is executed. */
-static const struct {
-    uint16_t op;
-    const char *feature;
-} asked_later[] = {
-    { OP_clac, "smap" },          { OP_invpcid, "invpcid" },    { OP_monitor, "monitor" },
-    { OP_mwait, "monitor" },      { OP_rdpid, "rdpid" },        { OP_rdrand, "rdrand" },
-    { OP_rdseed, "rdseed" },      { OP_rdsegbase, "fsgsbase" }, { OP_stac, "smap" },
-    { OP_wrsegbase, "fsgsbase" },
-};
-
-static void needs_of(const struct opcode *row, char *out, size_t size)
+static void needs_of(uint64_t needs, char *out, size_t size)
 {
     out[0] = 0;
-    for (size_t n = 0; n < ARRAY_LEN(asked_later); n++)
-        if (asked_later[n].op == row->op)
-            snprintf(out, size, "%s", asked_later[n].feature);
-    for (unsigned bit = 0; bit < 32; bit++) {
-        /* AVX is said by AVX2, FMA and F16C already. */
-        bool said = 1u << bit == ISA_AVX && row->needs & (ISA_AVX2 | ISA_FMA | ISA_F16C);
-        if (row->needs >> bit & 1 && !said)
+    for (unsigned bit = 0; bit < ISA_COUNT; bit++) {
+        uint64_t isa = UINT64_C(1) << bit;
+        /* AVX is said by AVX2, FMA and F16C already, and FPU is what those have that came later. */
+        bool said = (isa == ISA_AVX && needs & (ISA_AVX2 | ISA_FMA | ISA_F16C)) ||
+                    (isa == ISA_FPU && needs != ISA_FPU);
+        if (needs & isa && !said)
             snprintf(out + strlen(out), size - strlen(out), "%s%s", *out ? " " : "",
                      soft_isa_name(bit));
     }
     if (!*out)
-        snprintf(out, size, "%s",
-                 row->op == OP_x87 || row->op == OP_fwait ? "x87"
-                 : row->op == OP_sse                      ? "MMX, SSE to SSE4.2"
-                                                          : "general, system");
+        snprintf(out, size, "-");
 }
 
 static struct set *set_of(const char *needs)
@@ -70,22 +55,34 @@ static struct set *set_of(const char *needs)
     return &sets[set_count++];
 }
 
-static void add_name(void *opaque, const struct opcode_place *place)
+static void add_name(const char *needs, const char *name)
 {
-    char needs[64];
-    (void)opaque;
-    needs_of(place->row, needs, sizeof needs);
     struct set *s = set_of(needs);
     for (unsigned n = 0; n < s->count; n++)
-        if (!strcmp(s->names[n], place->row->name))
+        if (!strcmp(s->names[n], name))
             return;
     if (s->count < ARRAY_LEN(s->names))
-        s->names[s->count++] = place->row->name;
+        snprintf(s->names[s->count++], sizeof s->names[0], "%s", name);
+}
+
+static void add_row(void *opaque, const struct opcode_place *place)
+{
+    const struct opcode *row = place->row;
+    char needs[64], name[48];
+    (void)opaque;
+    needs_of(row->needs, needs, sizeof needs);
+    add_name(needs, row->name);
+    if (!row->needs_more || row->more_with == MORE_VEX_L)
+        return;
+    snprintf(name, sizeof name, "%s %s", row->name,
+             row->more_with == MORE_64 ? "in 64-bit mode" : "with REX.W");
+    needs_of(row->needs_more, needs, sizeof needs);
+    add_name(needs, name);
 }
 
 static int by_text(const void *a, const void *b)
 {
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
+    return strcmp(a, b);
 }
 
 static int by_needs(const void *a, const void *b)
@@ -132,7 +129,7 @@ static void print_features(const struct cpu_features *max)
 static void print_manual(void)
 {
     struct cpu_features max = best();
-    opcode_walk(add_name, NULL);
+    opcode_walk(add_row, NULL);
     qsort(sets, set_count, sizeof *sets, by_needs);
     printf("# Instructions of the software CPU\n\n"
            "Made of the opcode table and the table of features by `tests/cpu/opcode_table manual`; "

@@ -23,9 +23,9 @@ static bool host_has(const char *feature)
 }
 
 /* The first feature of ISA_* bits that the host has not; NULL: it has all. */
-static const char *host_lacks(uint32_t needs)
+static const char *host_lacks(uint64_t needs)
 {
-    for (unsigned bit = 0; bit < 32; bit++)
+    for (unsigned bit = 0; bit < ISA_COUNT; bit++)
         if (needs >> bit & 1 && !host_has(soft_isa_name(bit)))
             return soft_isa_name(bit);
     return NULL;

@@ -142,12 +142,12 @@ static int run_insn(const uint8_t *bytes, unsigned len)
     bool ends;
     uint8_t padded[16] = { 0 };
     memcpy(padded, bytes, len);
-    int n = soft_decode(padded, sizeof padded, cpu->mode, &i, &ends);
+    int n = soft_decode(padded, sizeof padded, cpu->mode, cpu->isa, &i, &ends);
     if (n < 0)
         return VEC_UD;
     assert_int_equal(n, len);
     if (coverage)
-        opcode_coverage_note(coverage, padded, sizeof padded, cpu->mode);
+        opcode_coverage_note(coverage, padded, sizeof padded, cpu->mode, cpu->isa);
     i.next_off = i.len;
     const insn_fn *fn = handler_of(&i);
     assert_non_null(fn);
@@ -548,11 +548,11 @@ static bool is_approximation(const char *name)
 /* Say once which sets of instructions the host has not. */
 static bool skipped(const struct opcode *row)
 {
-    static uint32_t told;
+    static uint64_t told;
     const char *lacks = host_lacks(row->needs);
-    for (unsigned bit = 0; lacks && bit < 32; bit++)
-        if (row->needs & ~told & 1u << bit && host_lacks(1u << bit)) {
-            told |= 1u << bit;
+    for (unsigned bit = 0; lacks && bit < ISA_COUNT; bit++)
+        if (row->needs & ~told & UINT64_C(1) << bit && host_lacks(UINT64_C(1) << bit)) {
+            told |= UINT64_C(1) << bit;
             print_message("skipped: the host has no %s (%s and others)\n", soft_isa_name(bit),
                           row->name);
         }
@@ -619,7 +619,7 @@ static void build_vex(struct form *f, const struct opcode *row, unsigned map, un
     unsigned w = row->vex & VEX_W0 ? 0 : row->vex & VEX_W1 ? 1 : below(2);
     unsigned l = row->vex & VEX_L0 ? 0 : row->vex & VEX_L1 ? 1 : below(2);
     unsigned v = row->vex & VEX_V || (row->vex & VEX_V_REG && !memory) ? below(16) : 0;
-    if (l && host_lacks(row->needs_256))
+    if (l && host_lacks(row->needs_more))
         l = 0;
     if (memory)
         rxb &= gather ? 6 : 4; /* the base is RSI */
@@ -735,7 +735,7 @@ static void prepare_restore(struct state *s, uint8_t *memory)
     memcpy(memory + 512, header, sizeof header);
 }
 
-static void try_xsave(const char *name, uint8_t opcode, unsigned reg, bool restore, uint32_t needs)
+static void try_xsave(const char *name, uint8_t opcode, unsigned reg, bool restore, uint64_t needs)
 {
     if (host_lacks(needs)) {
         print_message("skipped: the host has no %s\n", name);
@@ -796,7 +796,7 @@ static void test_regressions(void **unused)
 {
     static const struct {
         struct form form;
-        uint32_t needs;
+        uint64_t needs;
     } list[] = {
         /* both operands in one register */
         { { .name = "sha256msg1", .bytes = { 0x0f, 0x38, 0xcc, 0xc9 }, .len = 4 }, ISA_SHA },
@@ -880,7 +880,7 @@ static int set_up(void **unused)
     struct cpu_offer offer;
     soft_cpu_offer(&offer);
     cpu->isa = soft_isa(&offer.max);
-    cpu->mode = MODE_CODE64 | cpu->isa;
+    cpu->mode = MODE_CODE64;
     cpu->cr0 = CR0_PE | CR0_PG | CR0_MP | CR0_NE;
     cpu->cr4 = CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE;
     cpu->xcr0 = XCR0_X87 | XCR0_SSE | XCR0_AVX;

@@ -28,7 +28,7 @@ static int run_bytes(const uint8_t *bytes, unsigned len)
     bool ends;
     uint8_t padded[16] = { 0 };
     memcpy(padded, bytes, len);
-    int n = soft_decode(padded, sizeof padded, cpu->mode, &i, &ends);
+    int n = soft_decode(padded, sizeof padded, cpu->mode, UINT64_MAX, &i, &ends);
     if (n < 0)
         return VEC_UD;
     assert_int_equal(n, len);

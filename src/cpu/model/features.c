@@ -37,7 +37,7 @@ const struct cpu_feature cpu_feature_table[] = {
     { "clflush", "clfsh", WORD_1_EDX, BIT(19) },
     { "dts", "ds", WORD_1_EDX, BIT(21) },
     { "acpi", NULL, WORD_1_EDX, BIT(22) },
-    { "mmx", NULL, WORD_1_EDX, BIT(23) },
+    { "mmx", NULL, WORD_1_EDX, BIT(23), "fpu" },
     { "fxsr", NULL, WORD_1_EDX, BIT(24) },
     { "sse", NULL, WORD_1_EDX, BIT(25), "fxsr" },
     { "sse2", NULL, WORD_1_EDX, BIT(26), "sse" },

@@ -259,7 +259,7 @@ static void append(const struct soft_cpu *c, struct block *b, struct insn *i)
 static void note_row(const struct soft_cpu *c, const uint8_t *code, unsigned avail, int len)
 {
     if (UNLIKELY(c->accel->coverage) && len > 0)
-        opcode_coverage_note(c->accel->coverage, code, avail, c->mode);
+        opcode_coverage_note(c->accel->coverage, code, avail, c->mode, c->isa);
 }
 
 /* Decode what lies within the page. False: not even one instruction does. */
@@ -268,7 +268,7 @@ static bool decode_block(struct soft_cpu *c, const uint8_t *code, unsigned avail
     bool ends = false;
     while (!ends && b->count < BLOCK_INSNS_MAX && b->bytes < BLOCK_BYTES_MAX) {
         struct insn i;
-        int n = soft_decode(code + b->bytes, avail - b->bytes, c->mode, &i, &ends);
+        int n = soft_decode(code + b->bytes, avail - b->bytes, c->mode, c->isa, &i, &ends);
         if (n == 0)
             break;
         note_row(c, code + b->bytes, avail - b->bytes, n);
@@ -296,7 +296,7 @@ static struct block *decode_split(struct soft_cpu *c, struct block *b)
         for (unsigned k = 0; k < room && n < sizeof bytes; k++, n++)
             if (p)
                 bytes[n] = p[k];
-        len = soft_decode(bytes, n, c->mode, &i, &ends);
+        len = soft_decode(bytes, n, c->mode, c->isa, &i, &ends);
     }
     b->count = b->bytes = 0;
     note_row(c, bytes, n, len);
@@ -309,16 +309,18 @@ static struct block *scratch_block(struct soft_cpu *c, uint64_t va)
 {
     struct block *s = c->code->scratch;
     *s = (struct block){ .mode = c->mode,
+                         .isa = c->isa,
                          .ram_page = BLOCK_SCRATCH,
                          .points = watch_points(c, va),
                          .page_off = (uint16_t)(va & (RAM_PAGE_SIZE - 1)) };
     return s;
 }
 
-static struct block *find(struct code_page *page, uint32_t mode, unsigned off, uint64_t points)
+static struct block *find(const struct soft_cpu *c, struct code_page *page, unsigned off,
+                          uint64_t points)
 {
     for (struct block *b = page->buckets[off / (RAM_PAGE_SIZE / PAGE_BUCKETS)]; b; b = b->next)
-        if (b->page_off == off && b->mode == mode && b->points == points)
+        if (b->page_off == off && b->mode == c->mode && b->isa == c->isa && b->points == points)
             return b;
     return NULL;
 }
@@ -372,7 +374,7 @@ static struct block *block_at(struct soft_cpu *c, uint64_t va)
                                  ? c->code->pages[ram_addr >> RAM_PAGE_BITS]
                                  : NULL;
     struct block *b =
-        page ? find(page, c->mode, ram_addr & (RAM_PAGE_SIZE - 1), watch_points(c, va)) : NULL;
+        page ? find(c, page, ram_addr & (RAM_PAGE_SIZE - 1), watch_points(c, va)) : NULL;
     if (!b)
         b = decode_new(c, host, ram_addr, va);
     if (b && b != c->code->scratch)

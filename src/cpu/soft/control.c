@@ -265,8 +265,6 @@ enum { INVPCID_ADDRESS, INVPCID_CONTEXT, INVPCID_ALL, INVPCID_ALL_LOCAL };
 int op_invpcid(struct soft_cpu *c, const struct insn *i)
 {
     uint64_t va, pcid, linear, type = reg_get(c, i->reg, i->size);
-    if (!(c->has & HAS_INVPCID))
-        return raise_exception(c, VEC_UD);
     if (need_ring0(c))
         return X_FAULT;
     int st = ea(c, i, 16, false, &va);
@@ -290,7 +288,7 @@ int op_invpcid(struct soft_cpu *c, const struct insn *i)
 
 static int set_ac(struct soft_cpu *c, uint64_t ac)
 {
-    if (!(c->has & HAS_SMAP) || c->cpl)
+    if (c->cpl)
         return raise_exception(c, VEC_UD);
     c->eflags = (c->eflags & ~(uint64_t)FLAG_AC) | ac;
     update_rights(c);

@@ -140,9 +140,9 @@ static struct counted *find(struct opcode_coverage *v, const struct opcode *row)
 }
 
 void opcode_coverage_note(struct opcode_coverage *v, const uint8_t *code, unsigned avail,
-                          uint32_t mode)
+                          uint32_t mode, uint64_t isa)
 {
-    struct counted *c = find(v, soft_decode_row(code, avail, mode));
+    struct counted *c = find(v, soft_decode_row(code, avail, mode, isa));
     if (c)
         c->count++;
 }

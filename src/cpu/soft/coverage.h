@@ -23,7 +23,7 @@ struct opcode_coverage;
 struct opcode_coverage *opcode_coverage_new(void);
 /* The instruction of these bytes, which soft_decode() takes, has been decoded. */
 void opcode_coverage_note(struct opcode_coverage *v, const uint8_t *code, unsigned avail,
-                          uint32_t mode);
+                          uint32_t mode, uint64_t isa);
 /* Write a new file to `folder`: for each row a line of how often, where it is, and its name, with
  * tabs between. False: it cannot be written. Frees `v` in any case. */
 bool opcode_coverage_close(struct opcode_coverage *v, const char *folder);

@@ -13,14 +13,7 @@ enum { D_APIC = 1 << 9, C_X2APIC = 1 << 21, C_TSC_DEADLINE = 1 << 24, C_OSXSAVE 
  */
 static const char *const beyond_base[] = {
     /* clang-format off */
-    "fsgsbase",
-    "invpcid",
-    "monitor",
     "pcid",
-    "rdpid",
-    "rdrand",
-    "rdseed",
-    "smap",
     "smep",
     "umip",
     "vme",
@@ -33,51 +26,41 @@ void soft_cpu_offer(struct cpu_offer *out)
     *out = (struct cpu_offer){ .backend = "soft", .max = cpu_features_base };
     for (const char *const *name = beyond_base; *name; name++)
         cpu_set_named(&out->max, *name);
-    for (unsigned bit = 0; bit < 32; bit++)
-        if (soft_isa_name(bit))
-            cpu_set_named(soft_isa_on_host(bit) ? &out->max : &out->withheld, soft_isa_name(bit));
+    for (unsigned bit = 0; bit < ISA_COUNT; bit++)
+        cpu_set_named(soft_isa_on_host(bit) ? &out->max : &out->withheld, soft_isa_name(bit));
     out->why_withheld = "it is executed by the host's own unit, and this host has none";
 }
 
-/* What else hangs on a feature: bits of CR4, and instructions. */
+/* Bits of CR4 that hang on a feature; its instructions are in isa.c. */
 static const struct {
     const char *name;
     uint64_t cr4;
-    uint32_t has;
 } consequences[] = {
     /* clang-format off */
-    { "de", CR4_DE, 0 },
-    { "fsgsbase", CR4_FSGSBASE, 0 },
-    { "fxsr", CR4_OSFXSR, 0 },
-    { "invpcid", 0, HAS_INVPCID },
-    { "mce", CR4_MCE, 0 },
-    { "monitor", 0, HAS_MONITOR },
-    { "pae", CR4_PAE, 0 },
-    { "pcid", CR4_PCIDE, 0 },
-    { "pge", CR4_PGE, 0 },
-    { "pse", CR4_PSE, 0 },
-    { "rdpid", 0, HAS_RDPID },
-    { "rdrand", 0, HAS_RDRAND },
-    { "rdseed", 0, HAS_RDSEED },
-    { "smap", CR4_SMAP, HAS_SMAP },
-    { "smep", CR4_SMEP, 0 },
-    { "sse", CR4_OSXMMEXCPT, 0 },
-    { "tsc", CR4_TSD, 0 },
-    { "umip", CR4_UMIP, 0 },
-    { "vme", CR4_VME | CR4_PVI, 0 },
-    { "xsave", CR4_OSXSAVE, 0 },
+    { "de", CR4_DE },
+    { "fsgsbase", CR4_FSGSBASE },
+    { "fxsr", CR4_OSFXSR },
+    { "mce", CR4_MCE },
+    { "pae", CR4_PAE },
+    { "pcid", CR4_PCIDE },
+    { "pge", CR4_PGE },
+    { "pse", CR4_PSE },
+    { "smap", CR4_SMAP },
+    { "smep", CR4_SMEP },
+    { "sse", CR4_OSXMMEXCPT },
+    { "tsc", CR4_TSD },
+    { "umip", CR4_UMIP },
+    { "vme", CR4_VME | CR4_PVI },
+    { "xsave", CR4_OSXSAVE },
     /* clang-format on */
 };
 
 void soft_features_init(struct soft_cpu *c)
 {
     c->cr4_known = CR4_PCE;
-    c->has = 0;
     for (unsigned n = 0; n < ARRAY_LEN(consequences); n++)
-        if (cpu_has_named(&c->features, consequences[n].name)) {
+        if (cpu_has_named(&c->features, consequences[n].name))
             c->cr4_known |= consequences[n].cr4;
-            c->has |= consequences[n].has;
-        }
 }
 
 static void text(uint32_t out[4], const char *s)
@@ -140,7 +123,7 @@ void cpuid_query(struct soft_cpu *c, uint32_t leaf, uint32_t subleaf, uint32_t o
         xsave_cpuid(c, subleaf, out);
         break;
     case 5: /* MONITOR: lines of 64 bytes, no extensions */
-        if (c->has & HAS_MONITOR)
+        if (c->isa & ISA_MONITOR)
             out[0] = out[1] = 64;
         break;
     case 0x15:

@@ -14,7 +14,7 @@ struct decoder {
     bool has_modrm;
     uint8_t opcode;
     unsigned map;
-    uint32_t mode;
+    uint64_t isa;
     bool vex, vex_l;
     uint8_t vvvv; /* as a register's number */
 };
@@ -202,16 +202,30 @@ static unsigned operand_size(const struct decoder *d, unsigned size)
     }
 }
 
-static bool has_needed(const struct decoder *d, uint32_t needs)
+static bool needs_more(const struct decoder *d, const struct opcode *row)
 {
-    return (d->mode & needs) == needs;
+    switch (row->more_with) {
+    case MORE_REX_W:
+        return d->rex & 8;
+    case MORE_64:
+        return d->code64;
+    default:
+        return d->vex_l;
+    }
+}
+
+/* Has the cpu what the row needs? */
+static bool has_needed(const struct decoder *d, const struct opcode *row)
+{
+    uint64_t needs = row->needs | (needs_more(d, row) ? row->needs_more : 0);
+    return (d->isa & needs) == needs;
 }
 
 /* Are C4 and C5 a VEX prefix? Outside of 64-bit mode they are LES and LDS with a memory operand.
  * (In real and virtual-8086 mode the handlers raise #UD: see vex_check().) */
 static bool is_vex(const struct decoder *d)
 {
-    return d->map == 0 && (d->opcode & 0xfe) == 0xc4 && d->mode & ISA_VEX &&
+    return d->map == 0 && (d->opcode & 0xfe) == 0xc4 && d->isa & ISA_VEX &&
            (d->code64 || (d->p < d->end && *d->p >= 0xc0));
 }
 
@@ -243,16 +257,14 @@ static bool vex_fits(const struct decoder *d, const struct opcode *row, bool mem
         return false;
     if (d->vvvv && !uses_v)
         return false;
-    if (d->vex_l ? (row->vex & VEX_L0) || !has_needed(d, row->needs_256) : row->vex & VEX_L1)
-        return false;
-    return !(row->vex & (w ? VEX_W0 : VEX_W1));
+    return !(row->vex & (d->vex_l ? VEX_L0 : VEX_L1)) && !(row->vex & (w ? VEX_W0 : VEX_W1));
 }
 
 /* A row that the cpu has. */
 static const struct opcode *sse_row(const struct decoder *d, unsigned prefix)
 {
     const struct opcode *row = sse_opcode(d->map, prefix, d->opcode);
-    return row && has_needed(d, row->needs) ? row : NULL;
+    return row && has_needed(d, row) ? row : NULL;
 }
 
 static const struct opcode *next_map(struct decoder *d, const struct opcode *row)
@@ -310,8 +322,9 @@ static const struct opcode *find_row(struct decoder *d)
         take_modrm(d);
         row = d->modrm >> 6 == 3 ? row->with_reg : row;
     }
-    bool prefixed = row->flags & OPF_NP && (d->p66 || d->pf2 || d->pf3);
-    return row->name && has_needed(d, row->needs) && !prefixed ? row : NULL;
+    bool fx = d->pf2 || d->pf3;
+    bool prefixed = row->flags & OPF_NP ? fx || d->p66 : row->flags & OPF_NFX && fx;
+    return row->name && has_needed(d, row) && !prefixed ? row : NULL;
 }
 
 enum variant { V_RR, V_RM, V_MR, V_RI, V_MI };
@@ -545,27 +558,29 @@ static unsigned special_nop(const struct decoder *d, struct insn *i)
     return OP_nop;
 }
 
-static struct decoder begin(const uint8_t *code, unsigned avail, uint32_t mode)
+static struct decoder begin(const uint8_t *code, unsigned avail, uint32_t mode, uint64_t isa)
 {
     return (struct decoder){ .p = code,
                              .start = code,
                              .seg = -1,
                              .code64 = mode & MODE_CODE64,
-                             .mode = mode,
+                             .isa = isa,
                              .end = code + (avail < INSN_BYTES_MAX ? avail : INSN_BYTES_MAX) };
 }
 
-const struct opcode *soft_decode_row(const uint8_t *code, unsigned avail, uint32_t mode)
+const struct opcode *soft_decode_row(const uint8_t *code, unsigned avail, uint32_t mode,
+                                     uint64_t isa)
 {
-    struct decoder d = begin(code, avail, mode);
+    struct decoder d = begin(code, avail, mode, isa);
     take_prefixes(&d, mode);
     return d.short_of_bytes ? NULL : find_row(&d);
 }
 
-int soft_decode(const uint8_t *code, unsigned avail, uint32_t mode, struct insn *i, bool *ends)
+int soft_decode(const uint8_t *code, unsigned avail, uint32_t mode, uint64_t isa, struct insn *i,
+                bool *ends)
 {
     bool cut = avail < INSN_BYTES_MAX;
-    struct decoder d = begin(code, avail, mode);
+    struct decoder d = begin(code, avail, mode, isa);
     *i = (struct insn){ .base = REG_NONE, .index = REG_NONE };
     take_prefixes(&d, mode);
     const struct opcode *row = d.short_of_bytes ? NULL : find_row(&d);

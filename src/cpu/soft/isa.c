@@ -1,46 +1,34 @@
-/* Which features are sets of instructions that the decoder asks for: the upper bits of the mode. */
+/* Which features are sets of instructions that the decoder asks for. */
 #include "cpu/soft/soft_cpu.h"
 
-static const struct {
-    uint32_t isa;
-    const char *feature;
-} sets[] = {
-    { ISA_BMI1, "bmi1" },     { ISA_BMI2, "bmi2" },
-    { ISA_LZCNT, "abm" },     { ISA_ADX, "adx" },
-    { ISA_MOVBE, "movbe" },   { ISA_AES, "aes" },
-    { ISA_XSAVE, "xsave" },   { ISA_XSAVEOPT, "xsaveopt" },
-    { ISA_XSAVEC, "xsavec" }, { ISA_XGETBV1, "xgetbv1" },
-    { ISA_AVX, "avx" },       { ISA_AVX2, "avx2" },
-    { ISA_F16C, "f16c" },     { ISA_FMA, "fma" },
-    { ISA_VAES, "vaes" },     { ISA_VPCLMUL, "vpclmulqdq" },
-    { ISA_SHA, "sha_ni" },    { ISA_PCLMUL, "pclmulqdq" },
+static const char *const names[ISA_COUNT] = {
+#define X(name, feature) [ISA_BIT_##name] = feature,
+    ISA_SETS(X)
+#undef X
 };
 
 bool soft_isa_on_host(unsigned bit)
 {
-    switch (1u << bit) {
-    case ISA_F16C:
+    switch (bit) {
+    case ISA_BIT_F16C:
         return __builtin_cpu_supports("f16c");
-    case ISA_FMA:
+    case ISA_BIT_FMA:
         return __builtin_cpu_supports("fma");
     default:
         return true;
     }
 }
 
-uint32_t soft_isa(const struct cpu_features *set)
+uint64_t soft_isa(const struct cpu_features *set)
 {
-    uint32_t isa = 0;
-    for (size_t n = 0; n < ARRAY_LEN(sets); n++)
-        if (cpu_has_named(set, sets[n].feature))
-            isa |= sets[n].isa;
+    uint64_t isa = 0;
+    for (unsigned bit = 0; bit < ISA_COUNT; bit++)
+        if (cpu_has_named(set, names[bit]))
+            isa |= UINT64_C(1) << bit;
     return isa;
 }
 
 const char *soft_isa_name(unsigned bit)
 {
-    for (size_t n = 0; n < ARRAY_LEN(sets); n++)
-        if (sets[n].isa == 1u << bit)
-            return sets[n].feature;
-    return NULL;
+    return names[bit];
 }

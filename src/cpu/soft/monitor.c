@@ -11,7 +11,7 @@ enum { LINE = 64 };
 
 static int check(struct soft_cpu *c)
 {
-    if (!(c->has & HAS_MONITOR) || c->cpl)
+    if (c->cpl)
         return raise_exception(c, VEC_UD);
     return (uint32_t)c->r[RCX] ? raise_error(c, VEC_GP, 0) : 0;
 }

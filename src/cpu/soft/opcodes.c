@@ -69,6 +69,21 @@ const insn_fn soft_cold[OP_COUNT] = {
         .name = "", .flags = OPF_GROUP, .group = __VA_ARGS__ \
     }
 
+/* The x87: all of an escape opcode is one row, but for what came later. */
+#define X87_NAMED(NAME, ESCAPE, NEEDS, ...)                                        \
+    {                                                                              \
+        NAME, OP_x87, F_RAW, S_V, P_ONE, 0, 0, ESCAPE, .needs = NEEDS, __VA_ARGS__ \
+    }
+#define X87(ESCAPE)             X87_NAMED("x87", ESCAPE, ISA_FPU)
+#define X87_REG(ESCAPE, REG)    X87_NAMED("x87", ESCAPE, ISA_FPU, .with_reg = &REG)
+#define X87_FISTTP(ESCAPE, ...) X87_NAMED("fisttp", ESCAPE, ISA_FPU | ISA_SSE3, __VA_ARGS__)
+
+static const struct opcode fcmovcc = X87_NAMED("fcmovcc", 2, ISA_FPU | ISA_CMOV);
+static const struct opcode fcmovncc = X87_NAMED("fcmovcc", 3, ISA_FPU | ISA_CMOV);
+static const struct opcode fucomi = X87_NAMED("fcomi", 3, ISA_FPU | ISA_CMOV);
+static const struct opcode fucomip = X87_NAMED("fcomi", 7, ISA_FPU | ISA_CMOV);
+static const struct opcode x87_dd = X87(5), x87_df = X87(7);
+
 const struct opcode opcodes_1[256] = {
     ALU_ROWS(0x00, "add", add),
     ALU_ROWS(0x08, "or", or),
@@ -142,11 +157,11 @@ const struct opcode opcodes_1[256] = {
     [0x98] = ROW("cbw", OP_cbw, F_NONE, S_V),
     [0x99] = ROW("cwd", OP_cwd, F_NONE, S_V),
     [0x9a] = ROW("call far", OP_call_far_imm, F_AP, S_V, P_ONE, OPF_NO64 | OPF_END),
-    [0x9b] = ROW("fwait", OP_fwait, F_NONE, S_V),
+    [0x9b] = ROW("fwait", OP_fwait, F_NONE, S_V, .needs = ISA_FPU),
     [0x9c] = ROW("pushf", OP_pushf, F_NONE, S_D64),
     [0x9d] = ROW("popf", OP_popf, F_NONE, S_D64, P_ONE, OPF_END),
-    [0x9e] = ROW("sahf", OP_sahf, F_NONE, S_B),
-    [0x9f] = ROW("lahf", OP_lahf, F_NONE, S_B),
+    [0x9e] = ROW("sahf", OP_sahf, F_NONE, S_B, .needs_more = ISA_LAHF_LM, .more_with = MORE_64),
+    [0x9f] = ROW("lahf", OP_lahf, F_NONE, S_B, .needs_more = ISA_LAHF_LM, .more_with = MORE_64),
     [0xa0] = ROW("mov", OP_mov_load_moffs, F_MOFFS, S_B),
     [0xa1] = ROW("mov", OP_mov_load_moffs, F_MOFFS, S_V),
     [0xa2] = ROW("mov", OP_mov_store_moffs, F_MOFFS, S_B),
@@ -189,14 +204,21 @@ const struct opcode opcodes_1[256] = {
     [0xd5] = ROW("aad", OP_aad, F_UB, S_B, P_ONE, OPF_NO64),
     [0xd6] = ROW("salc", OP_salc, F_NONE, S_B, P_ONE, OPF_NO64),
     [0xd7] = ROW("xlat", OP_xlat, F_NONE, S_B),
-    [0xd8] = ROW("x87", OP_x87, F_RAW, S_V, P_ONE, 0, 0, 0),
-    [0xd9] = ROW("x87", OP_x87, F_RAW, S_V, P_ONE, 0, 0, 1),
-    [0xda] = ROW("x87", OP_x87, F_RAW, S_V, P_ONE, 0, 0, 2),
-    [0xdb] = ROW("x87", OP_x87, F_RAW, S_V, P_ONE, 0, 0, 3),
-    [0xdc] = ROW("x87", OP_x87, F_RAW, S_V, P_ONE, 0, 0, 4),
-    [0xdd] = ROW("x87", OP_x87, F_RAW, S_V, P_ONE, 0, 0, 5),
-    [0xde] = ROW("x87", OP_x87, F_RAW, S_V, P_ONE, 0, 0, 6),
-    [0xdf] = ROW("x87", OP_x87, F_RAW, S_V, P_ONE, 0, 0, 7),
+    [0xd8] = X87(0),
+    [0xd9] = X87(1),
+    [0xda] = GROUP((const struct opcode[8]){ X87_REG(2, fcmovcc), X87_REG(2, fcmovcc),
+                                             X87_REG(2, fcmovcc), X87_REG(2, fcmovcc), X87(2),
+                                             X87(2), X87(2), X87(2) }),
+    [0xdb] = GROUP((const struct opcode[8]){
+        X87_REG(3, fcmovncc), X87_FISTTP(3, .with_reg = &fcmovncc), X87_REG(3, fcmovncc),
+        X87_REG(3, fcmovncc), X87(3), X87_REG(3, fucomi), X87_REG(3, fucomi), X87(3) }),
+    [0xdc] = X87(4),
+    [0xdd] = GROUP((const struct opcode[8]){ X87(5), X87_FISTTP(5, .with_reg = &x87_dd), X87(5),
+                                             X87(5), X87(5), X87(5), X87(5), X87(5) }),
+    [0xde] = X87(6),
+    [0xdf] =
+        GROUP((const struct opcode[8]){ X87(7), X87_FISTTP(7, .with_reg = &x87_df), X87(7), X87(7),
+                                        X87(7), X87_REG(7, fucomip), X87_REG(7, fucomip), X87(7) }),
     [0xe0] = ROW("loopne", OP_loopne, F_JB, S_F64, P_ONE, OPF_END),
     [0xe1] = ROW("loope", OP_loope, F_JB, S_F64, P_ONE, OPF_END),
     [0xe2] = ROW("loop", OP_loop, F_JB, S_F64, P_ONE, OPF_END),
@@ -236,8 +258,12 @@ const struct opcode opcodes_1[256] = {
         ROW("push", OP_push, F_E, S_D64) }),
 };
 
-static const struct opcode lfence = ROW("lfence", OP_fence, F_E, S_B);
-static const struct opcode mfence = ROW("mfence", OP_fence, F_E, S_B);
+static const struct opcode lfence =
+    ROW("lfence", OP_fence, F_E, S_B, P_ONE, OPF_NP, .needs = ISA_SSE2);
+static const struct opcode sfence =
+    ROW("sfence", OP_fence, F_E, S_B, P_ONE, OPF_NP, .needs = ISA_SSE);
+static const struct opcode mfence =
+    ROW("mfence", OP_fence, F_E, S_B, P_ONE, OPF_NP, .needs = ISA_SSE2);
 
 #define XSAVE(NAME, OP, KIND, NEEDS, REG)                                                     \
     {                                                                                         \
@@ -262,9 +288,9 @@ const struct opcode opcodes_2[256] = {
                                   ROW("invlpg", OP_invlpg, F_E, S_B, P_ONE, OPF_MEM | OPF_END) }),
     [0x02] = ROW("lar", OP_lar, F_GE, S_V),
     [0x03] = ROW("lsl", OP_lsl, F_GE, S_V),
-    [0x05] = ROW("syscall", OP_syscall, F_NONE, S_V, P_ONE, OPF_END),
+    [0x05] = ROW("syscall", OP_syscall, F_NONE, S_V, P_ONE, OPF_END, .needs = ISA_SYSCALL),
     [0x06] = ROW("clts", OP_clts, F_NONE, S_V, P_ONE, OPF_END),
-    [0x07] = ROW("sysret", OP_sysret, F_NONE, S_V, P_ONE, OPF_END),
+    [0x07] = ROW("sysret", OP_sysret, F_NONE, S_V, P_ONE, OPF_END, .needs = ISA_SYSCALL),
     [0x08] = ROW("invd", OP_wbinvd, F_NONE, S_V),
     [0x09] = ROW("wbinvd", OP_wbinvd, F_NONE, S_V),
     [0x0b] = ROW("ud2", OP_ud, F_NONE, S_V, P_ONE, OPF_END),
@@ -283,14 +309,14 @@ const struct opcode opcodes_2[256] = {
     [0x22] = ROW("mov cr", OP_mov_to_cr, F_RAW, S_M, P_ONE, OPF_NOMODRM_MEM | OPF_END),
     [0x23] = ROW("mov dr", OP_mov_to_dr, F_RAW, S_M, P_ONE, OPF_NOMODRM_MEM | OPF_END),
     ROWS8(0x28, "", 0, F_RAW, S_V, P_ONE, OPF_ESCAPE),
-    [0x30] = ROW("wrmsr", OP_wrmsr, F_NONE, S_V, P_ONE, OPF_END),
-    [0x31] = ROW("rdtsc", OP_rdtsc, F_NONE, S_V),
-    [0x32] = ROW("rdmsr", OP_rdmsr, F_NONE, S_V, P_ONE, OPF_END),
+    [0x30] = ROW("wrmsr", OP_wrmsr, F_NONE, S_V, P_ONE, OPF_END, .needs = ISA_MSR),
+    [0x31] = ROW("rdtsc", OP_rdtsc, F_NONE, S_V, .needs = ISA_TSC),
+    [0x32] = ROW("rdmsr", OP_rdmsr, F_NONE, S_V, P_ONE, OPF_END, .needs = ISA_MSR),
     [0x33] = ROW("rdpmc", OP_rdpmc, F_NONE, S_V),
-    [0x34] = ROW("sysenter", OP_sysenter, F_NONE, S_V, P_ONE, OPF_END),
-    [0x35] = ROW("sysexit", OP_sysexit, F_NONE, S_V, P_ONE, OPF_END),
-    ROWS8(0x40, "cmovcc", OP_cmov_rr_4, F_GE, S_V, P_CCIMM, 0, OP_cmov),
-    ROWS8(0x48, "cmovcc", OP_cmov_rr_4, F_GE, S_V, P_CCIMM, 0, OP_cmov),
+    [0x34] = ROW("sysenter", OP_sysenter, F_NONE, S_V, P_ONE, OPF_END, .needs = ISA_SEP),
+    [0x35] = ROW("sysexit", OP_sysexit, F_NONE, S_V, P_ONE, OPF_END, .needs = ISA_SEP),
+    ROWS8(0x40, "cmovcc", OP_cmov_rr_4, F_GE, S_V, P_CCIMM, 0, OP_cmov, .needs = ISA_CMOV),
+    ROWS8(0x48, "cmovcc", OP_cmov_rr_4, F_GE, S_V, P_CCIMM, 0, OP_cmov, .needs = ISA_CMOV),
     ROWS8(0x50, "", 0, F_RAW, S_V, P_ONE, OPF_ESCAPE),
     ROWS8(0x58, "", 0, F_RAW, S_V, P_ONE, OPF_ESCAPE),
     ROWS8(0x60, "", 0, F_RAW, S_V, P_ONE, OPF_ESCAPE),
@@ -312,15 +338,16 @@ const struct opcode opcodes_2[256] = {
     [0xab] = ROW("bts", OP_bts, F_EG, S_V, P_ONE, OPF_LOCK),
     [0xac] = ROW("shrd", OP_shrd, F_EGUB, S_V),
     [0xad] = ROW("shrd", OP_shrd, F_EG, S_V, P_ONE, 0, 0, 1),
-    [0xae] = GROUP(
-        (const struct opcode[8]){ ROW("fxsave", OP_fxsave, F_E, S_Y, P_ONE, OPF_MEM),
-                                  ROW("fxrstor", OP_fxrstor, F_E, S_Y, P_ONE, OPF_MEM),
-                                  ROW("ldmxcsr", OP_ldmxcsr, F_E, S_D, P_ONE, OPF_MEM),
-                                  ROW("stmxcsr", OP_stmxcsr, F_E, S_D, P_ONE, OPF_MEM),
-                                  XSAVE("xsave", OP_xsave, XSAVE_PLAIN, ISA_XSAVE, NULL),
-                                  XSAVE("xrstor", OP_xrstor, 0, ISA_XSAVE, &lfence),
-                                  XSAVE("xsaveopt", OP_xsave, XSAVE_OPT, ISA_XSAVEOPT, &mfence),
-                                  ROW("sfence", OP_fence, F_E, S_B) }), /* CLFLUSH with memory */
+    [0xae] = GROUP((const struct opcode[8]){
+        ROW("fxsave", OP_fxsave, F_E, S_Y, P_ONE, OPF_MEM | OPF_NP, .needs = ISA_FXSR),
+        ROW("fxrstor", OP_fxrstor, F_E, S_Y, P_ONE, OPF_MEM | OPF_NP, .needs = ISA_FXSR),
+        ROW("ldmxcsr", OP_ldmxcsr, F_E, S_D, P_ONE, OPF_MEM | OPF_NP, .needs = ISA_SSE),
+        ROW("stmxcsr", OP_stmxcsr, F_E, S_D, P_ONE, OPF_MEM | OPF_NP, .needs = ISA_SSE),
+        XSAVE("xsave", OP_xsave, XSAVE_PLAIN, ISA_XSAVE, NULL),
+        XSAVE("xrstor", OP_xrstor, 0, ISA_XSAVE, &lfence),
+        XSAVE("xsaveopt", OP_xsave, XSAVE_OPT, ISA_XSAVEOPT, &mfence),
+        { "clflush", OP_fence, F_E, S_B, P_ONE, OPF_NP, .needs = ISA_CLFLUSH,
+          .with_reg = &sfence } }),
     [0xaf] = ROW("imul", OP_imul2, F_GE, S_V, P_IMUL2),
     [0xb0] = ROW("cmpxchg", OP_cmpxchg, F_EG, S_B, P_ONE, OPF_LOCK),
     [0xb1] = ROW("cmpxchg", OP_cmpxchg, F_EG, S_V, P_ONE, OPF_LOCK),
@@ -355,7 +382,8 @@ const struct opcode opcodes_2[256] = {
     [0xc6] = { .name = "", .flags = OPF_ESCAPE },
     [0xc7] = GROUP((const struct opcode[8]){
         { 0 },
-        ROW("cmpxchg8b", OP_cmpxchg8b, F_E, S_Y, P_ONE, OPF_LOCK | OPF_MEM),
+        { "cmpxchg8b", OP_cmpxchg8b, F_E, S_Y, P_ONE, OPF_LOCK | OPF_MEM, .needs = ISA_CX8,
+          .needs_more = ISA_CX16, .more_with = MORE_REX_W },
         { 0 },
         { 0 },
         XSAVE("xsavec", OP_xsave, XSAVE_COMPACT, ISA_XSAVEC, NULL) }),
@@ -369,25 +397,28 @@ const struct opcode opcodes_2[256] = {
 };
 
 const struct opcode opcodes_0f01_reg[64] = {
-    [0x08] = ROW("monitor", OP_monitor, F_NONE, S_V),
-    [0x09] = ROW("mwait", OP_mwait, F_NONE, S_V, P_ONE, OPF_END),
-    [0x0a] = ROW("clac", OP_clac, F_NONE, S_V),
-    [0x0b] = ROW("stac", OP_stac, F_NONE, S_V),
+    [0x08] = { "monitor", OP_monitor, F_NONE, S_V, .needs = ISA_MONITOR },
+    [0x09] = { "mwait", OP_mwait, F_NONE, S_V, P_ONE, OPF_END, .needs = ISA_MONITOR },
+    [0x0a] = { "clac", OP_clac, F_NONE, S_V, P_ONE, OPF_NP, .needs = ISA_SMAP },
+    [0x0b] = { "stac", OP_stac, F_NONE, S_V, P_ONE, OPF_NP, .needs = ISA_SMAP },
     [0x10] = { "xgetbv", OP_xgetbv, F_NONE, S_V, P_ONE, OPF_NP, .needs = ISA_XSAVE },
     [0x11] = { "xsetbv", OP_xsetbv, F_NONE, S_V, P_ONE, OPF_NP | OPF_END, .needs = ISA_XSAVE },
     [0x38] = ROW("swapgs", OP_swapgs, F_NONE, S_V, P_ONE, OPF_ONLY64 | OPF_END),
-    [0x39] = ROW("rdtscp", OP_rdtscp, F_NONE, S_V),
+    [0x39] = ROW("rdtscp", OP_rdtscp, F_NONE, S_V, .needs = ISA_RDTSCP),
 };
 
 const struct opcode opcodes_0fae_f3_reg[8] = {
-    ROW("rdfsbase", OP_rdsegbase, F_E, S_Y, P_ONE, OPF_ONLY64, 0, SEG_FS),
-    ROW("rdgsbase", OP_rdsegbase, F_E, S_Y, P_ONE, OPF_ONLY64, 0, SEG_GS),
-    ROW("wrfsbase", OP_wrsegbase, F_E, S_Y, P_ONE, OPF_ONLY64 | OPF_END, 0, SEG_FS),
-    ROW("wrgsbase", OP_wrsegbase, F_E, S_Y, P_ONE, OPF_ONLY64 | OPF_END, 0, SEG_GS),
+    ROW("rdfsbase", OP_rdsegbase, F_E, S_Y, P_ONE, OPF_ONLY64, 0, SEG_FS, .needs = ISA_FSGSBASE),
+    ROW("rdgsbase", OP_rdsegbase, F_E, S_Y, P_ONE, OPF_ONLY64, 0, SEG_GS, .needs = ISA_FSGSBASE),
+    ROW("wrfsbase", OP_wrsegbase, F_E, S_Y, P_ONE, OPF_ONLY64 | OPF_END, 0, SEG_FS,
+        .needs = ISA_FSGSBASE),
+    ROW("wrgsbase", OP_wrsegbase, F_E, S_Y, P_ONE, OPF_ONLY64 | OPF_END, 0, SEG_GS,
+        .needs = ISA_FSGSBASE),
 };
 
 const struct opcode opcodes_0fc7_reg[2][8] = {
-    { [6] = ROW("rdrand", OP_rdrand, F_E, S_V), [7] = ROW("rdseed", OP_rdseed, F_E, S_V) },
-    { [7] = ROW("rdpid", OP_rdpid, F_E, S_M) },
+    { [6] = { "rdrand", OP_rdrand, F_E, S_V, P_ONE, OPF_NFX, .needs = ISA_RDRAND },
+      [7] = { "rdseed", OP_rdseed, F_E, S_V, P_ONE, OPF_NFX, .needs = ISA_RDSEED } },
+    { [7] = { "rdpid", OP_rdpid, F_E, S_M, .needs = ISA_RDPID } },
 };
 /* clang-format on */

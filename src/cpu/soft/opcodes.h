@@ -202,6 +202,7 @@ enum {
     OPF_ESCAPE = 128,      /* SIMD: looked up by mandatory prefix in sse_opcodes.c */
     OPF_VSIB = 1024,       /* its index is a vector register; needs an SIB byte */
     OPF_NP = 512,          /* #UD with 66, F2 or F3 */
+    OPF_NFX = 2048,        /* #UD with F2 or F3 */
     OPF_NOMODRM_MEM = 256, /* ModRM always names registers: MOV CR, MOV DR */
 };
 
@@ -215,6 +216,13 @@ enum {
     VEX_W1 = 32,
 };
 
+/* When a row needs more. */
+enum {
+    MORE_VEX_L, /* with VEX.L */
+    MORE_REX_W, /* with REX.W */
+    MORE_64,    /* in 64-bit mode */
+};
+
 struct opcode {
     const char *name;
     uint16_t op;
@@ -224,8 +232,9 @@ struct opcode {
     uint16_t arg; /* of ops that serve several rows: the shift kind, a segment, a SIMD function:
                      insn_arg() */
     const struct opcode *group;
-    uint32_t needs;                /* ISA_*, all of them */
-    uint32_t needs_256;            /* and with VEX.L */
+    uint64_t needs;                /* ISA_*, all of them */
+    uint64_t needs_more;           /* and these in a case that `more_with` names */
+    uint8_t more_with;             /* MORE_* */
     uint8_t vex;                   /* VEX_* */
     const struct opcode *with_reg; /* instead of this row, where r/m is a register; NULL: none */
 };
@@ -246,7 +255,8 @@ const struct opcode *vex_opcode(unsigned map, unsigned prefix, uint8_t opcode);
 
 /* The row of the first instruction, as soft_decode() finds it; NULL: there is none. Not one that
  * all of its rules have been applied to. */
-const struct opcode *soft_decode_row(const uint8_t *code, unsigned avail, uint32_t mode);
+const struct opcode *soft_decode_row(const uint8_t *code, unsigned avail, uint32_t mode,
+                                     uint64_t isa);
 
 /* The kinds of XSAVE, by the row's argument. */
 enum { XSAVE_PLAIN, XSAVE_OPT, XSAVE_COMPACT };

@@ -25,7 +25,7 @@ void update_mode(struct soft_cpu *c)
         mode |= MODE_STACK32;
     if (c->cpl == 3)
         mode |= MODE_USER;
-    c->mode = mode | c->isa;
+    c->mode = mode;
     update_rights(c);
     for (unsigned s = 0; s < SEG_COUNT; s++)
         c->ea_base[s] = (mode & MODE_CODE64) && s != SEG_FS && s != SEG_GS ? 0 : c->seg[s].base;

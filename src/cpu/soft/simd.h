@@ -133,15 +133,14 @@ int simd_load_rm(struct soft_cpu *c, const struct insn *i, unsigned operand, uns
 /* clang-format off */
 /* ---- the functions they name ---- */
 
-#define DECLARE_BOTH(map, opcode, name, msize, vex) simd_fn simd_mmx_##name, simd_xmm_##name;
+#define DECLARE_BOTH(map, opcode, name, ...) simd_fn simd_mmx_##name, simd_xmm_##name;
 SIMD_INT_BOTH(DECLARE_BOTH)
 #undef DECLARE_BOTH
-#define DECLARE_XMM(map, prefix, opcode, name, msize, vex) simd_fn simd_xmm_##name;
+#define DECLARE_XMM(map, prefix, opcode, name, ...) simd_fn simd_xmm_##name;
 SIMD_INT_XMM(DECLARE_XMM)
 SIMD_FLOAT(DECLARE_XMM)
 #undef DECLARE_XMM
-#define DECLARE(map, prefix, opcode, name, form, size, opf, fn, dst, src, msize, flags, vex)            \
-    simd_fn simd_##fn;
+#define DECLARE(map, prefix, opcode, name, form, size, opf, fn, ...) simd_fn simd_##fn;
 SIMD_OTHER_FLOAT(DECLARE)
 SIMD_MOVES(DECLARE)
 SIMD_SHUFFLES(DECLARE)
@@ -166,27 +165,19 @@ SIMD_WHOLE(DECLARE_WHOLE)
 
 enum simd_id {
     SIMD_ID_NONE,
-#define B(map, opcode, name, msize, vex)         SIMD_ID(map, NONE, opcode), SIMD_ID(map, 66, opcode),
-#define P(map, prefix, opcode, name, msize, vex) SIMD_ID(map, prefix, opcode),
-#define X(map, prefix, opcode, name, form, size, opf, fn, dst, src, msize, flags, vex) \
-    SIMD_ID(map, prefix, opcode),
-#define V(map, prefix, opcode, name, form, size, opf, fn, dst, src, msize, flags, vex) \
-    VEX_ID(map, prefix, opcode),
-#define S(opcode, reg, name)                                         SIMD_MMX_SHIFT_##name, SIMD_XMM_SHIFT_##name,
-#define S16(opcode, reg, name)                                       SIMD_XMM_SHIFT_##name,
-#define N(map, prefix, opcode, name, form, fn, isa, vex)             SIMD_ID(map, prefix, opcode),
-#define Y(map, prefix, opcode, name, form, size, opf, run, isa, vex) SIMD_ID(map, prefix, opcode),
-    SIMD_INT_BOTH(B) SIMD_INT_XMM(P) SIMD_FLOAT(P) SIMD_OTHER_FLOAT(X) SIMD_MOVES(X)
-        SIMD_SHUFFLES(X) SIMD_SHIFTS(S) SIMD_BYTE_SHIFTS(S16) SIMD_SPECIAL(Y) SIMD_LATER(N)
+#define B(map, opcode, ...)         SIMD_ID(map, NONE, opcode), SIMD_ID(map, 66, opcode),
+#define P(map, prefix, opcode, ...) SIMD_ID(map, prefix, opcode),
+#define V(map, prefix, opcode, ...) VEX_ID(map, prefix, opcode),
+#define S(opcode, reg, name)        SIMD_MMX_SHIFT_##name, SIMD_XMM_SHIFT_##name,
+#define S16(opcode, reg, name)      SIMD_XMM_SHIFT_##name,
+    SIMD_INT_BOTH(B) SIMD_INT_XMM(P) SIMD_FLOAT(P) SIMD_OTHER_FLOAT(P) SIMD_MOVES(P)
+        SIMD_SHUFFLES(P) SIMD_SHIFTS(S) SIMD_BYTE_SHIFTS(S16) SIMD_SPECIAL(P) SIMD_LATER(P)
             SIMD_AVX(V) SIMD_ID_COUNT
 #undef B
 #undef P
-#undef X
 #undef V
 #undef S
 #undef S16
-#undef N
-#undef Y
 };
 _Static_assert((int)SIMD_ID_COUNT < 1 << VEX_INDEX_BITS, "an index fits into a row's argument");
 

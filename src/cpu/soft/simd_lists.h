@@ -8,194 +8,222 @@
 /* ---- the lists ---- */
 
 /* Integer operations that exist for MMX and XMM registers alike and are one host instruction of the same name.
- * B(map, opcode, mnemonic, bytes read from memory by the MMX form, VEX) */
+ * B(map, opcode, mnemonic, bytes read from memory by the MMX form, ISA_* of it
+ * beside MMX (that on XMM registers is of SSE2, or of SSSE3 if it is), VEX) */
 #define SIMD_INT_BOTH(B)                                                                           \
-    B(1, 0x60, punpcklbw, 4, INT3) B(1, 0x61, punpcklwd, 4, INT3) B(1, 0x62, punpckldq, 4, INT3)   \
-    B(1, 0x63, packsswb, 8, INT3) B(1, 0x64, pcmpgtb, 8, INT3) B(1, 0x65, pcmpgtw, 8, INT3)        \
-    B(1, 0x66, pcmpgtd, 8, INT3) B(1, 0x67, packuswb, 8, INT3) B(1, 0x68, punpckhbw, 8, INT3)      \
-    B(1, 0x69, punpckhwd, 8, INT3) B(1, 0x6a, punpckhdq, 8, INT3) B(1, 0x6b, packssdw, 8, INT3)    \
-    B(1, 0x74, pcmpeqb, 8, INT3) B(1, 0x75, pcmpeqw, 8, INT3) B(1, 0x76, pcmpeqd, 8, INT3)         \
-    B(1, 0xd1, psrlw, 8, CNT3) B(1, 0xd2, psrld, 8, CNT3) B(1, 0xd3, psrlq, 8, CNT3)               \
-    B(1, 0xd4, paddq, 8, INT3) B(1, 0xd5, pmullw, 8, INT3) B(1, 0xd8, psubusb, 8, INT3)            \
-    B(1, 0xd9, psubusw, 8, INT3) B(1, 0xda, pminub, 8, INT3) B(1, 0xdb, pand, 8, INT3)             \
-    B(1, 0xdc, paddusb, 8, INT3) B(1, 0xdd, paddusw, 8, INT3) B(1, 0xde, pmaxub, 8, INT3)          \
-    B(1, 0xdf, pandn, 8, INT3) B(1, 0xe0, pavgb, 8, INT3) B(1, 0xe1, psraw, 8, CNT3)               \
-    B(1, 0xe2, psrad, 8, CNT3) B(1, 0xe3, pavgw, 8, INT3) B(1, 0xe4, pmulhuw, 8, INT3)             \
-    B(1, 0xe5, pmulhw, 8, INT3) B(1, 0xe8, psubsb, 8, INT3) B(1, 0xe9, psubsw, 8, INT3)            \
-    B(1, 0xea, pminsw, 8, INT3) B(1, 0xeb, por, 8, INT3) B(1, 0xec, paddsb, 8, INT3)               \
-    B(1, 0xed, paddsw, 8, INT3) B(1, 0xee, pmaxsw, 8, INT3) B(1, 0xef, pxor, 8, INT3)              \
-    B(1, 0xf1, psllw, 8, CNT3) B(1, 0xf2, pslld, 8, CNT3) B(1, 0xf3, psllq, 8, CNT3)               \
-    B(1, 0xf4, pmuludq, 8, INT3) B(1, 0xf5, pmaddwd, 8, INT3) B(1, 0xf6, psadbw, 8, INT3)          \
-    B(1, 0xf8, psubb, 8, INT3) B(1, 0xf9, psubw, 8, INT3) B(1, 0xfa, psubd, 8, INT3)               \
-    B(1, 0xfb, psubq, 8, INT3) B(1, 0xfc, paddb, 8, INT3) B(1, 0xfd, paddw, 8, INT3)               \
-    B(1, 0xfe, paddd, 8, INT3) B(2, 0x00, pshufb, 8, INT3) B(2, 0x01, phaddw, 8, INT3)             \
-    B(2, 0x02, phaddd, 8, INT3) B(2, 0x03, phaddsw, 8, INT3) B(2, 0x04, pmaddubsw, 8, INT3)        \
-    B(2, 0x05, phsubw, 8, INT3) B(2, 0x06, phsubd, 8, INT3) B(2, 0x07, phsubsw, 8, INT3)           \
-    B(2, 0x08, psignb, 8, INT3) B(2, 0x09, psignw, 8, INT3) B(2, 0x0a, psignd, 8, INT3)            \
-    B(2, 0x0b, pmulhrsw, 8, INT3) B(2, 0x1c, pabsb, 8, INT2) B(2, 0x1d, pabsw, 8, INT2)            \
-    B(2, 0x1e, pabsd, 8, INT2)
+    B(1, 0x60, punpcklbw, 4, ISA_MMX, INT3) B(1, 0x61, punpcklwd, 4, ISA_MMX, INT3)                \
+    B(1, 0x62, punpckldq, 4, ISA_MMX, INT3) B(1, 0x63, packsswb, 8, ISA_MMX, INT3)                 \
+    B(1, 0x64, pcmpgtb, 8, ISA_MMX, INT3) B(1, 0x65, pcmpgtw, 8, ISA_MMX, INT3)                    \
+    B(1, 0x66, pcmpgtd, 8, ISA_MMX, INT3) B(1, 0x67, packuswb, 8, ISA_MMX, INT3)                   \
+    B(1, 0x68, punpckhbw, 8, ISA_MMX, INT3) B(1, 0x69, punpckhwd, 8, ISA_MMX, INT3)                \
+    B(1, 0x6a, punpckhdq, 8, ISA_MMX, INT3) B(1, 0x6b, packssdw, 8, ISA_MMX, INT3)                 \
+    B(1, 0x74, pcmpeqb, 8, ISA_MMX, INT3) B(1, 0x75, pcmpeqw, 8, ISA_MMX, INT3)                    \
+    B(1, 0x76, pcmpeqd, 8, ISA_MMX, INT3) B(1, 0xd1, psrlw, 8, ISA_MMX, CNT3)                      \
+    B(1, 0xd2, psrld, 8, ISA_MMX, CNT3) B(1, 0xd3, psrlq, 8, ISA_MMX, CNT3)                        \
+    B(1, 0xd4, paddq, 8, ISA_SSE2, INT3) B(1, 0xd5, pmullw, 8, ISA_MMX, INT3)                      \
+    B(1, 0xd8, psubusb, 8, ISA_MMX, INT3) B(1, 0xd9, psubusw, 8, ISA_MMX, INT3)                    \
+    B(1, 0xda, pminub, 8, ISA_SSE, INT3) B(1, 0xdb, pand, 8, ISA_MMX, INT3)                        \
+    B(1, 0xdc, paddusb, 8, ISA_MMX, INT3) B(1, 0xdd, paddusw, 8, ISA_MMX, INT3)                    \
+    B(1, 0xde, pmaxub, 8, ISA_SSE, INT3) B(1, 0xdf, pandn, 8, ISA_MMX, INT3)                       \
+    B(1, 0xe0, pavgb, 8, ISA_SSE, INT3) B(1, 0xe1, psraw, 8, ISA_MMX, CNT3)                        \
+    B(1, 0xe2, psrad, 8, ISA_MMX, CNT3) B(1, 0xe3, pavgw, 8, ISA_SSE, INT3)                        \
+    B(1, 0xe4, pmulhuw, 8, ISA_SSE, INT3) B(1, 0xe5, pmulhw, 8, ISA_MMX, INT3)                     \
+    B(1, 0xe8, psubsb, 8, ISA_MMX, INT3) B(1, 0xe9, psubsw, 8, ISA_MMX, INT3)                      \
+    B(1, 0xea, pminsw, 8, ISA_SSE, INT3) B(1, 0xeb, por, 8, ISA_MMX, INT3)                         \
+    B(1, 0xec, paddsb, 8, ISA_MMX, INT3) B(1, 0xed, paddsw, 8, ISA_MMX, INT3)                      \
+    B(1, 0xee, pmaxsw, 8, ISA_SSE, INT3) B(1, 0xef, pxor, 8, ISA_MMX, INT3)                        \
+    B(1, 0xf1, psllw, 8, ISA_MMX, CNT3) B(1, 0xf2, pslld, 8, ISA_MMX, CNT3)                        \
+    B(1, 0xf3, psllq, 8, ISA_MMX, CNT3) B(1, 0xf4, pmuludq, 8, ISA_SSE2, INT3)                     \
+    B(1, 0xf5, pmaddwd, 8, ISA_MMX, INT3) B(1, 0xf6, psadbw, 8, ISA_SSE, INT3)                     \
+    B(1, 0xf8, psubb, 8, ISA_MMX, INT3) B(1, 0xf9, psubw, 8, ISA_MMX, INT3)                        \
+    B(1, 0xfa, psubd, 8, ISA_MMX, INT3) B(1, 0xfb, psubq, 8, ISA_SSE2, INT3)                       \
+    B(1, 0xfc, paddb, 8, ISA_MMX, INT3) B(1, 0xfd, paddw, 8, ISA_MMX, INT3)                        \
+    B(1, 0xfe, paddd, 8, ISA_MMX, INT3) B(2, 0x00, pshufb, 8, ISA_SSSE3, INT3)                     \
+    B(2, 0x01, phaddw, 8, ISA_SSSE3, INT3) B(2, 0x02, phaddd, 8, ISA_SSSE3, INT3)                  \
+    B(2, 0x03, phaddsw, 8, ISA_SSSE3, INT3) B(2, 0x04, pmaddubsw, 8, ISA_SSSE3, INT3)              \
+    B(2, 0x05, phsubw, 8, ISA_SSSE3, INT3) B(2, 0x06, phsubd, 8, ISA_SSSE3, INT3)                  \
+    B(2, 0x07, phsubsw, 8, ISA_SSSE3, INT3) B(2, 0x08, psignb, 8, ISA_SSSE3, INT3)                 \
+    B(2, 0x09, psignw, 8, ISA_SSSE3, INT3) B(2, 0x0a, psignd, 8, ISA_SSSE3, INT3)                  \
+    B(2, 0x0b, pmulhrsw, 8, ISA_SSSE3, INT3) B(2, 0x1c, pabsb, 8, ISA_SSSE3, INT2)                 \
+    B(2, 0x1d, pabsw, 8, ISA_SSSE3, INT2) B(2, 0x1e, pabsd, 8, ISA_SSSE3, INT2)
 
 /* Operations on XMM registers that raise nothing and are one host instruction of the same name.
- * P(map, prefix, opcode, mnemonic, bytes read from memory, VEX) */
+ * P(map, prefix, opcode, mnemonic, bytes read from memory, ISA_*, VEX) */
 #define SIMD_INT_XMM(P)                                                                            \
-    P(1, NONE, 0x14, unpcklps, 16, FLT3) P(1, 66, 0x14, unpcklpd, 16, FLT3)                        \
-    P(1, NONE, 0x15, unpckhps, 16, FLT3) P(1, 66, 0x15, unpckhpd, 16, FLT3)                        \
-    P(1, NONE, 0x54, andps, 16, FLT3) P(1, 66, 0x54, andpd, 16, FLT3)                              \
-    P(1, NONE, 0x55, andnps, 16, FLT3) P(1, 66, 0x55, andnpd, 16, FLT3)                            \
-    P(1, NONE, 0x56, orps, 16, FLT3) P(1, 66, 0x56, orpd, 16, FLT3)                                \
-    P(1, NONE, 0x57, xorps, 16, FLT3) P(1, 66, 0x57, xorpd, 16, FLT3)                              \
-    P(1, 66, 0x6c, punpcklqdq, 16, INT3) P(1, 66, 0x6d, punpckhqdq, 16, INT3)                      \
-    P(1, F3, 0x12, movsldup, 16, FLT2) P(1, F2, 0x12, movddup, 8, DUP2)                            \
-    P(1, F3, 0x16, movshdup, 16, FLT2) P(2, 66, 0x20, pmovsxbw, 8, IWID2)                          \
-    P(2, 66, 0x21, pmovsxbd, 4, IWID2) P(2, 66, 0x22, pmovsxbq, 2, IWID2)                          \
-    P(2, 66, 0x23, pmovsxwd, 8, IWID2) P(2, 66, 0x24, pmovsxwq, 4, IWID2)                          \
-    P(2, 66, 0x25, pmovsxdq, 8, IWID2) P(2, 66, 0x28, pmuldq, 16, INT3)                            \
-    P(2, 66, 0x29, pcmpeqq, 16, INT3) P(2, 66, 0x2b, packusdw, 16, INT3)                           \
-    P(2, 66, 0x30, pmovzxbw, 8, IWID2) P(2, 66, 0x31, pmovzxbd, 4, IWID2)                          \
-    P(2, 66, 0x32, pmovzxbq, 2, IWID2) P(2, 66, 0x33, pmovzxwd, 8, IWID2)                          \
-    P(2, 66, 0x34, pmovzxwq, 4, IWID2) P(2, 66, 0x35, pmovzxdq, 8, IWID2)                          \
-    P(2, 66, 0x37, pcmpgtq, 16, INT3) P(2, 66, 0x38, pminsb, 16, INT3)                             \
-    P(2, 66, 0x39, pminsd, 16, INT3) P(2, 66, 0x3a, pminuw, 16, INT3)                              \
-    P(2, 66, 0x3b, pminud, 16, INT3) P(2, 66, 0x3c, pmaxsb, 16, INT3)                              \
-    P(2, 66, 0x3d, pmaxsd, 16, INT3) P(2, 66, 0x3e, pmaxuw, 16, INT3)                              \
-    P(2, 66, 0x3f, pmaxud, 16, INT3) P(2, 66, 0x40, pmulld, 16, INT3)                              \
-    P(2, 66, 0x41, phminposuw, 16, X2)
+    P(1, NONE, 0x14, unpcklps, 16, ISA_SSE, FLT3) P(1, 66, 0x14, unpcklpd, 16, ISA_SSE2, FLT3)     \
+    P(1, NONE, 0x15, unpckhps, 16, ISA_SSE, FLT3) P(1, 66, 0x15, unpckhpd, 16, ISA_SSE2, FLT3)     \
+    P(1, NONE, 0x54, andps, 16, ISA_SSE, FLT3) P(1, 66, 0x54, andpd, 16, ISA_SSE2, FLT3)           \
+    P(1, NONE, 0x55, andnps, 16, ISA_SSE, FLT3) P(1, 66, 0x55, andnpd, 16, ISA_SSE2, FLT3)         \
+    P(1, NONE, 0x56, orps, 16, ISA_SSE, FLT3) P(1, 66, 0x56, orpd, 16, ISA_SSE2, FLT3)             \
+    P(1, NONE, 0x57, xorps, 16, ISA_SSE, FLT3) P(1, 66, 0x57, xorpd, 16, ISA_SSE2, FLT3)           \
+    P(1, 66, 0x6c, punpcklqdq, 16, ISA_SSE2, INT3) P(1, 66, 0x6d, punpckhqdq, 16, ISA_SSE2, INT3)  \
+    P(1, F3, 0x12, movsldup, 16, ISA_SSE3, FLT2) P(1, F2, 0x12, movddup, 8, ISA_SSE3, DUP2)        \
+    P(1, F3, 0x16, movshdup, 16, ISA_SSE3, FLT2) P(2, 66, 0x20, pmovsxbw, 8, ISA_SSE4_1, IWID2)    \
+    P(2, 66, 0x21, pmovsxbd, 4, ISA_SSE4_1, IWID2) P(2, 66, 0x22, pmovsxbq, 2, ISA_SSE4_1, IWID2)  \
+    P(2, 66, 0x23, pmovsxwd, 8, ISA_SSE4_1, IWID2) P(2, 66, 0x24, pmovsxwq, 4, ISA_SSE4_1, IWID2)  \
+    P(2, 66, 0x25, pmovsxdq, 8, ISA_SSE4_1, IWID2) P(2, 66, 0x28, pmuldq, 16, ISA_SSE4_1, INT3)    \
+    P(2, 66, 0x29, pcmpeqq, 16, ISA_SSE4_1, INT3) P(2, 66, 0x2b, packusdw, 16, ISA_SSE4_1, INT3)   \
+    P(2, 66, 0x30, pmovzxbw, 8, ISA_SSE4_1, IWID2) P(2, 66, 0x31, pmovzxbd, 4, ISA_SSE4_1, IWID2)  \
+    P(2, 66, 0x32, pmovzxbq, 2, ISA_SSE4_1, IWID2) P(2, 66, 0x33, pmovzxwd, 8, ISA_SSE4_1, IWID2)  \
+    P(2, 66, 0x34, pmovzxwq, 4, ISA_SSE4_1, IWID2) P(2, 66, 0x35, pmovzxdq, 8, ISA_SSE4_1, IWID2)  \
+    P(2, 66, 0x37, pcmpgtq, 16, ISA_SSE4_2, INT3) P(2, 66, 0x38, pminsb, 16, ISA_SSE4_1, INT3)     \
+    P(2, 66, 0x39, pminsd, 16, ISA_SSE4_1, INT3) P(2, 66, 0x3a, pminuw, 16, ISA_SSE4_1, INT3)      \
+    P(2, 66, 0x3b, pminud, 16, ISA_SSE4_1, INT3) P(2, 66, 0x3c, pmaxsb, 16, ISA_SSE4_1, INT3)      \
+    P(2, 66, 0x3d, pmaxsd, 16, ISA_SSE4_1, INT3) P(2, 66, 0x3e, pmaxuw, 16, ISA_SSE4_1, INT3)      \
+    P(2, 66, 0x3f, pmaxud, 16, ISA_SSE4_1, INT3) P(2, 66, 0x40, pmulld, 16, ISA_SSE4_1, INT3)      \
+    P(2, 66, 0x41, phminposuw, 16, ISA_SSE4_1, X2)
 
 /* Arithmetic: XMM from XMM or memory under MXCSR, one host instruction of the same name. */
 #define SIMD_FLOAT(P)                                                                              \
-    P(1, NONE, 0x51, sqrtps, 16, FLT2) P(1, 66, 0x51, sqrtpd, 16, FLT2)                            \
-    P(1, F3, 0x51, sqrtss, 4, SCL3) P(1, F2, 0x51, sqrtsd, 8, SCL3)                                \
-    P(1, NONE, 0x58, addps, 16, FLT3) P(1, 66, 0x58, addpd, 16, FLT3)                              \
-    P(1, F3, 0x58, addss, 4, SCL3) P(1, F2, 0x58, addsd, 8, SCL3)                                  \
-    P(1, NONE, 0x59, mulps, 16, FLT3) P(1, 66, 0x59, mulpd, 16, FLT3)                              \
-    P(1, F3, 0x59, mulss, 4, SCL3) P(1, F2, 0x59, mulsd, 8, SCL3)                                  \
-    P(1, NONE, 0x5c, subps, 16, FLT3) P(1, 66, 0x5c, subpd, 16, FLT3)                              \
-    P(1, F3, 0x5c, subss, 4, SCL3) P(1, F2, 0x5c, subsd, 8, SCL3)                                  \
-    P(1, NONE, 0x5d, minps, 16, FLT3) P(1, 66, 0x5d, minpd, 16, FLT3)                              \
-    P(1, F3, 0x5d, minss, 4, SCL3) P(1, F2, 0x5d, minsd, 8, SCL3)                                  \
-    P(1, NONE, 0x5e, divps, 16, FLT3) P(1, 66, 0x5e, divpd, 16, FLT3)                              \
-    P(1, F3, 0x5e, divss, 4, SCL3) P(1, F2, 0x5e, divsd, 8, SCL3)                                  \
-    P(1, NONE, 0x5f, maxps, 16, FLT3) P(1, 66, 0x5f, maxpd, 16, FLT3)                              \
-    P(1, F3, 0x5f, maxss, 4, SCL3) P(1, F2, 0x5f, maxsd, 8, SCL3)                                  \
-    P(1, 66, 0x7c, haddpd, 16, FLT3) P(1, F2, 0x7c, haddps, 16, FLT3)                              \
-    P(1, 66, 0x7d, hsubpd, 16, FLT3) P(1, F2, 0x7d, hsubps, 16, FLT3)                              \
-    P(1, 66, 0xd0, addsubpd, 16, FLT3) P(1, F2, 0xd0, addsubps, 16, FLT3)                          \
-    P(1, NONE, 0x5a, cvtps2pd, 8, WID2) P(1, 66, 0x5a, cvtpd2ps, 16, NAR2)                         \
-    P(1, F3, 0x5a, cvtss2sd, 4, SCL3) P(1, F2, 0x5a, cvtsd2ss, 8, SCL3)                            \
-    P(1, NONE, 0x5b, cvtdq2ps, 16, FLT2) P(1, 66, 0x5b, cvtps2dq, 16, FLT2)                        \
-    P(1, F3, 0x5b, cvttps2dq, 16, FLT2) P(1, 66, 0xe6, cvttpd2dq, 16, NAR2)                        \
-    P(1, F3, 0xe6, cvtdq2pd, 8, WID2) P(1, F2, 0xe6, cvtpd2dq, 16, NAR2)
+    P(1, NONE, 0x51, sqrtps, 16, ISA_SSE, FLT2) P(1, 66, 0x51, sqrtpd, 16, ISA_SSE2, FLT2)         \
+    P(1, F3, 0x51, sqrtss, 4, ISA_SSE, SCL3) P(1, F2, 0x51, sqrtsd, 8, ISA_SSE2, SCL3)             \
+    P(1, NONE, 0x58, addps, 16, ISA_SSE, FLT3) P(1, 66, 0x58, addpd, 16, ISA_SSE2, FLT3)           \
+    P(1, F3, 0x58, addss, 4, ISA_SSE, SCL3) P(1, F2, 0x58, addsd, 8, ISA_SSE2, SCL3)               \
+    P(1, NONE, 0x59, mulps, 16, ISA_SSE, FLT3) P(1, 66, 0x59, mulpd, 16, ISA_SSE2, FLT3)           \
+    P(1, F3, 0x59, mulss, 4, ISA_SSE, SCL3) P(1, F2, 0x59, mulsd, 8, ISA_SSE2, SCL3)               \
+    P(1, NONE, 0x5c, subps, 16, ISA_SSE, FLT3) P(1, 66, 0x5c, subpd, 16, ISA_SSE2, FLT3)           \
+    P(1, F3, 0x5c, subss, 4, ISA_SSE, SCL3) P(1, F2, 0x5c, subsd, 8, ISA_SSE2, SCL3)               \
+    P(1, NONE, 0x5d, minps, 16, ISA_SSE, FLT3) P(1, 66, 0x5d, minpd, 16, ISA_SSE2, FLT3)           \
+    P(1, F3, 0x5d, minss, 4, ISA_SSE, SCL3) P(1, F2, 0x5d, minsd, 8, ISA_SSE2, SCL3)               \
+    P(1, NONE, 0x5e, divps, 16, ISA_SSE, FLT3) P(1, 66, 0x5e, divpd, 16, ISA_SSE2, FLT3)           \
+    P(1, F3, 0x5e, divss, 4, ISA_SSE, SCL3) P(1, F2, 0x5e, divsd, 8, ISA_SSE2, SCL3)               \
+    P(1, NONE, 0x5f, maxps, 16, ISA_SSE, FLT3) P(1, 66, 0x5f, maxpd, 16, ISA_SSE2, FLT3)           \
+    P(1, F3, 0x5f, maxss, 4, ISA_SSE, SCL3) P(1, F2, 0x5f, maxsd, 8, ISA_SSE2, SCL3)               \
+    P(1, 66, 0x7c, haddpd, 16, ISA_SSE3, FLT3) P(1, F2, 0x7c, haddps, 16, ISA_SSE3, FLT3)          \
+    P(1, 66, 0x7d, hsubpd, 16, ISA_SSE3, FLT3) P(1, F2, 0x7d, hsubps, 16, ISA_SSE3, FLT3)          \
+    P(1, 66, 0xd0, addsubpd, 16, ISA_SSE3, FLT3) P(1, F2, 0xd0, addsubps, 16, ISA_SSE3, FLT3)      \
+    P(1, NONE, 0x5a, cvtps2pd, 8, ISA_SSE2, WID2) P(1, 66, 0x5a, cvtpd2ps, 16, ISA_SSE2, NAR2)     \
+    P(1, F3, 0x5a, cvtss2sd, 4, ISA_SSE2, SCL3) P(1, F2, 0x5a, cvtsd2ss, 8, ISA_SSE2, SCL3)        \
+    P(1, NONE, 0x5b, cvtdq2ps, 16, ISA_SSE2, FLT2) P(1, 66, 0x5b, cvtps2dq, 16, ISA_SSE2, FLT2)    \
+    P(1, F3, 0x5b, cvttps2dq, 16, ISA_SSE2, FLT2) P(1, 66, 0xe6, cvttpd2dq, 16, ISA_SSE2, NAR2)    \
+    P(1, F3, 0xe6, cvtdq2pd, 8, ISA_SSE2, WID2) P(1, F2, 0xe6, cvtpd2dq, 16, ISA_SSE2, NAR2)
 
 /* Everything else.
- * X(map, prefix, opcode, mnemonic, decoder's form, operand size, OPF_*, function, dst, src, bytes, SIMD_*, VEX) */
+ * X(map, prefix, opcode, mnemonic, decoder's form, operand size, OPF_*, function, dst, src, bytes, SIMD_*, ISA_*,
+ *   VEX) */
 #define SIMD_OTHER_FLOAT(X)                                                                        \
     X(1, NONE, 0x2a, "cvtpi2ps", F_RAW, S_V, 0, cvtpi2ps, XMM, MMX, 8,                             \
-      SIMD_FP | SIMD_NO_MMX_MEM, NO)                                                               \
+      SIMD_FP | SIMD_NO_MMX_MEM, ISA_SSE | ISA_MMX, NO)                                            \
     X(1, 66, 0x2a, "cvtpi2pd", F_RAW, S_V, 0, cvtpi2pd, XMM, MMX, 8, SIMD_FP | SIMD_NO_MMX_MEM,    \
-      NO)                                                                                          \
-    X(1, F3, 0x2a, "cvtsi2ss", F_RAW, S_Y, 0, cvtsi2ss, XMM, GPR, 0, SIMD_FP, SCL3)                \
-    X(1, F2, 0x2a, "cvtsi2sd", F_RAW, S_Y, 0, cvtsi2sd, XMM, GPR, 0, SIMD_FP, SCL3)                \
-    X(1, NONE, 0x2c, "cvttps2pi", F_RAW, S_V, 0, cvttps2pi, MMX, XMM, 8, SIMD_FP, NO)              \
-    X(1, 66, 0x2c, "cvttpd2pi", F_RAW, S_V, 0, cvttpd2pi, MMX, XMM, 16, SIMD_FP, NO)               \
-    X(1, F3, 0x2c, "cvttss2si", F_RAW, S_Y, 0, cvttss2si, GPR, XMM, 4, SIMD_FP, SCL2)              \
-    X(1, F2, 0x2c, "cvttsd2si", F_RAW, S_Y, 0, cvttsd2si, GPR, XMM, 8, SIMD_FP, SCL2)              \
-    X(1, NONE, 0x2d, "cvtps2pi", F_RAW, S_V, 0, cvtps2pi, MMX, XMM, 8, SIMD_FP, NO)                \
-    X(1, 66, 0x2d, "cvtpd2pi", F_RAW, S_V, 0, cvtpd2pi, MMX, XMM, 16, SIMD_FP, NO)                 \
-    X(1, F3, 0x2d, "cvtss2si", F_RAW, S_Y, 0, cvtss2si, GPR, XMM, 4, SIMD_FP, SCL2)                \
-    X(1, F2, 0x2d, "cvtsd2si", F_RAW, S_Y, 0, cvtsd2si, GPR, XMM, 8, SIMD_FP, SCL2)                \
-    X(1, NONE, 0x2e, "ucomiss", F_RAW, S_V, 0, ucomiss, FLAGS, XMM, 4, SIMD_FP, SCL2)              \
-    X(1, 66, 0x2e, "ucomisd", F_RAW, S_V, 0, ucomisd, FLAGS, XMM, 8, SIMD_FP, SCL2)                \
-    X(1, NONE, 0x2f, "comiss", F_RAW, S_V, 0, comiss, FLAGS, XMM, 4, SIMD_FP, SCL2)                \
-    X(1, 66, 0x2f, "comisd", F_RAW, S_V, 0, comisd, FLAGS, XMM, 8, SIMD_FP, SCL2)                  \
-    X(1, NONE, 0x52, "rsqrtps", F_RAW, S_V, 0, rsqrtps, XMM, XMM, 16, 0, FLT2)                     \
-    X(1, F3, 0x52, "rsqrtss", F_RAW, S_V, 0, rsqrtss, XMM, XMM, 4, 0, SCL3)                        \
-    X(1, NONE, 0x53, "rcpps", F_RAW, S_V, 0, rcpps, XMM, XMM, 16, 0, FLT2)                         \
-    X(1, F3, 0x53, "rcpss", F_RAW, S_V, 0, rcpss, XMM, XMM, 4, 0, SCL3)                            \
-    X(1, NONE, 0xc2, "cmpps", F_RAWUB, S_V, 0, cmpps, XMM, XMM, 16, SIMD_FP, NO)                   \
-    X(1, 66, 0xc2, "cmppd", F_RAWUB, S_V, 0, cmppd, XMM, XMM, 16, SIMD_FP, NO)                     \
-    X(1, F3, 0xc2, "cmpss", F_RAWUB, S_V, 0, cmpss, XMM, XMM, 4, SIMD_FP, NO)                      \
-    X(1, F2, 0xc2, "cmpsd", F_RAWUB, S_V, 0, cmpsd, XMM, XMM, 8, SIMD_FP, NO)                      \
-    X(3, 66, 0x08, "roundps", F_RAWUB, S_V, 0, roundps, XMM, XMM, 16, SIMD_FP, FLT2)               \
-    X(3, 66, 0x09, "roundpd", F_RAWUB, S_V, 0, roundpd, XMM, XMM, 16, SIMD_FP, FLT2)               \
-    X(3, 66, 0x0a, "roundss", F_RAWUB, S_V, 0, roundss, XMM, XMM, 4, SIMD_FP, SCL3)                \
-    X(3, 66, 0x0b, "roundsd", F_RAWUB, S_V, 0, roundsd, XMM, XMM, 8, SIMD_FP, SCL3)                \
-    X(3, 66, 0x40, "dpps", F_RAWUB, S_V, 0, dpps, XMM, XMM, 16, SIMD_FP, FLT3)                     \
-    X(3, 66, 0x41, "dppd", F_RAWUB, S_V, 0, dppd, XMM, XMM, 16, SIMD_FP, X3)
+      ISA_SSE2 | ISA_MMX, NO)                                                                      \
+    X(1, F3, 0x2a, "cvtsi2ss", F_RAW, S_Y, 0, cvtsi2ss, XMM, GPR, 0, SIMD_FP, ISA_SSE, SCL3)       \
+    X(1, F2, 0x2a, "cvtsi2sd", F_RAW, S_Y, 0, cvtsi2sd, XMM, GPR, 0, SIMD_FP, ISA_SSE2, SCL3)      \
+    X(1, NONE, 0x2c, "cvttps2pi", F_RAW, S_V, 0, cvttps2pi, MMX, XMM, 8, SIMD_FP,                  \
+      ISA_SSE | ISA_MMX, NO)                                                                       \
+    X(1, 66, 0x2c, "cvttpd2pi", F_RAW, S_V, 0, cvttpd2pi, MMX, XMM, 16, SIMD_FP,                   \
+      ISA_SSE2 | ISA_MMX, NO)                                                                      \
+    X(1, F3, 0x2c, "cvttss2si", F_RAW, S_Y, 0, cvttss2si, GPR, XMM, 4, SIMD_FP, ISA_SSE, SCL2)     \
+    X(1, F2, 0x2c, "cvttsd2si", F_RAW, S_Y, 0, cvttsd2si, GPR, XMM, 8, SIMD_FP, ISA_SSE2, SCL2)    \
+    X(1, NONE, 0x2d, "cvtps2pi", F_RAW, S_V, 0, cvtps2pi, MMX, XMM, 8, SIMD_FP,                    \
+      ISA_SSE | ISA_MMX, NO)                                                                       \
+    X(1, 66, 0x2d, "cvtpd2pi", F_RAW, S_V, 0, cvtpd2pi, MMX, XMM, 16, SIMD_FP,                     \
+      ISA_SSE2 | ISA_MMX, NO)                                                                      \
+    X(1, F3, 0x2d, "cvtss2si", F_RAW, S_Y, 0, cvtss2si, GPR, XMM, 4, SIMD_FP, ISA_SSE, SCL2)       \
+    X(1, F2, 0x2d, "cvtsd2si", F_RAW, S_Y, 0, cvtsd2si, GPR, XMM, 8, SIMD_FP, ISA_SSE2, SCL2)      \
+    X(1, NONE, 0x2e, "ucomiss", F_RAW, S_V, 0, ucomiss, FLAGS, XMM, 4, SIMD_FP, ISA_SSE, SCL2)     \
+    X(1, 66, 0x2e, "ucomisd", F_RAW, S_V, 0, ucomisd, FLAGS, XMM, 8, SIMD_FP, ISA_SSE2, SCL2)      \
+    X(1, NONE, 0x2f, "comiss", F_RAW, S_V, 0, comiss, FLAGS, XMM, 4, SIMD_FP, ISA_SSE, SCL2)       \
+    X(1, 66, 0x2f, "comisd", F_RAW, S_V, 0, comisd, FLAGS, XMM, 8, SIMD_FP, ISA_SSE2, SCL2)        \
+    X(1, NONE, 0x52, "rsqrtps", F_RAW, S_V, 0, rsqrtps, XMM, XMM, 16, 0, ISA_SSE, FLT2)            \
+    X(1, F3, 0x52, "rsqrtss", F_RAW, S_V, 0, rsqrtss, XMM, XMM, 4, 0, ISA_SSE, SCL3)               \
+    X(1, NONE, 0x53, "rcpps", F_RAW, S_V, 0, rcpps, XMM, XMM, 16, 0, ISA_SSE, FLT2)                \
+    X(1, F3, 0x53, "rcpss", F_RAW, S_V, 0, rcpss, XMM, XMM, 4, 0, ISA_SSE, SCL3)                   \
+    X(1, NONE, 0xc2, "cmpps", F_RAWUB, S_V, 0, cmpps, XMM, XMM, 16, SIMD_FP, ISA_SSE, NO)          \
+    X(1, 66, 0xc2, "cmppd", F_RAWUB, S_V, 0, cmppd, XMM, XMM, 16, SIMD_FP, ISA_SSE2, NO)           \
+    X(1, F3, 0xc2, "cmpss", F_RAWUB, S_V, 0, cmpss, XMM, XMM, 4, SIMD_FP, ISA_SSE, NO)             \
+    X(1, F2, 0xc2, "cmpsd", F_RAWUB, S_V, 0, cmpsd, XMM, XMM, 8, SIMD_FP, ISA_SSE2, NO)            \
+    X(3, 66, 0x08, "roundps", F_RAWUB, S_V, 0, roundps, XMM, XMM, 16, SIMD_FP, ISA_SSE4_1, FLT2)   \
+    X(3, 66, 0x09, "roundpd", F_RAWUB, S_V, 0, roundpd, XMM, XMM, 16, SIMD_FP, ISA_SSE4_1, FLT2)   \
+    X(3, 66, 0x0a, "roundss", F_RAWUB, S_V, 0, roundss, XMM, XMM, 4, SIMD_FP, ISA_SSE4_1, SCL3)    \
+    X(3, 66, 0x0b, "roundsd", F_RAWUB, S_V, 0, roundsd, XMM, XMM, 8, SIMD_FP, ISA_SSE4_1, SCL3)    \
+    X(3, 66, 0x40, "dpps", F_RAWUB, S_V, 0, dpps, XMM, XMM, 16, SIMD_FP, ISA_SSE4_1, FLT3)         \
+    X(3, 66, 0x41, "dppd", F_RAWUB, S_V, 0, dppd, XMM, XMM, 16, SIMD_FP, ISA_SSE4_1, X3)
 
 #define SIMD_MOVES(X)                                                                              \
-    X(1, NONE, 0x10, "movups", F_RAW, S_V, 0, mov16, XMM, XMM, 16, SIMD_UNALIGNED, FLT2)           \
-    X(1, 66, 0x10, "movupd", F_RAW, S_V, 0, mov16, XMM, XMM, 16, SIMD_UNALIGNED, FLT2)             \
-    X(1, F3, 0x10, "movss", F_RAW, S_V, 0, movss, XMM, XMM, 4, 0, SCR3)                            \
-    X(1, F2, 0x10, "movsd", F_RAW, S_V, 0, movsd, XMM, XMM, 8, 0, SCR3)                            \
+    X(1, NONE, 0x10, "movups", F_RAW, S_V, 0, mov16, XMM, XMM, 16, SIMD_UNALIGNED, ISA_SSE, FLT2)  \
+    X(1, 66, 0x10, "movupd", F_RAW, S_V, 0, mov16, XMM, XMM, 16, SIMD_UNALIGNED, ISA_SSE2, FLT2)   \
+    X(1, F3, 0x10, "movss", F_RAW, S_V, 0, movss, XMM, XMM, 4, 0, ISA_SSE, SCR3)                   \
+    X(1, F2, 0x10, "movsd", F_RAW, S_V, 0, movsd, XMM, XMM, 8, 0, ISA_SSE2, SCR3)                  \
     X(1, NONE, 0x11, "movups", F_RAW, S_V, 0, mov16, XMM, XMM, 16, SIMD_STORE | SIMD_UNALIGNED,    \
-      FLT2)                                                                                        \
+      ISA_SSE, FLT2)                                                                               \
     X(1, 66, 0x11, "movupd", F_RAW, S_V, 0, mov16, XMM, XMM, 16, SIMD_STORE | SIMD_UNALIGNED,      \
-      FLT2)                                                                                        \
-    X(1, F3, 0x11, "movss", F_RAW, S_V, 0, movss, XMM, XMM, 4, SIMD_STORE, SCR3)                   \
-    X(1, F2, 0x11, "movsd", F_RAW, S_V, 0, movsd, XMM, XMM, 8, SIMD_STORE, SCR3)                   \
-    X(1, NONE, 0x12, "movlps", F_RAW, S_V, 0, movlps, XMM, XMM, 8, 0, X3)                          \
-    X(1, 66, 0x12, "movlpd", F_RAW, S_V, OPF_MEM, movlps, XMM, XMM, 8, 0, X3)                      \
-    X(1, NONE, 0x13, "movlps", F_RAW, S_V, OPF_MEM, mov8, XMM, XMM, 8, SIMD_STORE, X2)             \
-    X(1, 66, 0x13, "movlpd", F_RAW, S_V, OPF_MEM, mov8, XMM, XMM, 8, SIMD_STORE, X2)               \
-    X(1, NONE, 0x16, "movhps", F_RAW, S_V, 0, low_to_high, XMM, XMM, 8, 0, X3)                     \
-    X(1, 66, 0x16, "movhpd", F_RAW, S_V, OPF_MEM, low_to_high, XMM, XMM, 8, 0, X3)                 \
-    X(1, NONE, 0x17, "movhps", F_RAW, S_V, OPF_MEM, high_to_low, XMM, XMM, 8, SIMD_STORE, X2)      \
-    X(1, 66, 0x17, "movhpd", F_RAW, S_V, OPF_MEM, high_to_low, XMM, XMM, 8, SIMD_STORE, X2)        \
-    X(1, NONE, 0x28, "movaps", F_RAW, S_V, 0, mov16, XMM, XMM, 16, 0, ALN2)                        \
-    X(1, 66, 0x28, "movapd", F_RAW, S_V, 0, mov16, XMM, XMM, 16, 0, ALN2)                          \
-    X(1, NONE, 0x29, "movaps", F_RAW, S_V, 0, mov16, XMM, XMM, 16, SIMD_STORE, ALN2)               \
-    X(1, 66, 0x29, "movapd", F_RAW, S_V, 0, mov16, XMM, XMM, 16, SIMD_STORE, ALN2)                 \
-    X(1, NONE, 0x2b, "movntps", F_RAW, S_V, OPF_MEM, mov16, XMM, XMM, 16, SIMD_STORE, ALN2)        \
-    X(1, 66, 0x2b, "movntpd", F_RAW, S_V, OPF_MEM, mov16, XMM, XMM, 16, SIMD_STORE, ALN2)          \
-    X(1, NONE, 0x50, "movmskps", F_RAW, S_Y, OPF_REG, movmskps, GPR, XMM, 16, 0, MSK4)             \
-    X(1, 66, 0x50, "movmskpd", F_RAW, S_Y, OPF_REG, movmskpd, GPR, XMM, 16, 0, MSK2)               \
-    X(1, NONE, 0x6e, "movd", F_RAW, S_Y, 0, mov16, MMX, GPR, 0, 0, NO)                             \
-    X(1, 66, 0x6e, "movd", F_RAW, S_Y, 0, mov16, XMM, GPR, 0, 0, X2)                               \
-    X(1, NONE, 0x6f, "movq", F_RAW, S_V, 0, mov8, MMX, MMX, 8, 0, NO)                              \
-    X(1, 66, 0x6f, "movdqa", F_RAW, S_V, 0, mov16, XMM, XMM, 16, 0, ALN2)                          \
-    X(1, F3, 0x6f, "movdqu", F_RAW, S_V, 0, mov16, XMM, XMM, 16, SIMD_UNALIGNED, FLT2)             \
-    X(1, NONE, 0x7e, "movd", F_RAW, S_Y, 0, mov8, GPR, MMX, 0, SIMD_STORE, NO)                     \
-    X(1, 66, 0x7e, "movd", F_RAW, S_Y, 0, mov8, GPR, XMM, 0, SIMD_STORE, X2)                       \
-    X(1, F3, 0x7e, "movq", F_RAW, S_V, 0, mov8, XMM, XMM, 8, 0, X2)                                \
-    X(1, NONE, 0x7f, "movq", F_RAW, S_V, 0, mov8, MMX, MMX, 8, SIMD_STORE, NO)                     \
-    X(1, 66, 0x7f, "movdqa", F_RAW, S_V, 0, mov16, XMM, XMM, 16, SIMD_STORE, ALN2)                 \
+      ISA_SSE2, FLT2)                                                                              \
+    X(1, F3, 0x11, "movss", F_RAW, S_V, 0, movss, XMM, XMM, 4, SIMD_STORE, ISA_SSE, SCR3)          \
+    X(1, F2, 0x11, "movsd", F_RAW, S_V, 0, movsd, XMM, XMM, 8, SIMD_STORE, ISA_SSE2, SCR3)         \
+    X(1, NONE, 0x12, "movlps", F_RAW, S_V, 0, movlps, XMM, XMM, 8, 0, ISA_SSE, X3)                 \
+    X(1, 66, 0x12, "movlpd", F_RAW, S_V, OPF_MEM, movlps, XMM, XMM, 8, 0, ISA_SSE2, X3)            \
+    X(1, NONE, 0x13, "movlps", F_RAW, S_V, OPF_MEM, mov8, XMM, XMM, 8, SIMD_STORE, ISA_SSE, X2)    \
+    X(1, 66, 0x13, "movlpd", F_RAW, S_V, OPF_MEM, mov8, XMM, XMM, 8, SIMD_STORE, ISA_SSE2, X2)     \
+    X(1, NONE, 0x16, "movhps", F_RAW, S_V, 0, low_to_high, XMM, XMM, 8, 0, ISA_SSE, X3)            \
+    X(1, 66, 0x16, "movhpd", F_RAW, S_V, OPF_MEM, low_to_high, XMM, XMM, 8, 0, ISA_SSE2, X3)       \
+    X(1, NONE, 0x17, "movhps", F_RAW, S_V, OPF_MEM, high_to_low, XMM, XMM, 8, SIMD_STORE,          \
+      ISA_SSE, X2)                                                                                 \
+    X(1, 66, 0x17, "movhpd", F_RAW, S_V, OPF_MEM, high_to_low, XMM, XMM, 8, SIMD_STORE,            \
+      ISA_SSE2, X2)                                                                                \
+    X(1, NONE, 0x28, "movaps", F_RAW, S_V, 0, mov16, XMM, XMM, 16, 0, ISA_SSE, ALN2)               \
+    X(1, 66, 0x28, "movapd", F_RAW, S_V, 0, mov16, XMM, XMM, 16, 0, ISA_SSE2, ALN2)                \
+    X(1, NONE, 0x29, "movaps", F_RAW, S_V, 0, mov16, XMM, XMM, 16, SIMD_STORE, ISA_SSE, ALN2)      \
+    X(1, 66, 0x29, "movapd", F_RAW, S_V, 0, mov16, XMM, XMM, 16, SIMD_STORE, ISA_SSE2, ALN2)       \
+    X(1, NONE, 0x2b, "movntps", F_RAW, S_V, OPF_MEM, mov16, XMM, XMM, 16, SIMD_STORE, ISA_SSE,     \
+      ALN2)                                                                                        \
+    X(1, 66, 0x2b, "movntpd", F_RAW, S_V, OPF_MEM, mov16, XMM, XMM, 16, SIMD_STORE, ISA_SSE2,      \
+      ALN2)                                                                                        \
+    X(1, NONE, 0x50, "movmskps", F_RAW, S_Y, OPF_REG, movmskps, GPR, XMM, 16, 0, ISA_SSE, MSK4)    \
+    X(1, 66, 0x50, "movmskpd", F_RAW, S_Y, OPF_REG, movmskpd, GPR, XMM, 16, 0, ISA_SSE2, MSK2)     \
+    X(1, NONE, 0x6e, "movd", F_RAW, S_Y, 0, mov16, MMX, GPR, 0, 0, ISA_MMX, NO)                    \
+    X(1, 66, 0x6e, "movd", F_RAW, S_Y, 0, mov16, XMM, GPR, 0, 0, ISA_SSE2, X2)                     \
+    X(1, NONE, 0x6f, "movq", F_RAW, S_V, 0, mov8, MMX, MMX, 8, 0, ISA_MMX, NO)                     \
+    X(1, 66, 0x6f, "movdqa", F_RAW, S_V, 0, mov16, XMM, XMM, 16, 0, ISA_SSE2, ALN2)                \
+    X(1, F3, 0x6f, "movdqu", F_RAW, S_V, 0, mov16, XMM, XMM, 16, SIMD_UNALIGNED, ISA_SSE2, FLT2)   \
+    X(1, NONE, 0x7e, "movd", F_RAW, S_Y, 0, mov8, GPR, MMX, 0, SIMD_STORE, ISA_MMX, NO)            \
+    X(1, 66, 0x7e, "movd", F_RAW, S_Y, 0, mov8, GPR, XMM, 0, SIMD_STORE, ISA_SSE2, X2)             \
+    X(1, F3, 0x7e, "movq", F_RAW, S_V, 0, mov8, XMM, XMM, 8, 0, ISA_SSE2, X2)                      \
+    X(1, NONE, 0x7f, "movq", F_RAW, S_V, 0, mov8, MMX, MMX, 8, SIMD_STORE, ISA_MMX, NO)            \
+    X(1, 66, 0x7f, "movdqa", F_RAW, S_V, 0, mov16, XMM, XMM, 16, SIMD_STORE, ISA_SSE2, ALN2)       \
     X(1, F3, 0x7f, "movdqu", F_RAW, S_V, 0, mov16, XMM, XMM, 16, SIMD_STORE | SIMD_UNALIGNED,      \
+      ISA_SSE2, FLT2)                                                                              \
+    X(1, 66, 0xd6, "movq", F_RAW, S_V, 0, mov8, XMM, XMM, 8, SIMD_STORE, ISA_SSE2, X2)             \
+    X(1, F3, 0xd6, "movq2dq", F_RAW, S_V, OPF_REG, mov8, XMM, MMX, 8, 0, ISA_SSE2 | ISA_MMX, NO)   \
+    X(1, F2, 0xd6, "movdq2q", F_RAW, S_V, OPF_REG, mov8, MMX, XMM, 8, 0, ISA_SSE2 | ISA_MMX, NO)   \
+    X(1, NONE, 0xd7, "pmovmskb", F_RAW, S_Y, OPF_REG, pmovmskb, GPR, MMX, 8, 0,                    \
+      ISA_SSE | ISA_MMX, NO)                                                                       \
+    X(1, 66, 0xd7, "pmovmskb", F_RAW, S_Y, OPF_REG, pmovmskb, GPR, XMM, 16, 0, ISA_SSE2, MSK16)    \
+    X(1, NONE, 0xe7, "movntq", F_RAW, S_V, OPF_MEM, mov8, MMX, MMX, 8, SIMD_STORE,                 \
+      ISA_SSE | ISA_MMX, NO)                                                                       \
+    X(1, 66, 0xe7, "movntdq", F_RAW, S_V, OPF_MEM, mov16, XMM, XMM, 16, SIMD_STORE, ISA_SSE2,      \
+      ALN2)                                                                                        \
+    X(1, F2, 0xf0, "lddqu", F_RAW, S_V, OPF_MEM, mov16, XMM, XMM, 16, SIMD_UNALIGNED, ISA_SSE3,    \
       FLT2)                                                                                        \
-    X(1, 66, 0xd6, "movq", F_RAW, S_V, 0, mov8, XMM, XMM, 8, SIMD_STORE, X2)                       \
-    X(1, F3, 0xd6, "movq2dq", F_RAW, S_V, OPF_REG, mov8, XMM, MMX, 8, 0, NO)                       \
-    X(1, F2, 0xd6, "movdq2q", F_RAW, S_V, OPF_REG, mov8, MMX, XMM, 8, 0, NO)                       \
-    X(1, NONE, 0xd7, "pmovmskb", F_RAW, S_Y, OPF_REG, pmovmskb, GPR, MMX, 8, 0, NO)                \
-    X(1, 66, 0xd7, "pmovmskb", F_RAW, S_Y, OPF_REG, pmovmskb, GPR, XMM, 16, 0, MSK16)              \
-    X(1, NONE, 0xe7, "movntq", F_RAW, S_V, OPF_MEM, mov8, MMX, MMX, 8, SIMD_STORE, NO)             \
-    X(1, 66, 0xe7, "movntdq", F_RAW, S_V, OPF_MEM, mov16, XMM, XMM, 16, SIMD_STORE, ALN2)          \
-    X(1, F2, 0xf0, "lddqu", F_RAW, S_V, OPF_MEM, mov16, XMM, XMM, 16, SIMD_UNALIGNED, FLT2)        \
-    X(2, 66, 0x2a, "movntdqa", F_RAW, S_V, OPF_MEM, mov16, XMM, XMM, 16, 0, ALI2)                  \
-    X(1, NONE, 0xc4, "pinsrw", F_RAWUB, S_D, 0, pinsrw4, MMX, GPR, 2, 0, NO)                       \
-    X(1, 66, 0xc4, "pinsrw", F_RAWUB, S_D, 0, pinsrw, XMM, GPR, 2, 0, X3)                          \
-    X(1, NONE, 0xc5, "pextrw", F_RAWUB, S_Y, OPF_REG, pextrw4, GPR, MMX, 8, 0, NO)                 \
-    X(1, 66, 0xc5, "pextrw", F_RAWUB, S_Y, OPF_REG, pextrw, GPR, XMM, 16, 0, X2)                   \
-    X(3, 66, 0x14, "pextrb", F_RAWUB, S_Y, 0, pextrb, GPR, XMM, 1, SIMD_STORE, X2)                 \
-    X(3, 66, 0x15, "pextrw", F_RAWUB, S_Y, 0, pextrw, GPR, XMM, 2, SIMD_STORE, X2)                 \
-    X(3, 66, 0x16, "pextrd", F_RAWUB, S_Y, 0, pextrd, GPR, XMM, 0, SIMD_STORE, X2)                 \
-    X(3, 66, 0x17, "extractps", F_RAWUB, S_Y, 0, extractps, GPR, XMM, 4, SIMD_STORE, X2)           \
-    X(3, 66, 0x20, "pinsrb", F_RAWUB, S_D, 0, pinsrb, XMM, GPR, 1, 0, X3)                          \
-    X(3, 66, 0x21, "insertps", F_RAWUB, S_V, 0, insertps, XMM, XMM, 4, 0, X3)                      \
-    X(3, 66, 0x22, "pinsrd", F_RAWUB, S_Y, 0, pinsrd, XMM, GPR, 0, 0, X3)
+    X(2, 66, 0x2a, "movntdqa", F_RAW, S_V, OPF_MEM, mov16, XMM, XMM, 16, 0, ISA_SSE4_1, ALI2)      \
+    X(1, NONE, 0xc4, "pinsrw", F_RAWUB, S_D, 0, pinsrw4, MMX, GPR, 2, 0, ISA_SSE | ISA_MMX, NO)    \
+    X(1, 66, 0xc4, "pinsrw", F_RAWUB, S_D, 0, pinsrw, XMM, GPR, 2, 0, ISA_SSE2, X3)                \
+    X(1, NONE, 0xc5, "pextrw", F_RAWUB, S_Y, OPF_REG, pextrw4, GPR, MMX, 8, 0,                     \
+      ISA_SSE | ISA_MMX, NO)                                                                       \
+    X(1, 66, 0xc5, "pextrw", F_RAWUB, S_Y, OPF_REG, pextrw, GPR, XMM, 16, 0, ISA_SSE2, X2)         \
+    X(3, 66, 0x14, "pextrb", F_RAWUB, S_Y, 0, pextrb, GPR, XMM, 1, SIMD_STORE, ISA_SSE4_1, X2)     \
+    X(3, 66, 0x15, "pextrw", F_RAWUB, S_Y, 0, pextrw, GPR, XMM, 2, SIMD_STORE, ISA_SSE4_1, X2)     \
+    X(3, 66, 0x16, "pextrd", F_RAWUB, S_Y, 0, pextrd, GPR, XMM, 0, SIMD_STORE, ISA_SSE4_1, X2)     \
+    X(3, 66, 0x17, "extractps", F_RAWUB, S_Y, 0, extractps, GPR, XMM, 4, SIMD_STORE,               \
+      ISA_SSE4_1, X2)                                                                              \
+    X(3, 66, 0x20, "pinsrb", F_RAWUB, S_D, 0, pinsrb, XMM, GPR, 1, 0, ISA_SSE4_1, X3)              \
+    X(3, 66, 0x21, "insertps", F_RAWUB, S_V, 0, insertps, XMM, XMM, 4, 0, ISA_SSE4_1, X3)          \
+    X(3, 66, 0x22, "pinsrd", F_RAWUB, S_Y, 0, pinsrd, XMM, GPR, 0, 0, ISA_SSE4_1, X3)
 
 #define SIMD_SHUFFLES(X)                                                                           \
-    X(1, NONE, 0x70, "pshufw", F_RAWUB, S_V, 0, pshufw, MMX, MMX, 8, 0, NO)                        \
-    X(1, 66, 0x70, "pshufd", F_RAWUB, S_V, 0, pshufd, XMM, XMM, 16, 0, INT2)                       \
-    X(1, F3, 0x70, "pshufhw", F_RAWUB, S_V, 0, pshufhw, XMM, XMM, 16, 0, INT2)                     \
-    X(1, F2, 0x70, "pshuflw", F_RAWUB, S_V, 0, pshuflw, XMM, XMM, 16, 0, INT2)                     \
-    X(1, NONE, 0xc6, "shufps", F_RAWUB, S_V, 0, shufps, XMM, XMM, 16, 0, FLT3)                     \
-    X(1, 66, 0xc6, "shufpd", F_RAWUB, S_V, 0, shufpd, XMM, XMM, 16, 0, FLT3_I2)                    \
-    X(3, 66, 0x0c, "blendps", F_RAWUB, S_V, 0, blendps, XMM, XMM, 16, 0, FLT3_I4)                  \
-    X(3, 66, 0x0d, "blendpd", F_RAWUB, S_V, 0, blendpd, XMM, XMM, 16, 0, FLT3_I2)                  \
-    X(3, 66, 0x0e, "pblendw", F_RAWUB, S_V, 0, pblendw, XMM, XMM, 16, 0, INT3)                     \
-    X(3, NONE, 0x0f, "palignr", F_RAWUB, S_V, 0, palignr8, MMX, MMX, 8, 0, NO)                     \
-    X(3, 66, 0x0f, "palignr", F_RAWUB, S_V, 0, palignr, XMM, XMM, 16, 0, INT3)                     \
-    X(3, 66, 0x42, "mpsadbw", F_RAWUB, S_V, 0, mpsadbw, XMM, XMM, 16, 0, INT3_I3)                  \
-    X(2, 66, 0x17, "ptest", F_RAW, S_V, 0, ptest, FLAGS, XMM, 16, 0, TST)
+    X(1, NONE, 0x70, "pshufw", F_RAWUB, S_V, 0, pshufw, MMX, MMX, 8, 0, ISA_SSE | ISA_MMX, NO)     \
+    X(1, 66, 0x70, "pshufd", F_RAWUB, S_V, 0, pshufd, XMM, XMM, 16, 0, ISA_SSE2, INT2)             \
+    X(1, F3, 0x70, "pshufhw", F_RAWUB, S_V, 0, pshufhw, XMM, XMM, 16, 0, ISA_SSE2, INT2)           \
+    X(1, F2, 0x70, "pshuflw", F_RAWUB, S_V, 0, pshuflw, XMM, XMM, 16, 0, ISA_SSE2, INT2)           \
+    X(1, NONE, 0xc6, "shufps", F_RAWUB, S_V, 0, shufps, XMM, XMM, 16, 0, ISA_SSE, FLT3)            \
+    X(1, 66, 0xc6, "shufpd", F_RAWUB, S_V, 0, shufpd, XMM, XMM, 16, 0, ISA_SSE2, FLT3_I2)          \
+    X(3, 66, 0x0c, "blendps", F_RAWUB, S_V, 0, blendps, XMM, XMM, 16, 0, ISA_SSE4_1, FLT3_I4)      \
+    X(3, 66, 0x0d, "blendpd", F_RAWUB, S_V, 0, blendpd, XMM, XMM, 16, 0, ISA_SSE4_1, FLT3_I2)      \
+    X(3, 66, 0x0e, "pblendw", F_RAWUB, S_V, 0, pblendw, XMM, XMM, 16, 0, ISA_SSE4_1, INT3)         \
+    X(3, NONE, 0x0f, "palignr", F_RAWUB, S_V, 0, palignr8, MMX, MMX, 8, 0, ISA_SSSE3 | ISA_MMX,    \
+      NO)                                                                                          \
+    X(3, 66, 0x0f, "palignr", F_RAWUB, S_V, 0, palignr, XMM, XMM, 16, 0, ISA_SSSE3, INT3)          \
+    X(3, 66, 0x42, "mpsadbw", F_RAWUB, S_V, 0, mpsadbw, XMM, XMM, 16, 0, ISA_SSE4_1, INT3_I3)      \
+    X(2, 66, 0x17, "ptest", F_RAW, S_V, 0, ptest, FLAGS, XMM, 16, 0, ISA_SSE4_1, TST)
 
 /* Shifts by an immediate: S(opcode, ModRM.reg, mnemonic), for both register files... */
 #define SIMD_SHIFTS(S)                                                                             \
@@ -206,21 +234,21 @@
 
 /* Y(map, prefix, opcode, mnemonic, form, operand size, OPF_*, run, ISA_*, VEX) */
 #define SIMD_SPECIAL(Y)                                                                            \
-    Y(1, NONE, 0x77, "emms", F_NONE, S_V, 0, emms, 0, NO)                                          \
-    Y(1, NONE, 0xf7, "maskmovq", F_RAW, S_V, OPF_REG, maskmovq, 0, NO)                             \
-    Y(1, 66, 0xf7, "maskmovdqu", F_RAW, S_V, OPF_REG, maskmovdqu, 0, X2)                           \
-    Y(2, 66, 0x10, "pblendvb", F_RAW, S_B, 0, blendv, 0, NO)                                       \
-    Y(2, 66, 0x14, "blendvps", F_RAW, S_D, 0, blendv, 0, NO)                                       \
-    Y(2, 66, 0x15, "blendvpd", F_RAW, S_Q, 0, blendv, 0, NO)                                       \
+    Y(1, NONE, 0x77, "emms", F_NONE, S_V, 0, emms, ISA_MMX, NO)                                    \
+    Y(1, NONE, 0xf7, "maskmovq", F_RAW, S_V, OPF_REG, maskmovq, ISA_SSE | ISA_MMX, NO)             \
+    Y(1, 66, 0xf7, "maskmovdqu", F_RAW, S_V, OPF_REG, maskmovdqu, ISA_SSE2, X2)                    \
+    Y(2, 66, 0x10, "pblendvb", F_RAW, S_B, 0, blendv, ISA_SSE4_1, NO)                              \
+    Y(2, 66, 0x14, "blendvps", F_RAW, S_D, 0, blendv, ISA_SSE4_1, NO)                              \
+    Y(2, 66, 0x15, "blendvpd", F_RAW, S_Q, 0, blendv, ISA_SSE4_1, NO)                              \
     Y(2, NONE, 0xcb, "sha256rnds2", F_RAW, S_V, 0, sha256rnds2, ISA_SHA, NO)                       \
-    Y(2, F2, 0xf0, "crc32", F_GE, S_B, 0, crc32b, 0, NO)                                           \
-    Y(2, F2, 0xf1, "crc32", F_GE, S_V, 0, crc32, 0, NO)                                            \
-    Y(3, 66, 0x60, "pcmpestrm", F_RAWUB, S_Y, 0, pcmpestrm, 0, X2)                                 \
-    Y(3, 66, 0x61, "pcmpestri", F_RAWUB, S_Y, 0, pcmpestri, 0, X2)                                 \
-    Y(3, 66, 0x62, "pcmpistrm", F_RAWUB, S_Y, 0, pcmpistrm, 0, X2)                                 \
-    Y(3, 66, 0x63, "pcmpistri", F_RAWUB, S_Y, 0, pcmpistri, 0, X2)
+    Y(2, F2, 0xf0, "crc32", F_GE, S_B, 0, crc32b, ISA_SSE4_2, NO)                                  \
+    Y(2, F2, 0xf1, "crc32", F_GE, S_V, 0, crc32, ISA_SSE4_2, NO)                                   \
+    Y(3, 66, 0x60, "pcmpestrm", F_RAWUB, S_Y, 0, pcmpestrm, ISA_SSE4_2, X2)                        \
+    Y(3, 66, 0x61, "pcmpestri", F_RAWUB, S_Y, 0, pcmpestri, ISA_SSE4_2, X2)                        \
+    Y(3, 66, 0x62, "pcmpistrm", F_RAWUB, S_Y, 0, pcmpistrm, ISA_SSE4_2, X2)                        \
+    Y(3, 66, 0x63, "pcmpistri", F_RAWUB, S_Y, 0, pcmpistri, ISA_SSE4_2, X2)
 
-/* Sets that not every model has.
+/* Sets that not every processor with SSE4.2 has.
  * N(map, prefix, opcode, mnemonic, decoder's form, function, ISA_*, VEX) */
 #define SIMD_LATER(N)                                                                              \
     N(2, 66, 0xdb, "aesimc", F_RAW, aesimc, ISA_AES, AES2)                                         \
@@ -237,7 +265,7 @@
     N(2, NONE, 0xcd, "sha256msg2", F_RAW, sha256msg2, ISA_SHA, NO)                                 \
     N(3, NONE, 0xcc, "sha1rnds4", F_RAWUB, sha1rnds4, ISA_SHA, NO)
 
-/* AVX and AVX2 operations of lanes that SSE has not: as SIMD_OTHER_FLOAT, and how they are made. */
+/* AVX and AVX2 operations of lanes that SSE has not: as SIMD_OTHER_FLOAT without its ISA_*, and how they are made. */
 #define SIMD_AVX(X)                                                                                \
     X(1, NONE, 0xc2, "cmpps", F_RAWUB, S_V, 0, vcmpps, XMM, XMM, 16, SIMD_FP, FLT3)                \
     X(1, 66, 0xc2, "cmppd", F_RAWUB, S_V, 0, vcmppd, XMM, XMM, 16, SIMD_FP, FLT3)                  \

@@ -150,29 +150,36 @@ enum {
     MODE_USER = 8,    /* CPL 3 */
 };
 
-/* Sets of instructions beyond those that every model has: bits of the mode too, so that a block is
- * decoded by what the cpu has, and what it has costs nothing afterwards. isa.c has their features.
- */
+/* Sets of instructions that a model has or has not, and the features that they are: a block is
+ * decoded for what the cpu has, which costs nothing afterwards. */
+/* clang-format off */
+#define ISA_SETS(X)                                                                                \
+    X(FPU, "fpu") X(TSC, "tsc") X(MSR, "msr") X(CX8, "cx8") X(SEP, "sep") X(CMOV, "cmov")          \
+    X(CLFLUSH, "clflush") X(MMX, "mmx") X(FXSR, "fxsr") X(SSE, "sse") X(SSE2, "sse2")              \
+    X(SSE3, "pni") X(SSSE3, "ssse3") X(SSE4_1, "sse4_1") X(SSE4_2, "sse4_2") X(POPCNT, "popcnt")   \
+    X(CX16, "cx16") X(SYSCALL, "syscall") X(RDTSCP, "rdtscp") X(LAHF_LM, "lahf_lm")                \
+    X(FSGSBASE, "fsgsbase") X(INVPCID, "invpcid") X(MONITOR, "monitor") X(RDPID, "rdpid")          \
+    X(RDRAND, "rdrand") X(RDSEED, "rdseed") X(SMAP, "smap") X(BMI1, "bmi1") X(BMI2, "bmi2")        \
+    X(LZCNT, "abm") X(ADX, "adx") X(MOVBE, "movbe") X(AES, "aes") X(PCLMUL, "pclmulqdq")           \
+    X(SHA, "sha_ni") X(XSAVE, "xsave") X(XSAVEOPT, "xsaveopt") X(XSAVEC, "xsavec")                 \
+    X(XGETBV1, "xgetbv1") X(AVX, "avx") X(AVX2, "avx2") X(F16C, "f16c") X(FMA, "fma")              \
+    X(VAES, "vaes") X(VPCLMUL, "vpclmulqdq")
+/* clang-format on */
+
 enum {
-    ISA_BMI1 = 1 << 8,
-    ISA_BMI2 = 1 << 9,
-    ISA_LZCNT = 1 << 10,
-    ISA_ADX = 1 << 11,
-    ISA_MOVBE = 1 << 12,
-    ISA_AES = 1 << 13,
-    ISA_PCLMUL = 1 << 14,
-    ISA_SHA = 1 << 15,
-    ISA_XSAVE = 1 << 16,
-    ISA_XSAVEOPT = 1 << 17,
-    ISA_XSAVEC = 1 << 18,
-    ISA_AVX = 1 << 19,
-    ISA_AVX2 = 1 << 20,
-    ISA_F16C = 1 << 21,
-    ISA_FMA = 1 << 22,
-    ISA_VAES = 1 << 23,
-    ISA_VPCLMUL = 1 << 24,
-    ISA_XGETBV1 = 1 << 25,
-    ISA_VEX = ISA_BMI1 | ISA_BMI2 | ISA_AVX | ISA_AVX2, /* any of what is encoded with VEX */
+#define X(name, feature) ISA_BIT_##name,
+    ISA_SETS(X) ISA_COUNT
+#undef X
+};
+_Static_assert(ISA_COUNT <= 64, "they fit into a word");
+
+/* ISA_*: the bits. */
+enum {
+#define X(name, feature) ISA_##name = UINT64_C(1) << ISA_BIT_##name,
+    ISA_SETS(X)
+#undef X
+    /* any of what is encoded with VEX */
+    ISA_VEX = ISA_BMI1 | ISA_BMI2 | ISA_AVX | ISA_AVX2,
 };
 
 #define BLOCK_SCRATCH UINT32_MAX /* not in the cache: good for one execution */
@@ -181,6 +188,7 @@ struct block {
     struct block *next; /* in its bucket */
     uint32_t mode;
     uint32_t ram_page; /* its page's number, or BLOCK_SCRATCH */
+    uint64_t isa;      /* what the cpu has that it was decoded for */
     uint64_t points; /* the page of linear addresses that it serves, plus 1, if there are points in
                       * it; 0: it serves all pages without */
     uint16_t page_off; /* where in its page it starts */
@@ -288,16 +296,6 @@ struct x87 {
 
 /* ---- the cpu ---- */
 
-/* Features that instructions and control registers ask for: see cpuid.c. */
-enum {
-    HAS_INVPCID = 1 << 0,
-    HAS_RDPID = 1 << 1,
-    HAS_RDRAND = 1 << 2,
-    HAS_RDSEED = 1 << 3,
-    HAS_SMAP = 1 << 4,
-    HAS_MONITOR = 1 << 5,
-};
-
 enum { SOFT_PHYSICAL_BITS = 40 }; /* of an address: MAXPHYADDR */
 enum { MC_BANKS = 4 };            /* of machine checks */
 enum { MSR_MCG_CAP = 0x179, MSR_MCG_STATUS = 0x17a, MSR_MC0_CTL = 0x400 };
@@ -327,7 +325,7 @@ struct soft_cpu {
      * would address it from one host register with displacements of a byte. */
     union {
         struct {
-            uint32_t mode; /* MODE_*: derived from cs, ss, efer, cpl; and isa */
+            uint32_t mode; /* MODE_*: derived from cs, ss, efer, cpl */
             uint32_t jump_generation;
         };
         uint64_t jump_key; /* what an entry of the jump cache is good for */
@@ -338,7 +336,6 @@ struct soft_cpu {
     struct block *block;      /* being executed; NULL between blocks */
     uint64_t rip;             /* valid between blocks and after a fault */
     const struct insn *cur;   /* set before whatever may ask for the exact count */
-    uint32_t isa;             /* ISA_*: by its features */
     uint32_t flags;           /* the arithmetic ones, in the low 16 bits: see flags.h */
     uint64_t r[REG_COUNT];
     uint64_t ea_base[SEG_COUNT +
@@ -434,7 +431,7 @@ struct soft_cpu {
     struct code_cache *code; /* of the accelerator */
 
     struct cpu_features features; /* what CPUID says that it can do */
-    uint32_t has;                 /* HAS_* of them */
+    uint64_t isa;                 /* ISA_* of them */
     uint64_t cr4_known;           /* bits of CR4 that they let be set */
     uint64_t random;              /* state of RDRAND and RDSEED */
     struct vcpu_stats stats;
@@ -458,10 +455,12 @@ enum vcpu_stop soft_exec(struct soft_cpu *c);
 
 /* ---- decode.c ---- */
 
-/* Decode from `code` (`avail` bytes readable) in `mode`. Returns the instruction's length; 0: more
- * than `avail` bytes are needed; -1: not an instruction, *i is what raises #UD, or #GP beyond 15
- * bytes (length 1 for the count). *ends: it must be the last in its block. */
-int soft_decode(const uint8_t *code, unsigned avail, uint32_t mode, struct insn *i, bool *ends);
+/* Decode from `code` (`avail` bytes readable) in `mode`, for a cpu that has `isa`. Returns the
+ * instruction's length; 0: more than `avail` bytes are needed; -1: not an instruction, *i is what
+ * raises #UD, or #GP beyond 15 bytes (length 1 for the count). *ends: it must be the last in its
+ * block. */
+int soft_decode(const uint8_t *code, unsigned avail, uint32_t mode, uint64_t isa, struct insn *i,
+                bool *ends);
 
 /* ---- block.c ---- */
 
@@ -596,8 +595,8 @@ void mc_msr_set(struct soft_cpu *c, uint32_t index, uint64_t value);
 /* ---- isa.c ---- */
 
 /* ISA_* of a set of features. */
-uint32_t soft_isa(const struct cpu_features *set);
-/* The feature that bit `bit` of the mode stands for; NULL: none. */
+uint64_t soft_isa(const struct cpu_features *set);
+/* The feature of bit number `bit`, which is below ISA_COUNT. */
 const char *soft_isa_name(unsigned bit);
 /* Has the host what this one is made of? */
 bool soft_isa_on_host(unsigned bit);

@@ -16,7 +16,7 @@
 #include <smmintrin.h>
 
 /* Volatile, so that they stay between the changes of the host's MXCSR. */
-#define XMM(map, prefix, opcode, name, msize, vex)                                             \
+#define XMM(map, prefix, opcode, name, ...)                                                    \
     void simd_xmm_##name(union vec128 *d, const union vec128 *s, unsigned arg)                 \
     {                                                                                          \
         __m128i v = _mm_load_si128((const __m128i *)d);                                        \

@@ -6,8 +6,8 @@
 
 #include <smmintrin.h>
 
-#define BOTH(map, opcode, name, msize, vex)                                       \
-    XMM(map, 66, opcode, name, 16, vex)                                           \
+#define BOTH(map, opcode, name, ...)                                              \
+    XMM(map, 66, opcode, name)                                                    \
     void simd_mmx_##name(union vec128 *d, const union vec128 *s, unsigned arg)    \
     {                                                                             \
         __asm__("movq %0, %%mm0\n\t" #name " %1, %%mm0\n\tmovq %%mm0, %0\n\temms" \
@@ -16,7 +16,7 @@
                 : "mm0", "st");                                                   \
     }
 
-#define XMM(map, prefix, opcode, name, msize, vex)                                    \
+#define XMM(map, prefix, opcode, name, ...)                                           \
     void simd_xmm_##name(union vec128 *d, const union vec128 *s, unsigned arg)        \
     {                                                                                 \
         __m128i v = _mm_load_si128((const __m128i *)d);                               \

@@ -5,15 +5,15 @@
 #include "cpu/soft/simd.h"
 
 const struct simd_op simd_ops[SIMD_ID_COUNT] = {
-#define B(map, opcode, name, msize, vex)                                                    \
+#define B(map, opcode, name, msize, isa, vex)                                               \
     [SIMD_ID(map, NONE, opcode)] = { simd_mmx_##name, NULL, SIMD_MMX, SIMD_MMX, msize, 0 }, \
                         [SIMD_ID(map, 66, opcode)] = { simd_xmm_##name, NULL, SIMD_XMM,     \
                                                        SIMD_XMM,        16,   0 },
-#define P(map, prefix, opcode, name, msize, vex) \
+#define P(map, prefix, opcode, name, msize, isa, vex) \
     [SIMD_ID(map, prefix, opcode)] = { simd_xmm_##name, NULL, SIMD_XMM, SIMD_XMM, msize, 0 },
-#define PF(map, prefix, opcode, name, msize, vex) \
+#define PF(map, prefix, opcode, name, msize, isa, vex) \
     [SIMD_ID(map, prefix, opcode)] = { simd_xmm_##name, NULL, SIMD_XMM, SIMD_XMM, msize, SIMD_FP },
-#define X(map, prefix, opcode, name, form, size, opf, fn, dst, src, msize, flags, vex) \
+#define X(map, prefix, opcode, name, form, size, opf, fn, dst, src, msize, flags, isa, vex) \
     [SIMD_ID(map, prefix, opcode)] = { simd_##fn, NULL, SIMD_##dst, SIMD_##src, msize, flags },
 #define V(map, prefix, opcode, name, form, size, opf, fn, dst, src, msize, flags, vex) \
     [VEX_ID(map, prefix, opcode)] = { simd_##fn, NULL, SIMD_##dst, SIMD_##src, msize, flags },
@@ -40,21 +40,21 @@ const struct simd_op simd_ops[SIMD_ID_COUNT] = {
 #undef Y
 };
 
-#define ROW(name, form, size, opf, id)                    \
-    {                                                     \
-        name, OP_sse, form, size, P_ONE, opf, 0, id, NULL \
+#define ROW(name, form, size, opf, id, isa)                             \
+    {                                                                   \
+        name, OP_sse, form, size, P_ONE, opf, 0, id, NULL, .needs = isa \
     }
-#define SHIFT_ROW(kind, reg, name) \
-    [reg] = ROW(#name, F_RAWUB, S_V, OPF_REG, SIMD_##kind##_SHIFT_##name)
+#define SHIFT_ROW(kind, reg, name, isa) \
+    [reg] = ROW(#name, F_RAWUB, S_V, OPF_REG, SIMD_##kind##_SHIFT_##name, isa)
 
 /* PSxx by immediate: groups by ModRM.reg. */
 static const struct opcode mmx_shifts[3][8] = {
-#define S(opcode, reg, name) [opcode - 0x71] SHIFT_ROW(MMX, reg, name),
+#define S(opcode, reg, name) [opcode - 0x71] SHIFT_ROW(MMX, reg, name, ISA_MMX),
     SIMD_SHIFTS(S)
 #undef S
 };
 static const struct opcode xmm_shifts[3][8] = {
-#define S(opcode, reg, name) [opcode - 0x71] SHIFT_ROW(XMM, reg, name),
+#define S(opcode, reg, name) [opcode - 0x71] SHIFT_ROW(XMM, reg, name, ISA_SSE2),
     SIMD_SHIFTS(S) SIMD_BYTE_SHIFTS(S)
 #undef S
 };
@@ -63,20 +63,20 @@ static const struct opcode xmm_shifts[3][8] = {
     [0][PREFIX_##prefix][opcode] = { .name = "", .flags = OPF_GROUP, .group = rows[opcode - 0x71] }
 
 static const struct opcode simd_rows[3][4][256] = {
-#define B(map, opcode, name, msize, vex) \
-    P(map, NONE, opcode, name, 8, vex) P(map, 66, opcode, name, 16, vex)
-#define P(map, prefix, opcode, name, msize, vex) \
-    [map - 1][PREFIX_##prefix][opcode] = ROW(#name, F_RAW, S_V, 0, SIMD_ID(map, prefix, opcode)),
-#define X(map, prefix, opcode, name, form, size, opf, fn, dst, src, msize, flags, vex) \
-    [map - 1][PREFIX_##prefix][opcode] = ROW(name, form, size, opf, SIMD_ID(map, prefix, opcode)),
-#define N(map, prefix, opcode, name, form, fn, isa, vex)                                           \
-    [map - 1][PREFIX_##prefix][opcode] = { name,  OP_sse,      form, S_V,                          \
-                                           P_ONE, 0,           0,    SIMD_ID(map, prefix, opcode), \
-                                           NULL,  .needs = isa },
-#define Y(map, prefix, opcode, name, form, size, opf, run, isa, vex)                               \
-    [map - 1][PREFIX_##prefix][opcode] = { name,  OP_sse,      form, size,                         \
-                                           P_ONE, opf,         0,    SIMD_ID(map, prefix, opcode), \
-                                           NULL,  .needs = isa },
+#define B(map, opcode, name, msize, isa, vex)           \
+    P(map, NONE, opcode, name, 8, ISA_MMX | (isa), vex) \
+    P(map, 66, opcode, name, 16, (isa) == ISA_SSSE3 ? ISA_SSSE3 : ISA_SSE2, vex)
+#define P(map, prefix, opcode, name, msize, isa, vex) \
+    [map - 1][PREFIX_##prefix][opcode] =              \
+        ROW(#name, F_RAW, S_V, 0, SIMD_ID(map, prefix, opcode), isa),
+#define X(map, prefix, opcode, name, form, size, opf, fn, dst, src, msize, flags, isa, vex) \
+    [map - 1][PREFIX_##prefix][opcode] =                                                    \
+        ROW(name, form, size, opf, SIMD_ID(map, prefix, opcode), isa),
+#define N(map, prefix, opcode, name, form, fn, isa, vex) \
+    [map - 1][PREFIX_##prefix][opcode] = ROW(name, form, S_V, 0, SIMD_ID(map, prefix, opcode), isa),
+#define Y(map, prefix, opcode, name, form, size, opf, run, isa, vex) \
+    [map - 1][PREFIX_##prefix][opcode] =                             \
+        ROW(name, form, size, opf, SIMD_ID(map, prefix, opcode), isa),
     SIMD_INT_BOTH(B) SIMD_INT_XMM(P) SIMD_FLOAT(P) SIMD_OTHER_FLOAT(X) SIMD_MOVES(X)
         SIMD_SHUFFLES(X) SIMD_SPECIAL(Y) SIMD_LATER(N)
 #undef B
@@ -92,8 +92,9 @@ static const struct opcode simd_rows[3][4][256] = {
     SHIFT_GROUP(66, 0x73, xmm_shifts),
 
     /* These live in the SIMD maps, but work on general registers. */
-    [0][PREFIX_NONE][0xc3] = { "movnti", OP_mov_rr_1, F_EG, S_Y, P_ALU, OPF_MEM },
-    [0][PREFIX_F3][0xb8] = { "popcnt", OP_popcnt, F_GE, S_V },
+    [0][PREFIX_NONE][0xc3] = { "movnti", OP_mov_rr_1, F_EG, S_Y, P_ALU, OPF_MEM,
+                               .needs = ISA_SSE2 },
+    [0][PREFIX_F3][0xb8] = { "popcnt", OP_popcnt, F_GE, S_V, .needs = ISA_POPCNT },
     [0][PREFIX_F3][0xbc] = { "tzcnt", OP_tzcnt, F_GE, S_V, .needs = ISA_BMI1 },
     [0][PREFIX_F3][0xbd] = { "lzcnt", OP_lzcnt, F_GE, S_V, .needs = ISA_LZCNT },
     [1][PREFIX_NONE][0xf0] = { "movbe", OP_movbe_load, F_GE, S_V, P_ONE, OPF_MEM,
@@ -106,7 +107,8 @@ static const struct opcode simd_rows[3][4][256] = {
                              .needs = ISA_MOVBE },
     [1][PREFIX_66][0xf6] = { "adcx", OP_add_carry, F_GE, S_Y, .arg = FLAG_CF, .needs = ISA_ADX },
     [1][PREFIX_F3][0xf6] = { "adox", OP_add_carry, F_GE, S_Y, .arg = FLAG_OF, .needs = ISA_ADX },
-    [1][PREFIX_66][0x82] = { "invpcid", OP_invpcid, F_RAW, S_M, P_ONE, OPF_MEM | OPF_END },
+    [1][PREFIX_66][0x82] = { "invpcid", OP_invpcid, F_RAW, S_M, P_ONE, OPF_MEM | OPF_END,
+                             .needs = ISA_INVPCID },
 };
 
 const struct opcode *sse_opcode(unsigned map, unsigned prefix, uint8_t opcode)

@@ -156,8 +156,6 @@ int op_swapgs(struct soft_cpu *c, const struct insn *i)
 
 int op_rdpid(struct soft_cpu *c, const struct insn *i)
 {
-    if (!(c->has & HAS_RDPID))
-        return raise_exception(c, VEC_UD);
     reg_set(c, i->rm, i->size, (uint32_t)c->tsc_aux);
     return 0;
 }
@@ -191,10 +189,8 @@ int op_wrsegbase(struct soft_cpu *c, const struct insn *i)
 
 /* ---- random numbers: SplitMix64, from the machine's seed, a stream for each cpu ---- */
 
-static int random_number(struct soft_cpu *c, const struct insn *i, uint32_t feature)
+static int random_number(struct soft_cpu *c, const struct insn *i)
 {
-    if (!(c->has & feature))
-        return raise_exception(c, VEC_UD);
     uint64_t z = c->random += 0x9e3779b97f4a7c15;
     z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
     z = (z ^ z >> 27) * 0x94d049bb133111eb;
@@ -205,12 +201,12 @@ static int random_number(struct soft_cpu *c, const struct insn *i, uint32_t feat
 
 int op_rdrand(struct soft_cpu *c, const struct insn *i)
 {
-    return random_number(c, i, HAS_RDRAND);
+    return random_number(c, i);
 }
 
 int op_rdseed(struct soft_cpu *c, const struct insn *i)
 {
-    return random_number(c, i, HAS_RDSEED);
+    return random_number(c, i);
 }
 
 /* ---- ports ---- */

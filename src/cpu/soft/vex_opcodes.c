@@ -48,7 +48,7 @@
     {                                                                                           \
         "v" name, OP_vex_lanes, form, size, P_ONE, opf, 0,                                      \
             (index) | (shape) << VEX_INDEX_BITS | (shift) << (VEX_INDEX_BITS + VEX_SHAPE_BITS), \
-            .needs = isa, .needs_256 = isa_256, .vex = fields                                   \
+            .needs = isa, .needs_more = isa_256, .vex = fields                                  \
     }
 #define PLACED(map, prefix, opcode, ...) \
     [map - 1][PREFIX_##prefix][opcode] = LANES_ROW(__VA_ARGS__),
@@ -126,10 +126,10 @@ static const struct opcode vex_rows[3][4][256] = {
     [1][PREFIX_F3][0xf7] = GPR_KIND("sarx", OP_shift_vex, VEX_V, ISA_BMI2, SHIFT_SAR),
     [2][PREFIX_F2][0xf0] = { "rorx", OP_rorx, F_RAWUB, S_Y, .vex = VEX_L0, .needs = ISA_BMI2 },
 
-#define B(map, opcode, name, msize, vex) P(map, 66, opcode, name, msize, vex)
-#define P(map, prefix, opcode, name, msize, vex) \
+#define B(map, opcode, name, msize, isa, vex) P(map, 66, opcode, name, msize, isa, vex)
+#define P(map, prefix, opcode, name, msize, isa, vex) \
     KIND_##vex(PLACED, map, prefix, opcode, #name, F_RAW, S_V, 0, SIMD_ID(map, prefix, opcode))
-#define X(map, prefix, opcode, name, form, size, opf, fn, dst, src, msize, flags, vex) \
+#define X(map, prefix, opcode, name, form, size, opf, fn, dst, src, msize, flags, isa, vex) \
     KIND_##vex(PLACED, map, prefix, opcode, name, form, size, opf, SIMD_ID(map, prefix, opcode))
 #define V(map, prefix, opcode, name, form, size, opf, fn, dst, src, msize, flags, vex) \
     KIND_##vex(PLACED, map, prefix, opcode, name, form, size, opf, VEX_ID(map, prefix, opcode))
@@ -148,7 +148,7 @@ static const struct opcode vex_rows[3][4][256] = {
                                            0,                                                   \
                                            VEX_WHOLE_##map##_##prefix##_##opcode,               \
                                            .needs = isa,                                        \
-                                           .needs_256 = isa_256,                                \
+                                           .needs_more = isa_256,                               \
                                            .vex = fields,                                       \
                                            .with_reg = (map) == 2 && (opcode) == 0x18           \
                                                            ? &broadcast_reg[0]                  \
