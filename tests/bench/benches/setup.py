@@ -37,12 +37,13 @@ def unpack(data):
 
 
 class Setup:
-    def __init__(self, build, binary, runs, megabytes=64):
+    def __init__(self, build, binary, runs, megabytes=64, beside_qemu=True):
         self.build = pathlib.Path(build)
         self.binary = str(binary or self.build / "perilune")
         self.runs = runs
         self.megabytes = megabytes
-        self.qemu = shutil.which("qemu-system-x86_64")
+        self.alone = not beside_qemu
+        self.qemu = None if self.alone else shutil.which("qemu-system-x86_64")
         self.cache = cache_dir()
         self.work = tempfile.TemporaryDirectory(prefix="perilune-bench.")
 
