@@ -10,6 +10,7 @@ local BELOW_4G = 0xc0000000 -- RAM beyond 3 GiB continues at 4 GiB: devices live
 local IOAPIC_ADDRESS = 0xfec00000
 local HPET_ADDRESS, HPET_FIRST_ROUTE = 0xfed00000, 16
 local FIRST_NIC_SLOT = 3
+local PME_GPE = 11 -- as Intel's later chips have it; perilune.boot.pc tells the guest
 local ISA_LINES, CASCADE, TIMER, CLOCK = 16, 2, 0, 8
 
 local function memory(m, p)
@@ -85,7 +86,8 @@ end
 
 local function build(m, p)
     local ram = memory(m, p)
-    local pci = m:device("i440FX-pcihost", { ram = ram }).bus["pci.0"]
+    local host = m:device("i440FX-pcihost", { ram = ram })
+    local pci = host.bus["pci.0"]
     local south = pci:device("PIIX3", { addr = "01.0" })
 
     local chip = chips[p.irqchip]
@@ -119,6 +121,7 @@ local function build(m, p)
 
     local pm = pci:device("PIIX4_PM", { addr = "01.3" })
     pm:connect("sci", 0, south:gpio_in("isa-irq", 9))
+    host:connect("pme", 0, pm:gpio_in("gpe", PME_GPE))
 end
 
 return machine.define {

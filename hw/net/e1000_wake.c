@@ -3,7 +3,7 @@
  *
  * 317453: 6.4 (wake-up, packet tables in 6.4.3), 13.6 (registers). With PME_En what WUFC asks for
  * wakes, with WUC.APME a magic packet, in both power states. What woke is in WUS, WUPL and WUPM,
- * and PME_Status; PME# is the gpio-out "pme". Tags and LLC/SNAP are not looked through, as on this
+ * and PME_Status; PME# is the bus's. Tags and LLC/SNAP are not looked through, as on this
  * chip. */
 #include "hw/net/e1000_internal.h"
 

@@ -440,6 +440,7 @@ static bool host_realize(struct device *d, struct error *err)
     region_add(&m->io_ports, CONFIG_ADDRESS_PORT, &h->address_ports, 0);
     region_add(&m->io_ports, CONFIG_DATA_PORT, &h->data_ports, 0);
     pci_bus_init(&h->bus, "pci.0", d, &h->pci_memory, &m->io_ports);
+    device_init_gpio_out(d, "pme", &h->bus.pme, 1);
     mem_commit(m->mem);
 
     if (host_make_function(h, err))

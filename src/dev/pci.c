@@ -144,6 +144,7 @@ void pci_set_connected(struct pci_device *d, bool connected)
         return;
     d->unplugged = !connected;
     pci_header_changed(d);
+    pci_update_pme(pci_bus_of(d));
 }
 
 static bool in_config(unsigned offset, unsigned size)
@@ -241,8 +242,6 @@ static bool pci_realize(struct device *dev, struct error *err)
         return error_set(err, "%s: type %s does not say its PCI vendor, device and class",
                          device_name(dev), dev->type->name);
     fill_header(d, class);
-    if (class->power_at)
-        device_init_gpio_out(dev, "pme", &d->pme, 1);
     struct machine *m = dev->machine;
     region_init_container(&d->bus_master_container, m->mem, "bus master container",
                           REGION_SIZE_ALL);
@@ -260,6 +259,7 @@ static void pci_unrealize(struct device *dev)
 {
     struct pci_device *d = CONTAINER_OF(dev, struct pci_device, dev);
     pci_set_irq(d, false);
+    pci_power_reset(d);
     for (unsigned n = 0; n < PCI_BARS; n++) {
         if (d->bars[n].kind != PCI_BAR_NONE && d->bars[n].region->parent)
             region_remove(d->bars[n].region);

@@ -72,8 +72,7 @@ struct pci_class {
     void (*config_written)(struct pci_device *d, unsigned offset, uint32_t value, unsigned size);
     /* Replaces the core's read, which is that of `config`, when not NULL. */
     uint32_t (*config_read)(struct pci_device *d, unsigned offset, unsigned size);
-    /* Where the power management capability is, 0: there is none; its PMC register. With one there
-     * is a gpio-out "pme". */
+    /* Where the power management capability is, 0: there is none; its PMC register. */
     uint8_t power_at;
     uint16_t power_capabilities;
     /* Told of a change between D0 and D3hot; before it wakes, the header has been reset. May be
@@ -102,7 +101,6 @@ struct pci_device {
     bool auto_slot;   /* devfn was chosen here, not given */
     bool intx_level;  /* what the device drives on its pin */
     uint8_t power_at; /* of the power management capability; 0: none */
-    struct irq *pme;  /* PME# */
     int intx_irq;     /* the bus irq that this device raises now; -1: none */
     /* DMA: enabled by the bus-master bit. Use address_space_read/write on `dma`. */
     struct region bus_master_container, bus_master;
@@ -121,6 +119,7 @@ struct pci_bus {
     void (*set_irq)(void *opaque, int irq, bool level);
     void *irq_opaque;
     int pin_count[PCI_PINS];
+    struct irq *pme; /* PME#: wired-OR too; a gpio-out of the host bridge */
     /* For other devices to follow a route: the ISA/IOAPIC line a bus irq goes to, -1: none. */
     int (*route_irq)(void *opaque, int irq);
 };

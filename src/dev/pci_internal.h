@@ -32,5 +32,7 @@ static inline bool pci_is_alive(const struct pci_device *d)
 void pci_power_fill(struct pci_device *d, const struct pci_class *class);
 void pci_power_reset(struct pci_device *d);
 unsigned pci_power_state(const struct pci_device *d);
+/* Make the bus's PME# what its functions drive together. */
+void pci_update_pme(struct pci_bus *b);
 /* After a write to configuration space; `before`: the power state before it. */
 void pci_power_written(struct pci_device *d, unsigned before);

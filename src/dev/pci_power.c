@@ -1,4 +1,4 @@
-/* PCI power management: the capability, the states D0 and D3hot, PME#.
+/* PCI power management: the capability, the states D0 and D3hot, PME#, which is one line for a bus.
  *
  * PCI Bus Power Management Interface Specification 1.1: 3.2 (registers), 5.4 (states), 5.6.1 (what
  * D3 to D0 resets). A function that sleeps answers configuration accesses only: its BARs are not
@@ -29,9 +29,19 @@ unsigned pci_pme(const struct pci_device *d)
     return d->power_at ? ld_le16(d->config + d->power_at + PCI_POWER_STATUS) & PCI_POWER_PME : 0;
 }
 
+void pci_update_pme(struct pci_bus *b)
+{
+    bool driven = false;
+    for (unsigned i = 0; i < PCI_SLOTS * PCI_FUNCTIONS && !driven; i++) {
+        const struct pci_device *d = b->devices[i];
+        driven = d && !d->unplugged && pci_pme(d) == PCI_POWER_PME;
+    }
+    irq_set(b->pme, driven);
+}
+
 static void drive_pme(struct pci_device *d)
 {
-    irq_set(d->pme, pci_pme(d) == PCI_POWER_PME);
+    pci_update_pme(pci_bus_of(d));
 }
 
 void pci_set_pme(struct pci_device *d, unsigned bits)

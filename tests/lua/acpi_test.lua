@@ -52,7 +52,8 @@ local function description()
         lapic = 0xfee00000,
         ioapics = { { id = 2, address = 0xfec00000, gsi_base = 0 } },
         pm = { base = 0x600, gpe0 = 0xafe0, gpe0_length = 4, sci = 9, smi_command = 0xb2,
-            acpi_enable = 0xf1, acpi_disable = 0xf0, s5 = 0 },
+            acpi_enable = 0xf1, acpi_disable = 0xf0, s5 = 0,
+            pme = 11 },
         reset = { port = 0xcf9, value = 6 },
         pci = {
             io = { { 0, 0xcf7 }, { 0xd00, 0xffff } },
@@ -120,6 +121,17 @@ check.case("the event timers' table is there when they are", function()
     equal(#t.RSDT.bytes, 36 + 8)
     equal(#t.XSDT.bytes, 36 + 16)
     assert(not t.DSDT.bytes:find(aml.eisaid("PNP0103"), 1, true))
+end)
+
+check.case("who wakes the PCI bus is told if it has a line", function()
+    equal(aml.notify(aml.path("\\_SB.PCI0"), 2), "\x86\\\x2e_SB_PCI0\x0a\x02")
+    local d = description()
+    local bytes = acpi.build(d).tables.DSDT.bytes
+    assert(bytes:find("_PRW\x12\x05\x02\x0a\x0b\0", 1, true), "the bridge's event")
+    assert(bytes:find("_E0B\0\x86\\\x2e_SB_PCI0\x0a\x02", 1, true), "the event's method")
+    d.pm.pme = nil
+    bytes = acpi.build(d).tables.DSDT.bytes
+    assert(not bytes:find("_PRW", 1, true) and not bytes:find("_GPE", 1, true))
 end)
 
 check.case("the same description gives the same bytes", function()

@@ -113,7 +113,7 @@ static void waking(void **state)
     struct probe pme = { 0 };
     uint8_t f[200];
     size_t len = build_magic(f);
-    probe_connect(&pme, n->dev, "pme", 0);
+    probe_connect(&pme, n->pc->host, "pme", 0);
     nic_set(n, E1000_WUFC, E1000_WUFC_MAG);
     set_pmcsr(n, PCI_POWER_D3 | PCI_POWER_PME_ENABLE);
     rx_send(n, (const uint8_t *)ETH_TO_US "\x08\x06", 14);
@@ -141,7 +141,7 @@ static void copies(void **state)
 {
     struct nic *n = nic_new();
     struct probe pme = { 0 };
-    probe_connect(&pme, n->dev, "pme", 0);
+    probe_connect(&pme, n->pc->host, "pme", 0);
     nic_set(n, E1000_WUC, E1000_WUC_PME_EN);
     assert_int_equal(pmcsr(n) & PCI_POWER_PME, PCI_POWER_PME_ENABLE);
     nic_set(n, E1000_WUFC, E1000_WUFC_LNKC);
@@ -161,11 +161,35 @@ static void copies(void **state)
     nic_free(n);
 }
 
+/* PME# is one line for the whole bus: it is driven as long as one card drives it. */
+static void shared_line(void **state)
+{
+    struct nic *n = nic_new();
+    struct probe pme = { 0 };
+    struct device *second = test_device(n->pc->t, "e1000", "second");
+    struct pci_device *cards[2] = { (struct pci_device *)n->dev, (struct pci_device *)second };
+    test_set(second, "addr", "04.0");
+    test_realize(second, &n->pc->bus->bus);
+    probe_connect(&pme, n->pc->host, "pme", 0);
+    for (unsigned i = 0; i < 2; i++)
+        pci_set_pme(cards[i], PCI_POWER_PME);
+    assert_true(pme.level);
+    pci_set_pme(cards[0], 0);
+    assert_true(pme.level);
+    pci_set_connected(cards[1], false);
+    assert_false(pme.level);
+    pci_set_connected(cards[1], true);
+    assert_int_equal(pme.rises, 2);
+    device_free(second);
+    assert_false(pme.level);
+    nic_free(n);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(capability), cmocka_unit_test(asleep), cmocka_unit_test(as_after_power_on),
-        cmocka_unit_test(waking),     cmocka_unit_test(copies),
+        cmocka_unit_test(waking),     cmocka_unit_test(copies), cmocka_unit_test(shared_line),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,7 +7,8 @@
 --   lapic      address of the local APICs
 --   ioapics    list of { id = n, address = n, gsi_base = n }
 --   overrides  optional: list of { irq, gsi, flags }; M.overrides is the PC's
---   pm         { base, gpe0, gpe0_length, sci, smi_command, acpi_enable, acpi_disable, s5 }
+--   pm         { base, gpe0, gpe0_length, sci, smi_command, acpi_enable, acpi_disable, s5,
+--                pme = number of the event of PCI's PME#, optional }
 --   reset      optional: { port, value } of a register that resets the machine
 --   pci        { io = { {first, last} … }, memory = { {first, last} … },
 --                isa = devfn of the PIIX3 or nil,
@@ -219,6 +220,13 @@ local function link(d, i)
             aml.store(aml.path("IRQ0"), reg)))
 end
 
+--- Something on the PCI bus wakes up: 5.6.4.1 (event methods), 5.6.6 (2: device wake). It is the bridge
+--- that the event is of, from the working state alone (7.3.13), for there is no other to wake from.
+local function wake_event(n)
+    return aml.scope("\\_GPE", aml.method(("_E%02X"):format(n), 0, false,
+        aml.notify(aml.path("\\_SB.PCI0"), 2)))
+end
+
 local function dsdt(d)
     local sb = {}
     for i, _ in ipairs(d.cpus) do
@@ -229,6 +237,7 @@ local function dsdt(d)
         aml.name("_HID", aml.eisaid("PNP0A03")),
         aml.name("_UID", 0),
         host_windows(d),
+        d.pm.pme and aml.name("_PRW", aml.package { d.pm.pme, 0 }) or "",
         d.pci.isa and prt() or "",
         d.pci.isa and isa_bus(d) or "")
     for i = 1, d.pci.isa and #LINKS or 0 do
@@ -239,7 +248,8 @@ local function dsdt(d)
             aml.name("_CRS", aml.resources { aml.memory32(d.hpet.address, 0x400) }))
     end
     local s5 = aml.name("_S5", aml.package { d.pm.s5, d.pm.s5, 0, 0 })
-    return sdt("DSDT", 2, aml.scope("\\_SB", table.concat(sb)) .. s5)
+    local events = d.pm.pme and wake_event(d.pm.pme) or ""
+    return sdt("DSDT", 2, aml.scope("\\_SB", table.concat(sb)) .. events .. s5)
 end
 
 --- Version 1: revision 0 of the signature's meaning is enough; there is no firmware to share a lock

@@ -173,6 +173,10 @@ function M.store(value, target)
     return "\x70" .. term(value) .. target
 end
 
+function M.notify(object, value)
+    return "\x86" .. object .. term(value)
+end
+
 function M.ret(value)
     return "\xa4" .. term(value)
 end

@@ -20,6 +20,7 @@ local SMALL_BARS = 0xfebe0000 -- BARs up to 64 KiB lie above, bigger ones below
 local SEGMENT_F, EBDA = 0xf0000, 0x9fc00
 local MP_TABLE = SEGMENT_F + 0x40 -- behind the root pointer of ACPI
 local PM_BASE, SMBUS_BASE, GPE0, SCI = 0x600, 0x700, 0xafe0, 9
+local PME_GPE = 11 -- as machines/pc.lua wires it
 local PIRQ_IRQS = { 10, 10, 11, 11 }
 local LAPIC, IOAPIC, HPET = 0xfee00000, 0xfec00000, 0xfed00000
 local INTEL, I440FX, PIIX3, PIIX4_PM = 0x8086, 0x1237, 0x7000, 0x7113
@@ -136,7 +137,7 @@ function M.describe(m, p, functions)
         ioapics = ioapics,
         pm = {
             base = PM_BASE, gpe0 = GPE0, gpe0_length = 4, sci = SCI,
-            smi_command = 0xb2, acpi_enable = 0xf1, acpi_disable = 0xf0, s5 = 0,
+            smi_command = 0xb2, acpi_enable = 0xf1, acpi_disable = 0xf0, s5 = 0, pme = PME_GPE,
         },
         reset = piix3 and { port = 0xcf9, value = 6 } or nil,
         pci = {
