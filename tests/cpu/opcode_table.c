@@ -108,16 +108,6 @@ static const char *yes(bool has)
     return has ? "yes" : "-";
 }
 
-/* What the model has on a host that has everything. */
-static struct cpu_features best(void)
-{
-    struct cpu_offer offer;
-    soft_cpu_offer(&offer);
-    for (unsigned w = 0; w < CPUID_WORDS; w++)
-        offer.max.word[w] |= offer.withheld.word[w];
-    return offer.max;
-}
-
 static void print_features(const struct cpu_features *max)
 {
     printf("| feature | base | max |\n|---|---|---|\n");
@@ -128,26 +118,27 @@ static void print_features(const struct cpu_features *max)
 
 static void print_manual(void)
 {
-    struct cpu_features max = best();
+    struct cpu_offer offer;
+    soft_cpu_offer(&offer);
     opcode_walk(add_row, NULL);
     qsort(sets, set_count, sizeof *sets, by_needs);
     printf("# Instructions of the software CPU\n\n"
            "Made of the opcode table and the table of features by `tests/cpu/opcode_table manual`; "
            "`cpu.instructions` compares.\n"
-           "FMA and F16C are there where the host has them. What a model has not is #UD. How they "
-           "are executed: [soft-cpu.md](soft-cpu.md).\n\n"
+           "The same on every host. What a model has not is #UD. How they are executed: "
+           "[soft-cpu.md](soft-cpu.md).\n\n"
            "## By what they need\n\n| needs | base | max | instructions |\n|---|---|---|---|\n");
     for (unsigned n = 0; n < set_count; n++) {
         struct set *s = &sets[n];
         qsort(s->names, s->count, sizeof *s->names, by_text);
         printf("| %s | %s | %s | ", s->needs, yes(has_all(&cpu_features_base, s->needs)),
-               yes(has_all(&max, s->needs)));
+               yes(has_all(&offer.max, s->needs)));
         for (unsigned k = 0; k < s->count; k++)
             printf("%s%s", k ? ", " : "", s->names[k]);
         printf(" |\n");
     }
     printf("\n## Features of the models\n\n");
-    print_features(&max);
+    print_features(&offer.max);
 }
 
 int main(int argc, char **argv)

@@ -4,9 +4,11 @@
  * Each case is a random state and the bytes of one instruction. The bytes run natively, between
  * FXRSTOR and FXSAVE of that state, and through the decoder and the handler; registers, flags,
  * memory and exceptions must agree. Forms come from the decoder's own table, so that none is left
- * out. PERILUNE_SEED=n in the environment repeats a run, PERILUNE_TIMES=n makes it n times as long.
+ * out. PERILUNE_SEED=n in the environment repeats a run, PERILUNE_TIMES=n makes it n times as long,
+ * PERILUNE_FORM=text leaves the SIMD forms whose names do not contain the text.
  */
 #include "cpu/soft/coverage.h"
+#include "cpu/soft/ieee.h"
 #include "cpu/soft/simd.h"
 
 #include <setjmp.h>
@@ -21,9 +23,11 @@
 
 #include <cmocka.h>
 
+#include "float_random.h"
 #include "native_features.h"
 
 enum {
+    FUSED_MEMORY = 16,
     ROUNDS_SIMD = 500,
     ROUNDS_X87 = 200,
     ROUNDS_XSAVE = 8000,
@@ -56,7 +60,7 @@ static struct opcode_coverage *coverage; /* if PERILUNE_OPCODES asks for it */
 static uint8_t *code;                    /* a page */
 static uint8_t *mem;                     /* MEM_SIZE bytes */
 static unsigned times = 1;               /* PERILUNE_TIMES: how long the run is */
-static uint64_t seed;
+static const char *only;                 /* PERILUNE_FORM: names contain this; NULL: all */
 
 /* ---- native execution ---- */
 
@@ -191,152 +195,6 @@ static int run_soft(struct state *s, const uint8_t *bytes, unsigned len)
 
 /* ---- random states ---- */
 
-static uint64_t random64(void)
-{
-    /* xorshift64* */
-    seed ^= seed >> 12;
-    seed ^= seed << 25;
-    seed ^= seed >> 27;
-    return seed * 0x2545f4914f6cdd1d;
-}
-
-static unsigned below(unsigned n)
-{
-    return (unsigned)(random64() >> 33) % n;
-}
-
-static uint32_t random_f32(void)
-{
-    static const uint32_t special[] = {
-        0,          0x80000000, 1,          0x807fffff, 0x00800000, 0x3f800000, 0xbf800000,
-        0x7f7fffff, 0x7f800000, 0xff800000, 0x7fc00000, 0xffc01234, 0x7f800001, 0xffa00000,
-        0x4f000000, 0xcf000000, 0x5f000000, 0x4b000001, 0x3f000000, 0x40200000,
-    };
-    switch (below(4)) {
-    case 0:
-        return special[below(ARRAY_LEN(special))];
-    case 1: /* of like size, so that sums round */
-        return (uint32_t)((random64() & 0x807fffff) | (120 + below(16)) << 23);
-    default:
-        return (uint32_t)random64();
-    }
-}
-
-static uint64_t random_f64(void)
-{
-    static const uint64_t special[] = {
-        0,
-        1ULL << 63,
-        1,
-        0x800fffffffffffff,
-        0x0010000000000000,
-        0x3ff0000000000000,
-        0xbff0000000000000,
-        0x7fefffffffffffff,
-        0x7ff0000000000000,
-        0xfff0000000000000,
-        0x7ff8000000000000,
-        0xfff8000000001234,
-        0x7ff0000000000001,
-        0xfff4000000000000,
-        0x41e0000000000000,
-        0xc1e0000000000000,
-        0x41dfffffffe00000,
-        0x43e0000000000000,
-        0xc3e0000000000000,
-        0x3fe0000000000000,
-        0x4004000000000000,
-        0x380fffffffffffff,
-        0x36a0000000000000,
-        0x47efffffffffffff,
-    };
-    switch (below(4)) {
-    case 0:
-        return special[below(ARRAY_LEN(special))];
-    case 1:
-        return (random64() & 0x800fffffffffffff) | (uint64_t)(1015 + below(70)) << 52;
-    default:
-        return random64();
-    }
-}
-
-static union vec128 random_vec(void)
-{
-    union vec128 v;
-    unsigned kind = below(4);
-    for (unsigned k = 0; k < 4; k++)
-        v.u32[k] = random_f32();
-    for (unsigned k = 0; k < 2 && kind == 1; k++)
-        v.u64[k] = random_f64();
-    for (unsigned k = 0; k < 2 && kind == 2; k++)
-        v.u64[k] = random64();
-    for (unsigned k = 0; k < 16 && kind == 3; k++) /* few values: strings that match */
-        v.u8[k] = (uint8_t) "\0aab\x80\xff\x7f"[below(8) % 7];
-    return v;
-}
-
-static struct f80 random_f80(void)
-{
-    static const struct f80 special[] = {
-        { 0, 0 },
-        { 0, 0x8000 },
-        { 1, 0 },
-        { 1ULL << 63, 0 },
-        { 1ULL << 63, 0x7fff },
-        { 1ULL << 63, 0xffff },
-        { 3ULL << 62, 0x7fff },
-        { 0xc000000000001234, 0xffff },
-        { 0x8000000000000001, 0x7fff },
-        { 0, 0x7fff },
-        { 1234, 0x4000 },
-        { 1ULL << 63, 0x3fff },
-        { 1ULL << 63, 0xbfff },
-        { 1ULL << 63, 0x403e },
-        { 1ULL << 63, 0xc03e },
-        { UINT64_MAX, 0x7ffe },
-        { 1ULL << 63, 1 },
-        { 1ULL << 63, 0x3ffe },
-        { 1ULL << 63, 0x4000 },
-        { UINT64_MAX, 0x407e },
-        { 0xc90fdaa22168c235, 0x3fff },
-        { 0x8000000000000001, 0x3f80 },
-    };
-    struct f80 v;
-    switch (below(4)) {
-    case 0:
-        return special[below(ARRAY_LEN(special))];
-    case 1: /* a small integer or a fraction of moderate size */
-        v.mant = (random64() << below(60)) | 1ULL << 63;
-        v.se = (uint16_t)(0x3ff0 + below(80));
-        break;
-    case 2:
-        v.mant = random64() | 1ULL << 63;
-        v.se = (uint16_t)(0x3fff - 20 + below(40));
-        break;
-    default:
-        v.mant = random64();
-        v.se = (uint16_t)random64();
-        return v;
-    }
-    v.se |= (uint16_t)(below(2) << 15);
-    return v;
-}
-
-static uint32_t random_mxcsr(void)
-{
-    switch (below(8)) {
-    case 0: /* some exceptions unmasked */
-        return (uint32_t)random64() & 0xffff;
-    case 1:
-    case 2:
-        return MXCSR_RESET | ((uint32_t)random64() & 0xe07f);
-    case 3:
-        return MXCSR_RESET | ((uint32_t)random64() & 0x3f);
-    default:
-        return MXCSR_RESET;
-    }
-}
-
 /* `x87`: how the register stack shall look; otherwise it is of MMX operands. */
 static void random_state(struct state *s, bool x87)
 {
@@ -393,8 +251,11 @@ struct form {
     unsigned area; /* of memory that is compared; 0: OPERAND_SIZE */
     void (*prepare)(struct state *s, uint8_t *memory); /* NULL: everything may be random */
     bool unaligned;                                    /* the memory operand may lie anywhere */
-    unsigned index_size; /* of a gather: bytes of an index, 0: it is none */
-    unsigned index;      /* and the register that holds them */
+    unsigned index_size;  /* of a gather: bytes of an index, 0: it is none */
+    unsigned index;       /* and the register that holds them */
+    enum ieee_name fused; /* FMA: of what (IEEE_HALF: it is none), */
+    unsigned operand[3];  /* and x, y and z: registers, or FUSED_MEMORY */
+    bool halves;          /* VCVTPS2PH */
 };
 
 static void print_bytes(const char *what, const void *p, unsigned n)
@@ -426,7 +287,7 @@ static bool same(const struct form *f, const struct state *a, const struct state
      * exact but for its exponent, which masked computation does not tell; and sums of products stop
      * half-way. */
     uint32_t raised = a->fx.mxcsr & ~(a->fx.mxcsr >> MXCSR_MASK_SHIFT) & MXCSR_FLAGS;
-    unsigned mxcsr_ignored = raised & (FSW_OE | FSW_UE) ? FSW_PE : 0;
+    unsigned mxcsr_ignored = raised & (FSW_OE | FSW_UE) && !f->fused && !f->halves ? FSW_PE : 0;
     if (raised && strstr(f->name, "dpp"))
         mxcsr_ignored = MXCSR_FLAGS;
     unsigned ignored = f->sw_ignored | (invalid ? FSW_C0 | FSW_C2 | FSW_C3 : 0);
@@ -452,6 +313,31 @@ static void random_indices(struct state *s, const struct form *f)
     s->ymmh[f->index] = v.half[1];
 }
 
+static void set_element(struct state *s, uint8_t *memory, unsigned operand, unsigned k,
+                        unsigned size, uint64_t v)
+{
+    uint8_t *half = (uint8_t *)(k * size < 16 ? &s->fx.xmm[operand & 15] : &s->ymmh[operand & 15]);
+    memcpy(operand == FUSED_MEMORY ? memory + k * size : half + k * size % 16, &v, size);
+}
+
+static void random_fused(struct state *s, uint8_t *memory, const struct form *f)
+{
+    unsigned size = f->fused == IEEE_DOUBLE ? 8 : 4;
+    for (unsigned k = 0; k < 32 / size; k++) {
+        uint64_t v[3];
+        random_triple(f->fused, v);
+        for (unsigned o = 0; o < 3; o++)
+            set_element(s, memory, f->operand[o], k, size, v[o]);
+    }
+}
+
+static void random_halves(struct state *s)
+{
+    for (unsigned r = 0; r < 16; r++)
+        for (unsigned k = 0; k < 8; k++)
+            set_element(s, NULL, r, k, 4, random_near_half());
+}
+
 /* One random case of a form. */
 static void compare_once(const struct form *f)
 {
@@ -469,6 +355,10 @@ static void compare_once(const struct form *f)
         f->prepare(&start, memory);
     if (f->index_size)
         random_indices(&start, f);
+    if (f->fused && below(4))
+        random_fused(&start, memory + (start.mem - (uintptr_t)mem), f);
+    if (f->halves && below(4))
+        random_halves(&start);
     native = soft = start;
     memcpy(mem, memory, area);
     int native_vector = run_native(&native, f->bytes, f->len);
@@ -545,10 +435,12 @@ static bool is_approximation(const char *name)
     return !strncmp(name, "rcp", 3) || !strncmp(name, "rsqrt", 5);
 }
 
-/* Say once which sets of instructions the host has not. */
+/* Say once which sets of instructions the host has not. Or it is not `only`. */
 static bool skipped(const struct opcode *row)
 {
     static uint64_t told;
+    if (only && !strstr(row->name, only))
+        return true;
     const char *lacks = host_lacks(row->needs);
     for (unsigned bit = 0; lacks && bit < ISA_COUNT; bit++)
         if (row->needs & ~told & UINT64_C(1) << bit && host_lacks(UINT64_C(1) << bit)) {
@@ -595,7 +487,7 @@ static void test_simd_native(void **unused)
                     try_simd_row(row, map, prefix, (uint8_t)opcode, -1);
             }
     print_message("%u cases\n", cases);
-    assert_true(cases > 30000);
+    assert_true(cases > 30000 || only);
     assert_int_equal(mismatches, 0);
 }
 
@@ -643,6 +535,15 @@ static void build_vex(struct form *f, const struct opcode *row, unsigned map, un
     put(f, (uint8_t)(reg << 3 | (memory ? 0x06 : 0xc0 | rm)));
     if (row->form == F_RAWUB)
         put(f, (uint8_t)random64());
+    f->halves = row->op == OP_vex_whole && vex_ops[row->arg].float_fn == vex_cvtps2ph;
+    if (row->op != OP_vex_whole || vex_ops[row->arg].float_fn != vex_fma)
+        return;
+    unsigned operands[] = { 0, reg | (rxb & 4) << 1, v,
+                            memory ? FUSED_MEMORY : rm | (rxb & 1) << 3 };
+    unsigned order = vex_ops[row->arg].number / FMA_ORDER;
+    f->fused = w ? IEEE_DOUBLE : IEEE_SINGLE;
+    for (unsigned o = 3; o-- > 0; order /= 10)
+        f->operand[o] = operands[order % 10];
 }
 
 static void try_vex_row(const struct opcode *row, unsigned map, unsigned prefix, uint8_t opcode,
@@ -672,7 +573,7 @@ static void test_vex_native(void **unused)
                     try_vex_row(row, map, prefix, (uint8_t)opcode, -1);
             }
     print_message("%u cases\n", cases);
-    assert_true(cases > 30000 || !host_avx);
+    assert_true(cases > 30000 || !host_avx || only);
     assert_int_equal(mismatches, 0);
 }
 
@@ -756,6 +657,8 @@ static void try_xsave(const char *name, uint8_t opcode, unsigned reg, bool resto
 
 static void test_xsave_native(void **unused)
 {
+    if (only)
+        skip();
     begin_native();
     uint32_t xcr0 = 0, high;
     if (host_has("xsave"))
@@ -830,6 +733,8 @@ static void test_regressions(void **unused)
 
 static void test_x87_native(void **unused)
 {
+    if (only)
+        skip();
     begin_native();
     for (unsigned escape = 0; escape < 8; escape++)
         for (unsigned modrm = 0; modrm < 256; modrm++) {
@@ -889,6 +794,7 @@ static int set_up(void **unused)
     mem += 4096 - BOUNDARY;
     map_page(mem);
     map_page(mem + BOUNDARY);
+    only = getenv("PERILUNE_FORM");
     if (getenv("PERILUNE_TIMES"))
         times = (unsigned)strtoul(getenv("PERILUNE_TIMES"), NULL, 0);
     return 0;

@@ -139,7 +139,7 @@ static void test_names(void **state)
     opcode_walk(gather_needs, &needs);
     assert_int_equal(soft_isa(&cpu_features_base) & ~max, 0);
     for (unsigned bit = 0; bit < ISA_COUNT; bit++) {
-        assert_int_equal(max >> bit & 1, soft_isa_on_host(bit));
+        assert_int_equal(max >> bit & 1, 1);
         /* XGETBV asks itself: its argument says which it is. */
         if (!(needs >> bit & 1) && bit != ISA_BIT_XGETBV1)
             fail_msg("no instruction needs %s", soft_isa_name(bit));

@@ -27,8 +27,7 @@ void soft_cpu_offer(struct cpu_offer *out)
     for (const char *const *name = beyond_base; *name; name++)
         cpu_set_named(&out->max, *name);
     for (unsigned bit = 0; bit < ISA_COUNT; bit++)
-        cpu_set_named(soft_isa_on_host(bit) ? &out->max : &out->withheld, soft_isa_name(bit));
-    out->why_withheld = "it is executed by the host's own unit, and this host has none";
+        cpu_set_named(&out->max, soft_isa_name(bit));
 }
 
 /* Bits of CR4 that hang on a feature; its instructions are in isa.c. */

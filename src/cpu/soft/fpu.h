@@ -46,6 +46,7 @@ enum {
     MXCSR_MASK_SHIFT = 7,
     MXCSR_UM = 0x800,
     MXCSR_RC = 0x6000,
+    MXCSR_RC_SHIFT = 13,
     MXCSR_FTZ = 0x8000,
 };
 

@@ -7,18 +7,6 @@ static const char *const names[ISA_COUNT] = {
 #undef X
 };
 
-bool soft_isa_on_host(unsigned bit)
-{
-    switch (bit) {
-    case ISA_BIT_F16C:
-        return __builtin_cpu_supports("f16c");
-    case ISA_BIT_FMA:
-        return __builtin_cpu_supports("fma");
-    default:
-        return true;
-    }
-}
-
 uint64_t soft_isa(const struct cpu_features *set)
 {
     uint64_t isa = 0;

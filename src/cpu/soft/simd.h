@@ -93,11 +93,16 @@ static inline unsigned vex_bytes(unsigned arg)
     return arg & VEX_ARG_256 ? 32 : 16;
 }
 
+/* As vex_fn, under the guest's MXCSR; returns the exceptions. */
+typedef uint32_t vex_float_fn(union vec256 *d, const union vec256 *v, const union vec256 *s,
+                              unsigned arg, uint32_t mxcsr);
+
 struct vex_op {
     vex_fn *fn;
-    uint8_t bytes[2]; /* of a memory operand, without and with L; 0: the operand size */
-    uint8_t flags;    /* SIMD_FP, SIMD_STORE, SIMD_IS4 */
-    uint8_t number;
+    vex_float_fn *float_fn; /* instead of fn */
+    uint8_t bytes[2];       /* of a memory operand, without and with L; 0: the operand size */
+    uint8_t flags;          /* SIMD_STORE, SIMD_IS4 */
+    uint16_t number;
 };
 extern const struct vex_op vex_ops[];
 
@@ -156,6 +161,7 @@ SIMD_LATER(DECLARE_LATER)
 #define DECLARE_WHOLE(map, prefix, opcode, name, form, size, opf, fn, ...) vex_fn vex_##fn;
 SIMD_WHOLE(DECLARE_WHOLE)
 #undef DECLARE_WHOLE
+vex_float_fn vex_cvtph2ps, vex_cvtps2ph, vex_fma;
 /* clang-format on */
 
 /* ---- the index of each in simd_ops, or vex_ops ---- */
@@ -183,6 +189,6 @@ _Static_assert((int)SIMD_ID_COUNT < 1 << VEX_INDEX_BITS, "an index fits into a r
 
 enum vex_id {
 #define W(map, prefix, opcode, ...) VEX_WHOLE_##map##_##prefix##_##opcode,
-    SIMD_WHOLE(W) VEX_WHOLE_COUNT
+    SIMD_WHOLE(W) SIMD_WHOLE_FLOAT(W) VEX_WHOLE_COUNT
 #undef W
 };

@@ -277,7 +277,6 @@
     X(3, 66, 0x05, "permilpd", F_RAWUB, S_V, 0, vpermilpd_imm, XMM, XMM, 16, 0, FLT2_W0_I2)        \
     X(2, 66, 0x0e, "testps", F_RAW, S_V, 0, vtestps, FLAGS, XMM, 16, 0, TST_W0)                    \
     X(2, 66, 0x0f, "testpd", F_RAW, S_V, 0, vtestpd, FLAGS, XMM, 16, 0, TST_W0)                    \
-    X(2, 66, 0x13, "cvtph2ps", F_RAW, S_V, 0, vcvtph2ps, XMM, XMM, 8, SIMD_FP, PH2PS)              \
     X(2, 66, 0x45, "psrlv", F_RAW, S_X, 0, vpsrlv, XMM, XMM, 16, 0, AVX2_3)                        \
     X(2, 66, 0x46, "psravd", F_RAW, S_D, 0, vpsravd, XMM, XMM, 16, 0, AVX2_3_W0)                   \
     X(2, 66, 0x47, "psllv", F_RAW, S_X, 0, vpsllv, XMM, XMM, 16, 0, AVX2_3)                        \
@@ -321,30 +320,42 @@
     W(3, 66, 0x4b, "blendvpd", F_RAWUB, S_V, 0, blendv, 8, 16, 32, SIMD_IS4, ISA_AVX, 0,           \
       VEX_V | VEX_W0)                                                                              \
     W(3, 66, 0x4c, "pblendvb", F_RAWUB, S_V, 0, blendv, 1, 16, 32, SIMD_IS4, ISA_AVX, ISA_AVX2,    \
-      VEX_V | VEX_W0)                                                                              \
-    W(3, 66, 0x1d, "cvtps2ph", F_RAWUB, S_V, 0, cvtps2ph, 0, 8, 16, SIMD_STORE | SIMD_FP,          \
+      VEX_V | VEX_W0)
+
+/* Those that round and raise as MXCSR says, in software: as SIMD_WHOLE. */
+#define SIMD_WHOLE_FLOAT(W)                                                                        \
+    W(2, 66, 0x13, "cvtph2ps", F_RAW, S_V, 0, cvtph2ps, 0, 8, 16, 0, ISA_AVX | ISA_F16C, 0,        \
+      VEX_W0)                                                                                      \
+    W(3, 66, 0x1d, "cvtps2ph", F_RAWUB, S_V, 0, cvtps2ph, 0, 8, 16, SIMD_STORE,                    \
       ISA_AVX | ISA_F16C, 0, VEX_W0)                                                               \
     SIMD_FMA(W, 132, 0x96, 0x97, 0x98, 0x99, 0x9a, 0x9b, 0x9c, 0x9d, 0x9e, 0x9f)                   \
     SIMD_FMA(W, 213, 0xa6, 0xa7, 0xa8, 0xa9, 0xaa, 0xab, 0xac, 0xad, 0xae, 0xaf)                   \
     SIMD_FMA(W, 231, 0xb6, 0xb7, 0xb8, 0xb9, 0xba, 0xbb, 0xbc, 0xbd, 0xbe, 0xbf)
 
-/* Their number is what is done with even elements, plus 4 * what is done with odd ones. */
-enum { FMA_ADD, FMA_SUB, FMA_NADD, FMA_NSUB };
+/* Their number: what is negated with even elements, 4 * what is with odd ones, and more. */
+enum {
+    FMA_ADD,
+    FMA_SUB,  /* IEEE_NEGATE_Z */
+    FMA_NADD, /* IEEE_NEGATE_PRODUCT */
+    FMA_NSUB,
+    FMA_SCALAR = 16,
+    FMA_ORDER = 32, /* times the order */
+};
 #define SIMD_FMA(W, order, as, sa, add, add1, sub, sub1, nadd, nadd1, nsub, nsub1)                 \
-    FMA_PACKED(W, as, "fmaddsub" #order, order, FMA_SUB + 4 * FMA_ADD)                             \
-    FMA_PACKED(W, sa, "fmsubadd" #order, order, FMA_ADD + 4 * FMA_SUB)                             \
-    FMA_PACKED(W, add, "fmadd" #order, order, FMA_ADD * 5)                                         \
-    FMA_SCALAR(W, add1, "fmadd" #order "s", order, FMA_ADD)                                        \
-    FMA_PACKED(W, sub, "fmsub" #order, order, FMA_SUB * 5)                                         \
-    FMA_SCALAR(W, sub1, "fmsub" #order "s", order, FMA_SUB)                                        \
-    FMA_PACKED(W, nadd, "fnmadd" #order, order, FMA_NADD * 5)                                      \
-    FMA_SCALAR(W, nadd1, "fnmadd" #order "s", order, FMA_NADD)                                     \
-    FMA_PACKED(W, nsub, "fnmsub" #order, order, FMA_NSUB * 5)                                      \
-    FMA_SCALAR(W, nsub1, "fnmsub" #order "s", order, FMA_NSUB)
-#define FMA_PACKED(W, opcode, name, order, number)                                                 \
-    W(2, 66, opcode, name, F_RAW, S_X, 0, fma##order, number, 16, 32, SIMD_FP, ISA_AVX | ISA_FMA,  \
-      0, VEX_V)
-#define FMA_SCALAR(W, opcode, name, order, number)                                                 \
-    W(2, 66, opcode, name, F_RAW, S_X, 0, fma1_##order, number, 0, 0, SIMD_FP, ISA_AVX | ISA_FMA,  \
-      0, VEX_V)
+    FMA_ROW_PACKED(W, as, "fmaddsub" #order, order, FMA_SUB + 4 * FMA_ADD)                             \
+    FMA_ROW_PACKED(W, sa, "fmsubadd" #order, order, FMA_ADD + 4 * FMA_SUB)                             \
+    FMA_ROW_PACKED(W, add, "fmadd" #order, order, FMA_ADD * 5)                                         \
+    FMA_ROW_SCALAR(W, add1, "fmadd" #order "s", order, FMA_ADD)                                        \
+    FMA_ROW_PACKED(W, sub, "fmsub" #order, order, FMA_SUB * 5)                                         \
+    FMA_ROW_SCALAR(W, sub1, "fmsub" #order "s", order, FMA_SUB)                                        \
+    FMA_ROW_PACKED(W, nadd, "fnmadd" #order, order, FMA_NADD * 5)                                      \
+    FMA_ROW_SCALAR(W, nadd1, "fnmadd" #order "s", order, FMA_NADD)                                     \
+    FMA_ROW_PACKED(W, nsub, "fnmsub" #order, order, FMA_NSUB * 5)                                      \
+    FMA_ROW_SCALAR(W, nsub1, "fnmsub" #order "s", order, FMA_NSUB)
+#define FMA_ROW_PACKED(W, opcode, name, order, negated)                                            \
+    W(2, 66, opcode, name, F_RAW, S_X, 0, fma, FMA_ORDER * order + (negated), 16, 32, 0,           \
+      ISA_AVX | ISA_FMA, 0, VEX_V)
+#define FMA_ROW_SCALAR(W, opcode, name, order, negated)                                            \
+    W(2, 66, opcode, name, F_RAW, S_X, 0, fma, FMA_ORDER * order + FMA_SCALAR + (negated), 0, 0, 0, \
+      ISA_AVX | ISA_FMA, 0, VEX_V)
 /* clang-format on */

@@ -598,8 +598,6 @@ void mc_msr_set(struct soft_cpu *c, uint32_t index, uint64_t value);
 uint64_t soft_isa(const struct cpu_features *set);
 /* The feature of bit number `bit`, which is below ISA_COUNT. */
 const char *soft_isa_name(unsigned bit);
-/* Has the host what this one is made of? */
-bool soft_isa_on_host(unsigned bit);
 
 /* ---- monitor.c ---- */
 

@@ -188,38 +188,16 @@ int op_vex_lanes(struct soft_cpu *c, const struct insn *i)
 
 /* ---- what is not made of lanes ---- */
 
-struct whole {
-    union vec256 d, v, s;
-    vex_fn *fn;
-    unsigned arg;
-};
-
-static void run_whole(void *job)
-{
-    struct whole *w = job;
-    w->fn(&w->d, &w->v, &w->s, w->arg);
-}
-
-/* An unmasked underflow is raised for a tiny result that is exact too. VCVTPS2PH does not look at
- * FTZ, by which simd_fp_flags() finds those of the others. */
-static uint32_t tiny_halves(const union vec256 *v, unsigned bytes)
-{
-    for (unsigned k = 0; k < bytes / 2; k++)
-        if (!(v->u16[k] & 0x7c00) && v->u16[k] & 0x3ff)
-            return FSW_UE;
-    return 0;
-}
-
 /* The result has as many bytes as the vector, but for stores those that are stored. */
 static int write_whole(struct soft_cpu *c, const struct insn *i, const struct vex_op *op,
-                       const struct whole *w, unsigned bytes)
+                       const union vec256 *d, unsigned bytes)
 {
     if (!(op->flags & SIMD_STORE))
-        ymm_set(c, i->reg, &w->d, w->arg & VEX_ARG_256);
+        ymm_set(c, i->reg, d, i->imm & INSN_VEX_L);
     else if (i->flags & INSN_MEM)
-        return store_vector(c, i, bytes, false, &w->d);
+        return store_vector(c, i, bytes, false, d);
     else
-        ymm_set(c, i->rm, &w->d, false);
+        ymm_set(c, i->rm, d, false);
     return 0;
 }
 
@@ -227,35 +205,34 @@ int op_vex_whole(struct soft_cpu *c, const struct insn *i)
 {
     const struct vex_op *op = &vex_ops[insn_arg(i)];
     bool wide = i->imm & INSN_VEX_L, store = op->flags & SIMD_STORE;
-    struct whole w = { .fn = op->fn, .arg = make_arg(i) | (unsigned)op->number << 16 };
+    union vec256 d, v, s;
+    unsigned arg = make_arg(i) | (unsigned)op->number << 16;
     unsigned bytes = op->bytes[wide] ? op->bytes[wide] : i->size;
     int st = 0;
     c->cur = i;
     if (fpu_check_avx(c) < 0)
         return X_FAULT;
     if (i->flags & INSN_MEM && !store)
-        st = load_vector(c, i, bytes, false, &w.s);
+        st = load_vector(c, i, bytes, false, &s);
     else
-        w.s = ymm_get(c, store ? i->reg : i->rm);
+        s = ymm_get(c, store ? i->reg : i->rm);
     if (st < 0)
         return st;
     unsigned is4 = (uint8_t)i->imm >> 4 & (code64(c) ? 15 : 7);
     if (!store)
-        w.d = ymm_get(c, op->flags & SIMD_IS4 ? is4 : i->reg);
-    w.v = ymm_get(c, insn_vvvv(i));
-    if (!(op->flags & SIMD_FP)) {
-        run_whole(&w);
-        return write_whole(c, i, op, &w, bytes) | st;
+        d = ymm_get(c, op->flags & SIMD_IS4 ? is4 : i->reg);
+    v = ymm_get(c, insn_vvvv(i));
+    if (op->fn) {
+        op->fn(&d, &v, &s, arg);
+        return write_whole(c, i, op, &d, bytes) | st;
     }
-    uint32_t flags = simd_fp_flags(c, run_whole, &w, sizeof w);
-    if (op->fn == vex_cvtps2ph && !(c->mxcsr & MXCSR_UM))
-        flags |= tiny_halves(&w.d, bytes);
+    uint32_t flags = op->float_fn(&d, &v, &s, arg, c->mxcsr);
     /* A store that faults leaves MXCSR alone; so does an exception that is raised the memory. */
     if (store && i->flags & INSN_MEM && !(flags & ~(c->mxcsr >> MXCSR_MASK_SHIFT)))
-        st = write_whole(c, i, op, &w, bytes);
+        st = write_whole(c, i, op, &d, bytes);
     if (st < 0 || simd_deliver_flags(c, flags) < 0)
         return X_FAULT;
-    return store && i->flags & INSN_MEM ? st : write_whole(c, i, op, &w, bytes) | st;
+    return store && i->flags & INSN_MEM ? st : write_whole(c, i, op, &d, bytes) | st;
 }
 
 /* VZEROALL with L, VZEROUPPER without. */

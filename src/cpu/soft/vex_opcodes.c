@@ -38,7 +38,6 @@
 #define KIND_AES3(M, ...)       M(__VA_ARGS__, ISA_AVX | ISA_AES, ISA_VAES, VEX_V, VEX_LANES, 0)
 #define KIND_AES2(M, ...)       M(__VA_ARGS__, ISA_AVX | ISA_AES, 0, VEX_L0, VEX_LANES, 0)
 #define KIND_PCL3(M, ...)       M(__VA_ARGS__, ISA_AVX | ISA_PCLMUL, ISA_VPCLMUL, VEX_V, VEX_LANES, 0)
-#define KIND_PH2PS(M, ...)      M(__VA_ARGS__, ISA_AVX | ISA_F16C, 0, VEX_W0, VEX_WIDE, 0)
 #define KIND_AVX2_3(M, ...)     M(__VA_ARGS__, ISA_AVX | ISA_AVX2, 0, VEX_V, VEX_LANES, 0)
 #define KIND_AVX2_3_W0(M, ...)  M(__VA_ARGS__, ISA_AVX | ISA_AVX2, 0, VEX_V | VEX_W0, VEX_LANES, 0)
 #define KIND_AVX2_3_W0_I4(M, ...) \
@@ -63,12 +62,20 @@ static const struct opcode shift_groups[3][8] = { SIMD_SHIFTS(SHIFT_ROW)
         .name = "", .flags = OPF_GROUP, .group = shift_groups[opcode - 0x71] \
     }
 
+/* clang-format off */
+#define WHOLE(map, prefix, opcode, fn, float_fn, number, bytes, bytes_256, flags, ...) \
+    [VEX_WHOLE_##map##_##prefix##_##opcode] = { fn, float_fn, { bytes, bytes_256 }, flags, number },
+#define W(map, prefix, opcode, name, form, size, opf, fn, ...) \
+    WHOLE(map, prefix, opcode, vex_##fn, NULL, __VA_ARGS__)
+#define F(map, prefix, opcode, name, form, size, opf, fn, ...) \
+    WHOLE(map, prefix, opcode, NULL, vex_##fn, __VA_ARGS__)
 const struct vex_op vex_ops[] = {
-#define W(map, prefix, opcode, name, form, size, opf, fn, number, bytes, bytes_256, flags, ...) \
-    [VEX_WHOLE_##map##_##prefix##_##opcode] = { vex_##fn, { bytes, bytes_256 }, flags, number },
     SIMD_WHOLE(W)
-#undef W
+    SIMD_WHOLE_FLOAT(F)
 };
+#undef W
+#undef F
+/* clang-format on */
 
 /* From a register these need AVX2. */
 static const struct opcode broadcast_reg[2] = {
@@ -156,7 +163,7 @@ static const struct opcode vex_rows[3][4][256] = {
                                                            ? &broadcast_reg[1]                  \
                                                            : NULL },
     SIMD_INT_BOTH(B) SIMD_INT_XMM(P) SIMD_FLOAT(P) SIMD_OTHER_FLOAT(X) SIMD_MOVES(X)
-        SIMD_SHUFFLES(X) SIMD_SPECIAL(Y) SIMD_LATER(N) SIMD_AVX(V) SIMD_WHOLE(W)
+        SIMD_SHUFFLES(X) SIMD_SPECIAL(Y) SIMD_LATER(N) SIMD_AVX(V) SIMD_WHOLE(W) SIMD_WHOLE_FLOAT(W)
 
             [0][PREFIX_66][0x71] = SHIFTS(0x71),
     [0][PREFIX_66][0x72] = SHIFTS(0x72),

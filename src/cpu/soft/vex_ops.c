@@ -1,7 +1,6 @@
-/* What AVX, AVX2, FMA and F16C compute beyond SSE (SDM vol. 2).
- *
- * FMA and F16C run on the host's own units, so only a host that has them offers them; the rest
- * needs nothing of the host. */
+/* What AVX, AVX2, FMA and F16C compute beyond SSE (SDM vol. 2). None of it needs more of the host
+ * than SSE4.2. */
+#include "cpu/soft/ieee.h"
 #include "cpu/soft/simd.h"
 
 /* ---- comparisons ---- */
@@ -218,89 +217,56 @@ void vex_blendv(union vec256 *d, const union vec256 *v, const union vec256 *s, u
     }
 }
 
-/* ---- F16C ---- */
+/* ---- F16C: half precision knows neither DAZ nor FTZ (SDM vol. 2) ---- */
 
-/* DAZ and FTZ do not count here, which the host's instruction knows. */
-void simd_vcvtph2ps(union vec128 *d, const union vec128 *s, unsigned arg)
+uint32_t vex_cvtph2ps(union vec256 *d, const union vec256 *v, const union vec256 *s, unsigned arg,
+                      uint32_t mxcsr)
 {
-    __asm__ volatile("vcvtph2ps %1, %0" : "=x"(d->f32) : "m"(s->u64[0]));
+    struct ieee_env env = { .mxcsr = mxcsr & ~(uint32_t)MXCSR_DAZ };
+    for (unsigned k = 0; k < vex_bytes(arg) / 4; k++)
+        d->u32[k] = (uint32_t)ieee_convert(IEEE_SINGLE, IEEE_HALF, s->u16[k], &env);
+    return env.flags & ~(uint32_t)FSW_DE;
 }
 
 /* The immediate: how to round, or with bit 2 as MXCSR says. */
-#define ROUND(n)                                                                            \
-    case (n):                                                                               \
-        __asm__ volatile("vcvtps2ph $" #n ", %1, %0" : "=m"(d->u64[half]) : "x"(in[half])); \
-        break;
-
-void vex_cvtps2ph(union vec256 *d, const union vec256 *v, const union vec256 *s, unsigned arg)
+uint32_t vex_cvtps2ph(union vec256 *d, const union vec256 *v, const union vec256 *s, unsigned arg,
+                      uint32_t mxcsr)
 {
-    typedef float f32x4 __attribute__((vector_size(16)));
-    f32x4 in[2];
-    memcpy(in, s, sizeof in);
+    struct ieee_env env = { .mxcsr = mxcsr & ~(uint32_t)MXCSR_FTZ };
+    if (!(arg & 4))
+        env.mxcsr = (env.mxcsr & ~(uint32_t)MXCSR_RC) | (arg & 3) << MXCSR_RC_SHIFT;
     *d = (union vec256){ .u64 = { 0 } };
-    for (unsigned half = 0; half < vex_bytes(arg) / 16; half++)
-        switch (arg & 7) {
-            ROUND(0)
-            ROUND(1)
-            ROUND(2)
-            ROUND(3)
-            ROUND(4)
-            ROUND(5)
-            ROUND(6)
-            ROUND(7)
-        }
+    for (unsigned k = 0; k < vex_bytes(arg) / 4; k++)
+        d->u16[k] = (uint16_t)ieee_convert(IEEE_HALF, IEEE_SINGLE, s->u32[k], &env);
+    return env.flags;
 }
 
-/* ---- FMA: the orders differ in which NaN they give, so each is itself ---- */
+/* ---- FMA ---- */
 
-#define FMA(order)                                                                                \
-    static void each##order(union vec256 *d, const union vec256 *v, const union vec256 *s,        \
-                            unsigned arg, unsigned bytes)                                         \
-    {                                                                                             \
-        for (unsigned k = 0; k < bytes / simd_size(arg); k++) {                                   \
-            unsigned what = vex_number(arg) >> (k & 1 ? 2 : 0) & 3;                               \
-            if (simd_size(arg) == 4)                                                              \
-                d->f32[k] = what == FMA_ADD   ? madd##order##f32(d->f32[k], v->f32[k], s->f32[k]) \
-                            : what == FMA_SUB ? msub##order##f32(d->f32[k], v->f32[k], s->f32[k]) \
-                            : what == FMA_NADD                                                    \
-                                ? nmadd##order##f32(d->f32[k], v->f32[k], s->f32[k])              \
-                                : nmsub##order##f32(d->f32[k], v->f32[k], s->f32[k]);             \
-            else                                                                                  \
-                d->f64[k] = what == FMA_ADD   ? madd##order##f64(d->f64[k], v->f64[k], s->f64[k]) \
-                            : what == FMA_SUB ? msub##order##f64(d->f64[k], v->f64[k], s->f64[k]) \
-                            : what == FMA_NADD                                                    \
-                                ? nmadd##order##f64(d->f64[k], v->f64[k], s->f64[k])              \
-                                : nmsub##order##f64(d->f64[k], v->f64[k], s->f64[k]);             \
-        }                                                                                         \
-    }                                                                                             \
-    void vex_fma##order(union vec256 *d, const union vec256 *v, const union vec256 *s,            \
-                        unsigned arg)                                                             \
-    {                                                                                             \
-        each##order(d, v, s, arg, vex_bytes(arg));                                                \
-    }                                                                                             \
-    void vex_fma1_##order(union vec256 *d, const union vec256 *v, const union vec256 *s,          \
-                          unsigned arg)                                                           \
-    {                                                                                             \
-        each##order(d, v, s, arg, simd_size(arg));                                                \
-        d->half[1] = (union vec128){ 0 };                                                         \
-    }
+/* The digits of an order name the operands that are x, y and z. */
+static void fma_element(union vec256 *d, const union vec256 *v, const union vec256 *s, unsigned k,
+                        unsigned arg, struct ieee_env *env)
+{
+    unsigned number = vex_number(arg), negate = number >> (k & 1 ? 2 : 0) & 3;
+    unsigned order = number / FMA_ORDER;
+    const union vec256 *operand[] = { NULL, d, v, s };
+    const union vec256 *x = operand[order / 100], *y = operand[order / 10 % 10],
+                       *z = operand[order % 10];
+    if (simd_size(arg) == 8)
+        d->u64[k] = ieee_fma(IEEE_DOUBLE, x->u64[k], y->u64[k], z->u64[k], negate, env);
+    else
+        d->u32[k] = (uint32_t)ieee_fma(IEEE_SINGLE, x->u32[k], y->u32[k], z->u32[k], negate, env);
+}
 
-#define ONE(what, order, type, suffix, letters)                                               \
-    static type what##order##suffix(type d, type v, type s)                                   \
-    {                                                                                         \
-        __asm__ volatile("vf" #what #order letters " %2, %1, %0" : "+x"(d) : "x"(v), "x"(s)); \
-        return d;                                                                             \
-    }
-#define KINDS(order)                     \
-    ONE(madd, order, float, f32, "ss")   \
-    ONE(msub, order, float, f32, "ss")   \
-    ONE(nmadd, order, float, f32, "ss")  \
-    ONE(nmsub, order, float, f32, "ss")  \
-    ONE(madd, order, double, f64, "sd")  \
-    ONE(msub, order, double, f64, "sd")  \
-    ONE(nmadd, order, double, f64, "sd") \
-    ONE(nmsub, order, double, f64, "sd") \
-    FMA(order)
-KINDS(132)
-KINDS(213)
-KINDS(231)
+uint32_t vex_fma(union vec256 *d, const union vec256 *v, const union vec256 *s, unsigned arg,
+                 uint32_t mxcsr)
+{
+    struct ieee_env env = { .mxcsr = mxcsr };
+    bool scalar = vex_number(arg) & FMA_SCALAR;
+    unsigned count = scalar ? 1 : vex_bytes(arg) / simd_size(arg);
+    for (unsigned k = 0; k < count; k++)
+        fma_element(d, v, s, k, arg, &env);
+    if (scalar)
+        d->half[1] = (union vec128){ 0 };
+    return env.flags;
+}
