@@ -151,7 +151,7 @@ static bool get_ymm(struct vcpu *v, uint8_t ymm[YMM_COUNT][32], struct error *er
     uint64_t bits;
     if (!v->backend->get_misc(v, &m, err))
         return false;
-    if (!m.has_xsave)
+    if (!m.has_avx)
         return error_set(err, "cpu %u: it has no YMM registers; --cpu max has", v->port->index);
     const uint8_t *area = (const uint8_t *)m.xsave.region;
     bits = ld_le64(area + AREA_BITS);
@@ -251,7 +251,7 @@ static bool lacks_ymm(lua_State *L)
     struct script_vm *svm = binding_vm(L, 1, META_CPU);
     struct vcpu_misc m;
     return vm_cpu_is_still(svm->vm, v->port->index) &&
-           !(v->backend->get_misc(v, &m, NULL) && m.has_xsave);
+           !(v->backend->get_misc(v, &m, NULL) && m.has_avx);
 }
 
 static const char *const *register_names(lua_State *L)

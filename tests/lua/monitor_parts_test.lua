@@ -203,7 +203,9 @@ case("a core file", function()
     with({ memory = "16M", cpus = 1, nic = "none", accel = "soft" }, function(vm)
         local path = os.tmpname()
         vm.memory:write_bytes(0x345678, "perilune core")
-        vm.cpus[1].rbx, vm.cpus[1].rip = 0x1122334455667788, 0x7c00
+        local cpu = vm.cpus[1]
+        cpu.rbx, cpu.rip, cpu.mxcsr = 0x1122334455667788, 0x7c00, 0x1fa0
+        cpu.st0, cpu.xmm9 = string.pack("<I8I2", 3 << 62, 0xbfff), "\x0b\x0a" .. ("\0"):rep(13) .. "\x10"
         local data = monitor.commands.dump_guest_memory(path)
         equal(data.segments[1].start, 0)
         local file = assert(io.open(path, "rb"))
@@ -226,15 +228,39 @@ case("a core file", function()
             equal(headers:find("Warning", 1, true), nil, headers)
             equal(headers:find("Error", 1, true), nil, headers)
         end
-        local gdb = output("gdb -nx -batch -ex 'p/x $rbx' -ex 'p/x $pc' -ex 'x/s 0x345678' -c " .. path)
+        local gdb = output("gdb -nx -batch -ex 'p/x $rbx' -ex 'p/x $pc' -ex 'x/s 0x345678' -ex 'p $st0' "
+            .. "-ex 'p/x $xmm9.uint128' -ex 'info registers mxcsr' -c " .. path)
         if gdb:find("not found", 1, true) then
             print("not done, because gdb is not there: looking at the core file with it")
         else
             contains(gdb, "0x1122334455667788")
             contains(gdb, "perilune core")
+            contains(gdb, "= -1.5\n")
+            contains(gdb, "= 0x10" .. ("0"):rep(26) .. "0a0b")
+            contains(gdb, "0x1fa0 ")
         end
         os.remove(path)
         bad("dump-guest-memory /nonexistent/core", "/nonexistent/core")
+    end)
+end)
+
+case("YMM registers, on a screen and in a core file", function()
+    with({ memory = "16M", cpus = 1, nic = "none", accel = "soft", cpu = "max" }, function(vm)
+        local path = os.tmpname()
+        vm.cpus[1].ymm9 = "\x0b" .. ("\0"):rep(15) .. "\x0a" .. ("\0"):rep(14) .. "\x10"
+        local upper, lower = "10" .. ("0"):rep(28) .. "0a", ("0"):rep(30) .. "0b"
+        contains(good("info registers"), "YMM09=" .. upper .. lower .. "\n")
+        equal(good("info registers"):find("XMM", 1, true), nil)
+        equal(monitor.commands.info("registers")[1].values.ymm9, vm.cpus[1].ymm9)
+        good("dump-guest-memory " .. path)
+        local gdb = output("gdb -nx -batch -ex 'p/x $ymm9.v2_int128' -ex 'p/x $xmm9.uint128' -c " .. path)
+        if gdb:find("not found", 1, true) then
+            print("not done, because gdb is not there: looking at the core file with it")
+        else
+            contains(gdb, "{0xb, 0x" .. upper .. "}")
+            contains(gdb, "= 0xb\n")
+        end
+        os.remove(path)
     end)
 end)
 

@@ -213,6 +213,7 @@ case("info, every topic", function()
     contains(good("info registers"), "XMM01=ff000000000000000000000000000201")
     cpu.rflags = 2
     bad("info registers 7", "there is no cpu 7")
+    equal(good("info registers"):find("YMM", 1, true), nil)
     equal(monitor.commands.info("registers")[1].values.rip, 0xfff0)
 end)
 

@@ -1,14 +1,15 @@
 --- The monitor's `dump-guest-memory`: an ELF core file with what RAM and ROM hold and what the cpus'
 -- registers are, for gdb, readelf and crash.
 --
--- System V ABI, ELF-64 Object File Format; the note is struct elf_prstatus of Linux on x86-64. The
--- virtual address of a segment is its physical one: nobody knows here which mapping is wanted.
+-- System V ABI, ELF-64 Object File Format; the notes are those of Linux on x86-64: struct
+-- elf_prstatus, the image of FXSAVE, and with AVX the area of XSAVE. The virtual address of a segment
+-- is its physical one: nobody knows here which mapping is wanted.
 local util = require "perilune.util"
 
 local M = {}
 
 local PT_LOAD, PT_NOTE = 1, 4
-local NT_PRSTATUS = 1
+local NT_PRSTATUS, NT_FPREGSET, NT_X86_XSTATE = 1, 2, 0x202
 local EHDR, PHDR = 64, 56
 local PIECE = 1 << 20 -- bytes that are copied at a time
 local PAGE = 4096
@@ -26,12 +27,38 @@ local function registers(cpu)
     return table.concat(parts)
 end
 
---- One note per cpu: its number counts as the process id, from 1.
-local function note(cpu)
-    local pid = cpu.index + 1
-    local status = ("\0"):rep(32) .. string.pack("<i4i4i4i4", pid, 0, pid, pid) .. ("\0"):rep(64)
-        .. registers(cpu) .. ("\0"):rep(8)
-    return string.pack("<I4I4I4", 5, #status, NT_PRSTATUS) .. "CORE\0\0\0\0" .. status
+--- SDM vol. 1 10.5.1.
+local function fxsave(f)
+    local parts = { string.pack("<I2I2I1xI2i8i8I4I4", f.fcw, f.fsw, f.ftwx, f.last_opcode, f.last_ip,
+        f.last_dp, f.mxcsr, 0xffff) }
+    for _, st in ipairs(f.fpr) do
+        parts[#parts + 1] = st
+    end
+    parts[#parts + 1] = table.concat(f.xmm)
+    return table.concat(parts) .. ("\0"):rep(96)
+end
+
+--- As far as YMM registers reach (SDM vol. 1 13.4); debuggers look at offset 464 for what is in it,
+-- as Linux leaves it there: x87, SSE and AVX.
+local function xstate(state)
+    return state.xsave:sub(1, 464) .. string.pack("<I8", 7) .. state.xsave:sub(473, 832)
+end
+
+local function note(kind, owner, text)
+    local padded = owner .. ("\0"):rep(8 - #owner)
+    return string.pack("<I4I4I4", #owner + 1, #text, kind) .. padded .. text
+end
+
+--- The notes of a cpu: its number counts as the process id, from 1.
+local function notes_of(cpu)
+    local pid, state = cpu.index + 1, cpu:state()
+    local has_avx = pcall(function()
+        return cpu.ymm0
+    end)
+    return note(NT_PRSTATUS, "CORE", ("\0"):rep(32) .. string.pack("<i4i4i4i4", pid, 0, pid, pid)
+            .. ("\0"):rep(64) .. registers(cpu) .. ("\0"):rep(8))
+        .. note(NT_FPREGSET, "CORE", fxsave(state.fpu))
+        .. (has_avx and note(NT_X86_XSTATE, "LINUX", xstate(state)) or "")
 end
 
 --- Stretches of directly readable memory, neighbours joined: { { start, size }, ... } by address.
@@ -72,7 +99,7 @@ end
 local function write(vm, file, list)
     local notes = {}
     for i, cpu in ipairs(vm.cpus) do
-        notes[i] = note(cpu)
+        notes[i] = notes_of(cpu)
     end
     local text = table.concat(notes)
     local after = EHDR + PHDR * (#list + 1)

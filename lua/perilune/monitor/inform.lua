@@ -95,14 +95,19 @@ end
 local fpu = { "fcw", "fsw", "mxcsr" }
 for i = 0, 15 do
     fpu[#fpu + 1] = "xmm" .. i
+    fpu[#fpu + 1] = "ymm" .. i
     fpu[#fpu + 1] = i < 8 and "st" .. i or nil
 end
 table.move(fpu, 1, #fpu, #M.registers + 1, M.registers)
 
+--- Those that the cpu has: YMM registers are there with AVX.
 local function read_registers(cpu)
-    local values = {}
+    local has, values = {}, {}
+    for name in pairs(cpu) do
+        has[name] = true
+    end
     for _, name in ipairs(M.registers) do
-        values[name] = cpu[name]
+        values[name] = has[name] and cpu[name] or nil
     end
     return values
 end
@@ -140,7 +145,11 @@ local function show_fpu(lines, v)
     lines[#lines + 1] = ("FCW=%04x FSW=%04x [ST=%d] MXCSR=%08x"):format(v.fcw, v.fsw,
         v.fsw >> 11 & 7, v.mxcsr)
     wide_lines(lines, v, "st", "ST%d=", 8, 2)
-    wide_lines(lines, v, "xmm", "XMM%02d=", 16, 2)
+    if v.ymm0 then
+        wide_lines(lines, v, "ymm", "YMM%02d=", 16, 1)
+    else
+        wide_lines(lines, v, "xmm", "XMM%02d=", 16, 2)
+    end
 end
 
 local function show_registers(v)

@@ -40,6 +40,7 @@ bool kvm_vcpu_get_misc(struct vcpu *vcpu, struct vcpu_misc *m, struct error *err
                          vcpu->port->index);
     kvm_state_flush(v);
     m->has_xsave = has(v, KVM_CAP_XSAVE) && has(v, KVM_CAP_XCRS);
+    m->has_avx = m->has_xsave && cpu_has_named(&v->features, "avx");
     if (!transfer(v, KVM_GET_VCPU_EVENTS, &m->events, err) ||
         !transfer(v, KVM_GET_DEBUGREGS, &m->debugregs, err) || !get_mp_state(v, m, err))
         return false;

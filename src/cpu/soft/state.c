@@ -39,6 +39,7 @@ bool soft_get_misc(struct vcpu *v, struct vcpu_misc *m, struct error *err)
         m->debugregs.db[n] = c->dr[n];
     get_events(c, &m->events);
     m->has_xsave = c->isa & ISA_XSAVE;
+    m->has_avx = c->isa & ISA_AVX;
     if (m->has_xsave)
         xsave_get(c, &m->xcrs, &m->xsave);
     return true;
