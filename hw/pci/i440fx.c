@@ -7,11 +7,14 @@
  *
  * Intel 82441FX PCI and Memory Controller (PMC) datasheet, order 290549: section 3.2
  * (registers), 3.2.19 (PAM), 3.2.24 (SMRAM). Memory control registers (DRAM timing and row
- * boundaries) hold what is written and change nothing: there are no DRAM chips to drive. There is
- * no system management mode, so SMRAM is visible only while it is held open.
+ * boundaries) hold what is written and change nothing: there are no DRAM chips to drive.
  *
- * Deviation: where PCI has nothing, the RAM beneath shows through, as containers without contents
- * do; hardware would end the cycle with all ones.
+ * SMRAM, the RAM at A0000-BFFFF, is seen by cpus in system management mode while G_SMRAME is set,
+ * and by everybody while D_OPEN is as well. D_CLS leaves it to the fetching of instructions: data
+ * go to PCI, where the display is.
+ *
+ * Deviation: where PCI has nothing from C0000 on, the RAM beneath shows through, as containers
+ * without contents do; hardware would end the cycle with all ones, as happens at A0000-BFFFF.
  *
  * Ownership: the machine owns the RAM region given as "ram"; everything else is in the two devices.
  * Machine lock for all of it. */
@@ -90,7 +93,10 @@ struct pam_segment {
 struct i440fx {
     struct pci_device pci;
     struct pam_segment pam[PAM_SEGMENTS];
-    struct region smram; /* the PCI side of A0000-BFFFF, over RAM */
+    struct region smram;        /* the PCI side of A0000-BFFFF, over RAM */
+    struct region smram_hidden; /* all ones under that, where PCI has nothing */
+    struct region smram_low;    /* the RAM, as system management mode sees it */
+    struct region smram_data;   /* a tap over it, with D_CLS: data accesses go where others' go */
 };
 
 struct i440fx_host {
@@ -183,15 +189,45 @@ static void i440fx_update_pam(struct i440fx *s)
     }
 }
 
-/* RAM lies beneath; PCI covers it unless SMRAM is enabled and open (3.2.24). */
+/* RAM lies beneath; PCI covers it unless SMRAM is enabled and open, for all but system management
+ * mode (3.2.24). */
 static void i440fx_update_smram(struct i440fx *s)
 {
-    uint8_t open = I440FX_SMRAM_G_SMRAME | I440FX_SMRAM_D_OPEN;
-    bool closed = (s->pci.config[I440FX_SMRAM] & open) != open;
-    if (closed != s->smram.enabled)
-        TRACE(i440fx_trace, I440FX_SMRAM_OPEN, device_source(&s->pci.dev), !closed);
-    region_set_enabled(&s->smram, closed);
+    uint8_t smram = s->pci.config[I440FX_SMRAM];
+    bool enabled = smram & I440FX_SMRAM_G_SMRAME, open = enabled && smram & I440FX_SMRAM_D_OPEN;
+    if (open == s->smram.enabled)
+        TRACE(i440fx_trace, I440FX_SMRAM_OPEN, device_source(&s->pci.dev), open);
+    region_set_enabled(&s->smram_hidden, !open);
+    region_set_enabled(&s->smram, !open);
+    region_set_enabled(&s->smram_low, enabled);
+    region_set_enabled(&s->smram_data, enabled && smram & I440FX_SMRAM_D_CLS);
 }
+
+static bool smram_data_read(void *opaque, uint64_t offset, unsigned size, uint64_t *value)
+{
+    struct i440fx *s = opaque;
+    address_space_load(s->pci.dev.machine->memory, SMRAM_BASE + offset, size, value);
+    return false;
+}
+
+static bool smram_data_write(void *opaque, uint64_t offset, unsigned size, uint64_t *value)
+{
+    struct i440fx *s = opaque;
+    address_space_store(s->pci.dev.machine->memory, SMRAM_BASE + offset, size, *value);
+    return false;
+}
+
+/* Reads all ones, drops writes. */
+static const struct region_ops smram_hidden_ops = {
+    .valid = { .min = 1, .max = 8, .unaligned = true },
+    .impl = { .min = 1, .max = 8, .unaligned = true },
+};
+
+static const struct tap_ops smram_data_ops = {
+    .read = smram_data_read,
+    .write = smram_data_write,
+    .before = true,
+};
 
 static void i440fx_update(struct i440fx *s)
 {
@@ -256,6 +292,20 @@ static void i440fx_make_segment(struct i440fx *s, unsigned n)
     region_init_tap(&p->shadow, &m->system, "pam-shadow", base, size, &pam_shadow_ops, p);
 }
 
+static void i440fx_make_smram(struct i440fx *s)
+{
+    struct machine *m = s->pci.dev.machine;
+    struct i440fx_host *h = host_of(s);
+    region_init_io(&s->smram_hidden, m->mem, "smram-hidden", SMRAM_SIZE, &smram_hidden_ops, s);
+    region_add(&m->system, SMRAM_BASE, &s->smram_hidden, 1);
+    region_init_alias(&s->smram, m->mem, "smram-region", &h->pci_memory, SMRAM_BASE, SMRAM_SIZE);
+    region_add(&m->system, SMRAM_BASE, &s->smram, 1);
+    region_init_alias(&s->smram_low, m->mem, "smram-low", h->ram, SMRAM_BASE, SMRAM_SIZE);
+    region_add(&m->smm, SMRAM_BASE, &s->smram_low, 10);
+    region_init_tap(&s->smram_data, &m->smm, "smram-data", SMRAM_BASE, SMRAM_SIZE, &smram_data_ops,
+                    s);
+}
+
 static bool i440fx_realize(struct device *d, struct error *err)
 {
     struct i440fx *s = (struct i440fx *)d;
@@ -273,9 +323,7 @@ static bool i440fx_realize(struct device *d, struct error *err)
     mem_begin(m->mem);
     for (unsigned i = 0; i < PAM_SEGMENTS; i++)
         i440fx_make_segment(s, i);
-    region_init_alias(&s->smram, m->mem, "smram-region", &host_of(s)->pci_memory, SMRAM_BASE,
-                      SMRAM_SIZE);
-    region_add(&m->system, SMRAM_BASE, &s->smram, 1);
+    i440fx_make_smram(s);
     i440fx_update(s);
     mem_commit(m->mem);
     return true;
@@ -291,7 +339,10 @@ static void i440fx_unrealize(struct device *d)
         region_fini(&s->pam[i].rom);
         region_fini(&s->pam[i].ram);
     }
+    region_fini(&s->smram_data);
+    region_fini(&s->smram_low);
     region_fini(&s->smram);
+    region_fini(&s->smram_hidden);
     mem_commit(d->machine->mem);
 }
 

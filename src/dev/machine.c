@@ -1,4 +1,4 @@
-/* The machine as devices see it: the roots of both address spaces, the main bus, the list of
+/* The machine as devices see it: the roots of its address spaces, the main bus, the list of
  * devices. */
 #include "dev/machine.h"
 
@@ -36,8 +36,12 @@ void machine_init(struct machine *m, struct loop *loop, struct type_registry *ty
     mem_set_trace(m->mem, m->trace);
     region_init_container(&m->system, m->mem, "system", REGION_SIZE_ALL);
     region_init_io(&m->io_ports, m->mem, "io", IO_PORTS, &unclaimed_ops, m);
+    region_init_container(&m->smm, m->mem, "mem-container-smram", REGION_SIZE_ALL);
+    region_init_alias(&m->smm_system, m->mem, "mem-smram", &m->system, 0, REGION_SIZE_ALL);
+    region_add(&m->smm, 0, &m->smm_system, 0);
     m->memory = address_space_new(m->mem, &m->system, "memory");
     m->io = address_space_new(m->mem, &m->io_ports, "I/O");
+    m->smm_memory = address_space_new(m->mem, &m->smm, "cpu-smm");
     bus_init(&m->main_bus, "System", "main-system-bus", NULL);
     m->devices = NULL;
     m->devices_tail = &m->devices;
@@ -80,12 +84,15 @@ void machine_fini(struct machine *m)
         free(g);
     }
     bus_fini(&m->main_bus);
+    address_space_free(m->smm_memory);
     address_space_free(m->io);
     address_space_free(m->memory);
     region_fini(&m->io_ports);
+    region_fini(&m->smm_system);
+    region_fini(&m->smm);
     region_fini(&m->system);
     mem_free(m->mem);
-    m->io = m->memory = NULL;
+    m->io = m->memory = m->smm_memory = NULL;
     m->mem = NULL;
 }
 

@@ -1,7 +1,7 @@
 /* What a device sees of the machine around it.
  *
- * The VM owns and fills this; devices borrow it. It is an interface in data: clocks, the two
- * address spaces of a PC, the door, the cpus' ports, and what a device may ask of the machine. */
+ * The VM owns and fills this; devices borrow it. It is an interface in data: clocks, the address
+ * spaces of a PC, the door, the cpus' ports, and what a device may ask of the machine. */
 #pragma once
 
 #include "dev/bus.h"
@@ -56,7 +56,10 @@ struct machine {
     struct trace *trace;    /* the owner's; NULL: nobody can listen */
     struct region system;   /* root of `memory`: "system" */
     struct region io_ports; /* root of `io`: "io", 64 KiB */
-    struct address_space *memory, *io;
+    /* What a cpu in system management mode sees: `system`, and over it what chipsets put into `smm`
+     * (SMRAM). Without that the views are one. */
+    struct region smm, smm_system;
+    struct address_space *memory, *io, *smm_memory;
     struct clock virtual, virtual_rt, host; /* see loop/clock.h; loop_realtime() is the fourth */
     struct door *door;
     struct bus main_bus; /* "main-system-bus" */
@@ -77,7 +80,7 @@ struct machine {
 };
 
 /* Prepare everything but ops, owner, trace, door and clocks' sources, which the owner has set;
- * makes the roots, the address spaces "memory" and "I/O" and the main bus. */
+ * makes the roots, the address spaces "memory", "I/O" and "cpu-smm", and the main bus. */
 void machine_init(struct machine *m, struct loop *loop, struct type_registry *types);
 
 /* Unrealizes all devices, then frees them, each in reverse order of creation. */

@@ -210,13 +210,15 @@ case("a core file", function()
         equal(data.segments[1].start, 0)
         local file = assert(io.open(path, "rb"))
         equal(file:seek("end"), data.bytes, "bytes written")
-        -- The first PT_LOAD, found by its program header.
-        file:seek("set", 64 + 56)
-        local kind, _, offset, _, addr = string.unpack("<I4I4I8I8I8", file:read(56))
-        equal(kind, 1)
-        equal(addr, 0)
-        file:seek("set", offset + 0x345678)
-        equal(file:read(13), "perilune core")
+        -- The first PT_LOAD, and the last: RAM below and above the place of a display.
+        for n, start in pairs { [1] = 0, [#data.segments] = 0xc0000 } do
+            file:seek("set", 64 + 56 * n)
+            local kind, _, offset, _, addr = string.unpack("<I4I4I8I8I8", file:read(56))
+            equal(kind, 1)
+            equal(addr, start)
+            file:seek("set", offset + 0x345678 - start)
+            equal(file:read(13) == "perilune core", start > 0)
+        end
         file:close()
         local headers = output("LC_ALL=C readelf -lhn " .. path)
         if headers:find("not found", 1, true) then

@@ -177,6 +177,89 @@ static void smram(void **state)
     covered_free(c);
 }
 
+/* The byte that system management mode has at `addr`, as data. */
+static uint64_t smm_byte(struct pc *pc, uint64_t addr)
+{
+    uint64_t v = 0;
+    address_space_load(pc->m->smm_memory, addr, 1, &v);
+    return v;
+}
+
+/* Who sees the RAM at 0xa0000 with each setting: system management mode, everybody else. */
+static void smram_of_system_management_mode(void **state)
+{
+    static const struct {
+        uint8_t reg;
+        bool smm, others;
+    } settings[] = {
+        { 0x02, false, false }, { 0x42, false, false }, { 0x0a, true, false },
+        { 0x4a, true, true },   { 0x2a, false, false }, { 0x22, false, false },
+    };
+    struct covered *c = covered_new();
+    struct pc *pc = c->pc;
+    for (uint32_t a = 0xa0000; a < 0xc0000; a += 0x1ffff) {
+        pc->ram.host[a] = 0x11;
+        c->rom.host[a - 0xa0000] = 0x5a;
+    }
+    for (unsigned n = 0; n < ARRAY_LEN(settings); n++)
+        for (uint32_t a = 0xa0000; a < 0xc0000; a += 0x1ffff) {
+            pc_conf_write(pc, 0, SMRAM, 1, settings[n].reg);
+            assert_int_equal(smm_byte(pc, a), settings[n].smm ? 0x11 : 0x5a);
+            assert_int_equal(pc_load(pc, a, 1), settings[n].others ? 0x11 : 0x5a);
+        }
+    /* beside it both see the same */
+    pc_conf_write(pc, 0, SMRAM, 1, 0x0a);
+    assert_string_equal(pc_shown(pc->m->smm_memory, 0x9ffff), "pc.ram");
+    assert_string_equal(pc_shown(pc->m->smm_memory, 0xc0000), "rom");
+    assert_string_equal(pc_shown(pc->m->io, 0xcf8), "pci-conf-idx");
+    /* what a lock leaves can still be closed to data, and nothing else */
+    pc_conf_write(pc, 0, SMRAM, 1, 0x1a);
+    pc_conf_write(pc, 0, SMRAM, 1, 0x62);
+    assert_int_equal(pc_conf_read(pc, 0, SMRAM, 1), 0x3a);
+    assert_int_equal(smm_byte(pc, 0xa0000), 0x5a);
+    pc_conf_write(pc, 0, SMRAM, 1, 0x02);
+    assert_int_equal(smm_byte(pc, 0xa0000), 0x11);
+    /* without SMRAM there is one view of all */
+    machine_reset_devices(pc->m);
+    assert_ptr_equal(address_space_view(pc->m->smm_memory), address_space_view(pc->m->memory));
+    covered_free(c);
+}
+
+/* Where PCI has nothing, what is there stays hidden all the same. */
+static void smram_is_hidden(void **state)
+{
+    struct pc *pc = pc_new();
+    machine_reset_devices(pc->m);
+    pc->ram.host[0xa0000] = pc->ram.host[0xbffff] = 0x11;
+    assert_int_equal(pc_load(pc, 0xa0000, 4), 0xffffffff);
+    assert_int_equal(pc_load(pc, 0xbffff, 1), 0xff);
+    pc_store(pc, 0xbffff, 1, 0x22);
+    assert_int_equal(pc->ram.host[0xbffff], 0x11);
+    pc_conf_write(pc, 0, SMRAM, 1, 0x0a);
+    assert_int_equal(pc_load(pc, 0xa0000, 1), 0xff);
+    assert_int_equal(smm_byte(pc, 0xbffff), 0x11);
+    pc_conf_write(pc, 0, SMRAM, 1, 0x4a);
+    assert_int_equal(pc_load(pc, 0xa0000, 1), 0x11);
+    pc_free(pc);
+}
+
+/* With D_CLS instructions are still fetched from it, and data written land on PCI. */
+static void smram_closed_to_data(void **state)
+{
+    struct covered *c = covered_new();
+    struct pc *pc = c->pc;
+    pc->ram.host[0xa1000] = 0x11;
+    pc_conf_write(pc, 0, SMRAM, 1, 0x2a);
+    const struct flat_range *r = flatview_lookup(address_space_view(pc->m->smm_memory), 0xa1000);
+    assert_int_equal(r->region->kind, REGION_TAP);
+    assert_null(r->host);
+    r = flatview_lookup(r->beneath, 0xa1000);
+    assert_ptr_equal(r->host + (0xa1000 - r->start), pc->ram.host + 0xa1000);
+    address_space_store(pc->m->smm_memory, 0xa1000, 1, 0x77);
+    assert_int_equal(pc->ram.host[0xa1000], 0x11);
+    covered_free(c);
+}
+
 static void refusals(void **state)
 {
     struct test_machine *t = test_machine_new(hw_types);
@@ -219,6 +302,9 @@ int main(void)
         cmocka_unit_test(pam_steers_reads_and_writes),
         cmocka_unit_test(pam_segments),
         cmocka_unit_test(smram),
+        cmocka_unit_test(smram_of_system_management_mode),
+        cmocka_unit_test(smram_is_hidden),
+        cmocka_unit_test(smram_closed_to_data),
         cmocka_unit_test(refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
