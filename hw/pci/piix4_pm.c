@@ -6,12 +6,16 @@
  *
  * Three things are the PC platform's rather than the chip's: the general-purpose event block
  * "acpi-gpe0" at 0xafe0; sleep types, which firmware may choose (S5 0, S3 1, S4 `s4_val`); and that
- * a write of ACPI enable or disable to the APM command port takes effect at once, because no SMM
- * firmware runs that would do it. Without SMM there are no SMIs: an event while SCI_EN is off only
- * sets its status bit.
+ * a write of ACPI enable or disable to the APM command port takes effect at once, because there may
+ * be no firmware in system management mode that would do it.
+ *
+ * A write of that port is an SMI of the boot cpu while APMC_EN is set, whatever SMI_EN of GLBCTL,
+ * which is not there, would say: firmware for virtual PCs sets the one and relocates the boot cpu's
+ * SMBASE alone. Events while SCI_EN is off set their status bit and make no SMI.
  *
  * All time is virtual. Machine lock for all of it. */
 #include "base/log.h"
+#include "dev/cpu_port.h"
 #include "dev/machine.h"
 #include "dev/pci.h"
 #include "mem/mem.h"
@@ -20,6 +24,8 @@
 enum {
     PIIX4_PMBA = 0x40,
     PIIX4_PMBA_MASK = 0xffc0,
+    PIIX4_DEVACTB = 0x58,
+    PIIX4_DEVACTB_APMC_EN = 1 << 25,
     PIIX4_PMREGMISC = 0x80,
     PIIX4_PMREGMISC_PMIOSE = 1 << 0,
     PIIX4_SMBBA = 0x90,
@@ -324,6 +330,14 @@ static uint64_t apm_read(void *opaque, uint64_t offset, unsigned size)
     return offset == 0 ? s->apm_command : s->apm_status;
 }
 
+static void apm_smi(struct piix4_pm *s)
+{
+    struct machine *m = s->pci.dev.machine;
+    struct cpu_port *boot = m->cpu_count ? m->cpus[0] : NULL;
+    if (ld_le32(s->pci.config + PIIX4_DEVACTB) & PIIX4_DEVACTB_APMC_EN && boot && boot->pins)
+        boot->pins->smi(boot);
+}
+
 static void apm_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
 {
     struct piix4_pm *s = opaque;
@@ -338,6 +352,7 @@ static void apm_write(void *opaque, uint64_t offset, uint64_t value, unsigned si
     else if (value == APM_ACPI_DISABLE)
         s->pmcntrl &= ~PIIX4_PMCNTRL_SCI_EN;
     pm_update(s);
+    apm_smi(s);
 }
 
 static const struct region_ops apm_ops = {
@@ -446,6 +461,7 @@ static void pm_config_written(struct pci_device *d, unsigned offset, uint32_t va
 static void pm_set_masks(struct piix4_pm *s)
 {
     st_le16(&s->pci.wmask[PIIX4_PMBA], PIIX4_PMBA_MASK);
+    st_le32(&s->pci.wmask[PIIX4_DEVACTB], PIIX4_DEVACTB_APMC_EN);
     s->pci.wmask[PIIX4_PMREGMISC] = PIIX4_PMREGMISC_PMIOSE;
     st_le16(&s->pci.wmask[PIIX4_SMBBA], PIIX4_SMBBA_MASK);
     s->pci.wmask[PIIX4_SMBHSTCFG] = PIIX4_SMBHSTCFG_ENABLE | PIIX4_SMBHSTCFG_INTRSEL;
@@ -515,6 +531,7 @@ static void pm_reset(struct device *d)
     uint8_t *config = s->pci.config;
 
     st_le32(config + PIIX4_PMBA, PIIX4_BASE_IS_IO);
+    st_le32(config + PIIX4_DEVACTB, 0);
     config[PIIX4_PMREGMISC] = 0;
     st_le32(config + PIIX4_SMBBA, s->smb_io_base | PIIX4_BASE_IS_IO);
     config[PIIX4_SMBHSTCFG] = s->smb_io_base ? PIIX4_SMBHSTCFG_IRQ9 | PIIX4_SMBHSTCFG_ENABLE : 0;

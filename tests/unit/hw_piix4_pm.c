@@ -1,6 +1,8 @@
 /* PIIX4 power management: the windows, PM timer, events and SCI, sleep, APM, SMBus. */
 #include "hw_pci_fixture.h"
 
+#include "dev/cpu_port.h"
+
 enum {
     PM = PCI_DEVFN(1, 3),
     PMBA = 0x600,
@@ -245,6 +247,44 @@ static void refusals(void **state)
     pc_free(pc);
 }
 
+static unsigned smis;
+
+static void count_smi(struct cpu_port *p)
+{
+    assert_true(p->bootstrap);
+    smis++;
+}
+
+/* A write of the command port is an SMI of the boot cpu, once APMC_EN is set, until reset. */
+static void command_is_an_smi(void **state)
+{
+    static const struct cpu_pins pins = { .smi = count_smi };
+    struct power *p = power_new();
+    struct pc *pc = p->pc;
+    struct cpu_port cpus[2] = { { .bootstrap = true, .pins = &pins }, { .pins = &pins } };
+    pc_conf_write(pc, PM, 0x58, 4, 0x02000000);
+    pc_out(pc, 0xb2, 1, 1); /* without a cpu */
+    for (unsigned n = 0; n < 2; n++)
+        pc->m->cpus[n] = &cpus[n];
+    pc->m->cpu_count = 2;
+    smis = 0;
+    pc_conf_write(pc, PM, 0x58, 4, 0);
+    pc_out(pc, 0xb2, 1, 1);
+    assert_int_equal(smis, 0);
+    pc_conf_write(pc, PM, 0x58, 4, 0xffffffff);
+    assert_int_equal(pc_conf_read(pc, PM, 0x58, 4), 0x02000000);
+    pc_out(pc, 0xb3, 1, 1); /* the status port is none */
+    assert_int_equal(smis, 0);
+    pc_out(pc, 0xb2, 1, 0xf1);
+    assert_int_equal(smis, 1);
+    assert_int_equal(pc_in(pc, CNT, 2) & 1, 1);
+    machine_reset_devices(pc->m);
+    pc_out(pc, 0xb2, 1, 1);
+    assert_int_equal(smis, 1);
+    pc->m->cpu_count = 0;
+    power_free(p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -256,6 +296,7 @@ int main(void)
         cmocka_unit_test(sleep_states),
         cmocka_unit_test(smbus_has_nobody),
         cmocka_unit_test(refusals),
+        cmocka_unit_test(command_is_an_smi),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
