@@ -290,7 +290,8 @@ struct vcpu {
     const struct vcpu_backend *backend;
     struct machine *machine;
     struct cpu_port *port;
-    struct error failure; /* of VCPU_STOP_ERROR */
+    struct address_space *memory; /* what it sees: one of the machine's, by its mode */
+    struct error failure;         /* of VCPU_STOP_ERROR */
     /* Set by who runs the vcpu: ends the waiting of a halted one. */
     void (*wake)(void *opaque);
     void *wake_opaque;

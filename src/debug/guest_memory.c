@@ -35,7 +35,7 @@ static bool read_vcpu(void *opaque, uint64_t gva, void *buf, size_t len)
             n = len;
         if (!v->backend->translate(v, gva, &gpa))
             return false;
-        if (!read_direct(v->machine->memory, gpa, out, n))
+        if (!read_direct(v->memory, gpa, out, n))
             return false;
         gva += n;
         out += n;

@@ -297,7 +297,7 @@ static int l_cpu_read(lua_State *L)
             lua_pushinteger(L, (lua_Integer)(gva + done));
             return 2;
         }
-        address_space_read(v->machine->memory, gpa, bytes + done, part);
+        address_space_read(v->memory, gpa, bytes + done, part);
         done += part;
     }
     luaL_pushresultsize(&b, (size_t)n);
@@ -322,7 +322,7 @@ static int l_cpu_string(lua_State *L)
             lua_pushinteger(L, (lua_Integer)at);
             return 2;
         }
-        address_space_read(v->machine->memory, gpa, &c, 1);
+        address_space_read(v->memory, gpa, &c, 1);
         if (c == 0)
             break;
         luaL_addchar(&b, c);

@@ -28,7 +28,7 @@ def run_all(folder):
     for test in sorted(glob.glob(os.path.join(build, "tests", "test_soft_*"))):
         assert run([test], folder) == 0, f"{test} fails"
     for program in sorted(glob.glob(os.path.join(build, "tests", "cpu", "cpu_*"))):
-        options = ["-smp", "3"] if program.endswith("_smp") else []
+        options = ["-smp", "3"] if program.endswith(("_smm", "_smp")) else []
         status = run([os.path.join(top, "tests/cpu/run-perilune"), os.path.join(build, "perilune"), "soft", program,
                       "--cpu", "max", *options], folder)
         assert status == 0, f"{program} fails"

@@ -200,6 +200,10 @@ check.case("interrupts of a real-mode program", function()
     end)
     -- SVR on; a message with vector 5, which there is not.
     on_apic("apic", apic(0xf0, 0x1ff) .. apic(0x300, 0x40005) .. HALT)
+    -- RSM is the whole handler of an SMI.
+    on_apic("smi", apic(0xf0, 0x1ff) .. apic(0x300, 0x4200) .. HALT, function(vm)
+        vm.memory:write_bytes(0x38000, "\x0f\xaa")
+    end)
     on_apic("timer", apic(0xf0, 0x1ff) .. apic(0x320, 0x31) .. apic(0x380, 1000) .. HALT)
     -- wrmsr of the TSC, invlpg, an instruction that there is not: again and again
     on_apic("system", "\x66\xb9\x10\0\0\0\x0f\x30\x0f\x01\x3e\0\0\x0f\x0b", nil, "20us")

@@ -84,6 +84,11 @@ bool kvm_vcpu_set_misc(struct vcpu *vcpu, const struct vcpu_misc *m, struct erro
     struct kvm_vcpu *v = kvm_vcpu_of(vcpu);
     struct vcpu_misc copy = *m;
 
+    if (m->events.flags & KVM_VCPUEVENT_VALID_SMM && m->events.smi.smm)
+        return error_set(err,
+                         "cpu %u: it is in system management mode, which there is not under kvm; "
+                         "take its state once it has left it",
+                         vcpu->port->index);
     kvm_state_flush(v); /* setting registers ends events */
     if (m->has_xsave && (!transfer(v, KVM_SET_XCRS, &copy.xcrs, err) ||
                          !transfer(v, KVM_SET_XSAVE, &copy.xsave, err)))

@@ -389,7 +389,9 @@ struct vcpu *kvm_vcpu_new(struct accel *a, struct cpu_port *port, const char *mo
         return NULL;
     kvm_prepare_kicks();
     v = ALLOC(struct kvm_vcpu);
-    v->vcpu = (struct vcpu){ .backend = &vcpu_kvm, .machine = a->machine, .port = port };
+    v->vcpu = (struct vcpu){
+        .backend = &vcpu_kvm, .machine = a->machine, .port = port, .memory = a->machine->memory
+    };
     v->accel = a;
     v->features = features;
     v->fd = -1;

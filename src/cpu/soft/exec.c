@@ -77,10 +77,12 @@ static bool take_debug_trap(struct soft_cpu *c)
     return take_fault(c);
 }
 
-/* INIT and SIPI arrive as requests, so that they take effect between instructions. */
+/* INIT and SIPI arrive as requests, so that they take effect between instructions. An SMI goes
+ * before INIT, and system management mode keeps INIT waiting: SDM vol. 3 table 6-2 and 34.2. */
 static void take_init(struct soft_cpu *c)
 {
-    if (c->init_pending) {
+    bool blocked = c->smm || (c->smi && !c->wait_sipi);
+    if (c->init_pending && !blocked) {
         c->init_pending = false;
         soft_init(c);
     }
@@ -100,6 +102,10 @@ static bool deliver_due(struct soft_cpu *c, bool *acted)
     if (c->mc_waits) {
         inject_take_machine_check(c);
         return take_fault(c);
+    }
+    if (c->smi && !c->smm && !c->exception_waits && c->shadow_at != c->icount) {
+        smm_enter(c);
+        return true;
     }
     bool no_debug = c->ss_shadow_at == c->icount;
     if (no_debug)
@@ -159,7 +165,7 @@ static bool attend(struct soft_cpu *c, int64_t *budget, enum vcpu_stop *stop)
     *budget = (int64_t)(c->limit - c->icount);
     /* In the shadow of STI or MOV SS, single-stepping, or among breakpoints: look again after one
      * instruction. */
-    bool shadow = c->shadow_at == c->icount && (c->intr || c->nmi);
+    bool shadow = c->shadow_at == c->icount && (c->intr || c->nmi || c->smi);
     if (shadow || c->debug_hits || (c->eflags & FLAG_TF) || c->debug_execute) {
         c->step_pending = c->eflags & FLAG_TF;
         *budget = 1;

@@ -159,7 +159,7 @@ int mmu_fetch_byte(struct soft_cpu *c, uint64_t va, uint8_t *byte)
         log_guest("cpu", "instruction fetch at %#llx from physical %#llx, where nothing is",
                   (unsigned long long)va, (unsigned long long)w.gpa);
     enter_machine(c);
-    address_space_load(c->vcpu.machine->memory, w.gpa, 1, &v);
+    address_space_load(c->vcpu.memory, w.gpa, 1, &v);
     leave_machine(c);
     *byte = (uint8_t)v;
     return 0;
@@ -184,7 +184,7 @@ static int device_load(struct soft_cpu *c, uint64_t gpa, unsigned size, uint64_t
 {
     c->stats.exits_mmio++;
     enter_machine(c);
-    address_space_load(c->vcpu.machine->memory, gpa, size, v);
+    address_space_load(c->vcpu.memory, gpa, size, v);
     return leave_device(c);
 }
 
@@ -192,28 +192,39 @@ static int device_store(struct soft_cpu *c, uint64_t gpa, unsigned size, uint64_
 {
     c->stats.exits_mmio++;
     enter_machine(c);
-    address_space_store(c->vcpu.machine->memory, gpa, size, v);
+    address_space_store(c->vcpu.memory, gpa, size, v);
     return leave_device(c);
+}
+
+/* `smi`: one had waited before. */
+static int leave_port(struct soft_cpu *c, uint16_t port, unsigned size, bool in, bool smi)
+{
+    leave_machine(c);
+    if (UNLIKELY(c->smi && !smi))
+        smm_note_io(c, port, size, in);
+    return after_device(c);
 }
 
 int io_in(struct soft_cpu *c, uint16_t port, unsigned size, uint64_t *v)
 {
+    bool smi = c->smi;
     c->stats.exits_pio++;
     if (UNLIKELY(c->debug_io))
         debug_io_access(c, port, size);
     enter_machine(c);
     address_space_load(c->vcpu.machine->io, port, size, v);
-    return leave_device(c);
+    return leave_port(c, port, size, true, smi);
 }
 
 int io_out(struct soft_cpu *c, uint16_t port, unsigned size, uint64_t v)
 {
+    bool smi = c->smi;
     c->stats.exits_pio++;
     if (UNLIKELY(c->debug_io))
         debug_io_access(c, port, size);
     enter_machine(c);
     address_space_store(c->vcpu.machine->io, port, size, v);
-    return leave_device(c);
+    return leave_port(c, port, size, false, smi);
 }
 
 /* ---- accesses ---- */
@@ -377,15 +388,19 @@ static void listener_begin(struct mem_listener *l)
     soft_stand_still(CONTAINER_OF(l, struct soft_cpu, listener)->accel);
 }
 
-static void listener_commit(struct mem_listener *l)
+static void take_view(struct soft_cpu *c)
 {
-    struct soft_cpu *c = CONTAINER_OF(l, struct soft_cpu, listener);
     struct flatview *old = c->view;
-    c->view = flatview_ref(address_space_view(l->as));
+    c->view = flatview_ref(address_space_view(c->vcpu.memory));
     flatview_unref(old);
     monitor_forget(c);
     mmu_flush(c);
     soft_recheck(c);
+}
+
+static void listener_commit(struct mem_listener *l)
+{
+    take_view(CONTAINER_OF(l, struct soft_cpu, listener));
 }
 
 static void ignore_range(struct mem_listener *l, const struct flat_range *r)
@@ -394,10 +409,22 @@ static void ignore_range(struct mem_listener *l, const struct flat_range *r)
     (void)r;
 }
 
+void mmu_set_memory(struct soft_cpu *c, struct address_space *as)
+{
+    struct mem *mem = c->vcpu.machine->mem;
+    if (c->vcpu.memory == as)
+        return;
+    mem_listener_remove(mem, &c->listener);
+    c->vcpu.memory = c->listener.as = as;
+    mem_listener_add(mem, &c->listener);
+    take_view(c); /* one that shows nothing is not told of */
+}
+
 void mmu_init(struct soft_cpu *c)
 {
     struct machine *m = c->vcpu.machine;
     c->a20_mask = UINT64_MAX;
+    c->vcpu.memory = m->memory;
     c->listener = (struct mem_listener){
         .as = m->memory,
         .begin = listener_begin,

@@ -81,6 +81,7 @@ size_t soft_msrs(struct vcpu *v, uint32_t *out, size_t max)
         uint32_t first, last;
     } ranges[] = {
         { MSR_TSC, MSR_TSC },
+        { MSR_SMBASE, MSR_SMBASE },
         { MSR_SYSENTER_CS, MSR_SYSENTER_EIP },
         { MSR_MISC_ENABLE, MSR_MISC_ENABLE },
         { MSR_MTRR_PHYS0, MSR_MTRR_PHYS0 + 15 },
@@ -151,6 +152,9 @@ bool msr_read(struct soft_cpu *c, uint32_t index, uint64_t *v)
     case MSR_MTRRCAP:
         *v = 1 << 10 | 1 << 8 | 8; /* write combining, fixed ranges, eight variable ones */
         return true;
+    case MSR_SMI_COUNT:
+        *v = c->smi_count;
+        return true;
     case MSR_FEATURE_CONTROL:
         *v = 1; /* locked */
         return true;
@@ -159,7 +163,6 @@ bool msr_read(struct soft_cpu *c, uint32_t index, uint64_t *v)
     case MSR_P5_MC_TYPE:
     case MSR_APIC_BASE:
     case MSR_PLATFORM_INFO:
-    case MSR_SMI_COUNT:
     case MSR_MISC_FEATURES:
         *v = 0;
         return true;

@@ -335,6 +335,7 @@ const struct opcode opcodes_2[256] = {
     [0xa5] = ROW("shld", OP_shld, F_EG, S_V, P_ONE, 0, 0, 1),
     [0xa8] = ROW("push gs", OP_push_seg, F_NONE, S_D64, P_ONE, 0, 0, SEG_GS),
     [0xa9] = ROW("pop gs", OP_pop_seg, F_NONE, S_D64, P_ONE, OPF_END, 0, SEG_GS),
+    [0xaa] = ROW("rsm", OP_rsm, F_NONE, S_V, P_ONE, OPF_END),
     [0xab] = ROW("bts", OP_bts, F_EG, S_V, P_ONE, OPF_LOCK),
     [0xac] = ROW("shrd", OP_shrd, F_EGUB, S_V),
     [0xad] = ROW("shrd", OP_shrd, F_EG, S_V, P_ONE, 0, 0, 1),

@@ -87,7 +87,7 @@
     X(sldt) X(str) X(smsw) X(lmsw) X(invlpg) X(clts) X(wbinvd) X(rdtsc) X(rdtscp) X(rdmsr)         \
     X(wrmsr) X(rdpmc) X(cpuid) X(swapgs) X(in_imm) X(in_dx) X(out_imm) X(out_dx) X(verr) X(verw)   \
     X(lar) X(lsl) X(arpl) X(pause) X(fence)                               \
-    X(monitor) X(mwait) X(clac) X(stac) X(invpcid) X(rdpid) X(rdsegbase) X(wrsegbase) X(rdrand) X(rdseed)              \
+    X(monitor) X(mwait) X(clac) X(stac) X(invpcid) X(rdpid) X(rdsegbase) X(wrsegbase) X(rdrand) X(rdseed) X(rsm) \
     /* x87.c: the eight escape opcodes; fxsave.c */                                                \
     X(x87) X(fwait) X(fxsave) X(fxrstor) X(ldmxcsr) X(stmxcsr)                                     \
     X(vex_lanes) X(vex_whole) X(vzero) X(vmaskmov) X(vgather)                                      \

@@ -34,7 +34,7 @@ static uint64_t phys_load(struct soft_cpu *c, uint64_t gpa, unsigned size)
     if (r && r->host && r->last - gpa >= size - 1)
         return ld_le(r->host + (gpa - r->start), size);
     take_lock(c);
-    address_space_load(c->vcpu.machine->memory, gpa, size, &v);
+    address_space_load(c->vcpu.memory, gpa, size, &v);
     machine_lock_release(c->lock);
     return v;
 }

@@ -81,6 +81,11 @@ static void soft_reset(struct vcpu *v)
 {
     struct soft_cpu *c = soft_of(v);
     c->cr0 = CR0_CD | CR0_NW;
+    smm_set(c, false);
+    c->smi = c->smm_in_nmi = false;
+    c->smbase = 0x30000;
+    c->smi_count = 0;
+    c->smm_io.at = UINT64_MAX;
     soft_init(c);
     c->init_pending = c->sipi_pending = false;
     c->star = c->lstar = c->cstar = c->sfmask = c->kernel_gs_base = 0;
@@ -126,7 +131,8 @@ static void pin_nmi(struct cpu_port *p)
 
 static void pin_smi(struct cpu_port *p)
 {
-    (void)p; /* no system management mode: there is no firmware that would live in it */
+    cpu_of(p)->smi = true;
+    nudge(cpu_of(p));
 }
 
 static void pin_init(struct cpu_port *p)
@@ -499,6 +505,10 @@ static bool soft_set_fpu(struct vcpu *v, const struct kvm_fpu *fpu, struct error
 static bool soft_get_msr(struct vcpu *v, uint32_t index, uint64_t *value, struct error *err)
 {
     struct machine_lock *l = loop_lock(v->machine->loop);
+    if (index == MSR_SMBASE) {
+        *value = soft_of(v)->smbase;
+        return true;
+    }
     machine_lock_release(l);
     bool ok = msr_read(soft_of(v), index, value);
     machine_lock_take(l);
@@ -508,6 +518,10 @@ static bool soft_get_msr(struct vcpu *v, uint32_t index, uint64_t *value, struct
 static bool soft_set_msr(struct vcpu *v, uint32_t index, uint64_t value, struct error *err)
 {
     struct machine_lock *l = loop_lock(v->machine->loop);
+    if (index == MSR_SMBASE) {
+        soft_of(v)->smbase = (uint32_t)value;
+        return true;
+    }
     if (mc_is_msr(index)) {
         mc_msr_set(soft_of(v), index, value);
         return true;

@@ -298,6 +298,7 @@ struct x87 {
 
 enum { SOFT_PHYSICAL_BITS = 40 }; /* of an address: MAXPHYADDR */
 enum { MC_BANKS = 4 };            /* of machine checks */
+enum { MSR_SMBASE = 0x9e };       /* for the host: see smm.c */
 enum { MSR_MCG_CAP = 0x179, MSR_MCG_STATUS = 0x17a, MSR_MC0_CTL = 0x400 };
 
 struct code_page;
@@ -382,6 +383,17 @@ struct soft_cpu {
     bool step_pending; /* TF was set when the instruction began: #DB follows it */
     bool debug_execute, debug_data, debug_io; /* what kinds are armed */
     unsigned debug_hits;                      /* bits of DR6 for the #DB after this instruction */
+
+    /* System management mode: see smm.c. */
+    bool smi;             /* one waits */
+    bool smm, smm_in_nmi; /* it is in the mode; NMIs were blocked before */
+    unsigned smm_debug;   /* debug_hits of before */
+    uint32_t smbase, smi_count;
+    struct smm_io {  /* the I/O instruction that brought an SMI about, before it */
+        uint64_t at; /* icount after it */
+        uint64_t rip, rcx, rsi, rdi;
+        uint32_t access;
+    } smm_io;
 
     /* Events that somebody wants to hear of: see watch.c. */
     struct vcpu_watch watch;
@@ -486,6 +498,8 @@ void mmu_flush_local(struct soft_cpu *c); /* but those of global pages */
 void mmu_flush_page(struct soft_cpu *c, uint64_t va);
 /* Have writes to a page of RAM (NULL: any) look whether somebody must be told. */
 void mmu_tell_writes(struct soft_cpu *c, const uint8_t *host_page);
+/* See memory through another address space from now on. Machine lock. */
+void mmu_set_memory(struct soft_cpu *c, struct address_space *as);
 void mmu_init(struct soft_cpu *c);
 void mmu_fini(struct soft_cpu *c);
 /* Host address of the byte at linear address `va` for execution (readable to the end of its page),
@@ -591,6 +605,15 @@ uint64_t mc_msr_read(const struct soft_cpu *c, uint32_t index);
 bool mc_msr_write(struct soft_cpu *c, uint32_t index, uint64_t value); /* false: #GP */
 /* From outside: whatever it was. */
 void mc_msr_set(struct soft_cpu *c, uint32_t index, uint64_t value);
+
+/* ---- smm.c ---- */
+
+/* Take the SMI that waits, between two instructions. */
+void smm_enter(struct soft_cpu *c);
+/* The access to a port that is under way has made one wait. */
+void smm_note_io(struct soft_cpu *c, uint16_t port, unsigned size, bool in);
+/* From outside: it is in the mode, or is not. Machine lock. */
+void smm_set(struct soft_cpu *c, bool smm);
 
 /* ---- isa.c ---- */
 

@@ -14,9 +14,14 @@ static uint8_t shadow(const struct soft_cpu *c)
 static void get_events(const struct soft_cpu *c, struct kvm_vcpu_events *e)
 {
     *e = (struct kvm_vcpu_events){
-        .flags = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW,
+        .flags =
+            KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW | KVM_VCPUEVENT_VALID_SMM,
         .interrupt.shadow = shadow(c),
         .nmi = { .pending = c->nmi, .masked = c->nmi_blocked },
+        .smi = { .smm = c->smm,
+                 .pending = c->smi,
+                 .smm_inside_nmi = c->smm_in_nmi,
+                 .latched_init = c->smm && c->init_pending },
     };
     if (c->exception_waits) {
         e->exception.injected = 1;
@@ -51,6 +56,14 @@ static void set_events(struct soft_cpu *c, const struct kvm_vcpu_events *e)
     c->nmi_blocked = e->nmi.masked;
     c->shadow_at = e->interrupt.shadow ? c->icount : UINT64_MAX;
     c->ss_shadow_at = e->interrupt.shadow & KVM_X86_SHADOW_INT_MOV_SS ? c->icount : UINT64_MAX;
+    bool smm = e->flags & KVM_VCPUEVENT_VALID_SMM;
+    smm_set(c, smm && e->smi.smm);
+    if (c->smm && c->cr0 & CR0_PG && c->cr4 & CR4_PAE && !long_mode(c))
+        mmu_load_pdptrs(c, c->cr3); /* they may be where only it sees them */
+    c->smi = smm && e->smi.pending;
+    c->smm_in_nmi = c->smm && e->smi.smm_inside_nmi;
+    c->smm_debug = 0;
+    c->init_pending = c->smm && e->smi.latched_init;
     c->exception_waits = e->exception.injected || e->exception.pending;
     c->injected = (struct vcpu_exception){ e->exception.nr, e->exception.has_error_code,
                                            e->exception.error_code };
@@ -75,7 +88,7 @@ bool soft_set_misc(struct vcpu *v, const struct vcpu_misc *m, struct error *err)
     set_events(c, &m->events);
     c->wait_sipi = mp == KVM_MP_STATE_UNINITIALIZED || mp == KVM_MP_STATE_INIT_RECEIVED;
     c->halted = mp == KVM_MP_STATE_HALTED;
-    c->shut_down = c->step_pending = c->init_pending = c->sipi_pending = false;
+    c->shut_down = c->step_pending = c->sipi_pending = false;
     soft_recheck(c);
     return true;
 }
