@@ -53,7 +53,7 @@ struct vcpu_misc {
     struct kvm_debugregs debugregs;
     struct kvm_mp_state mp_state; /* UNINITIALIZED: waits for start-up, HALTED, RUNNABLE */
     struct kvm_xcrs xcrs;         /* none where there is no XSAVE */
-    bool has_xsave, has_avx; /* has_avx: its area has YMM registers, which the cpu shows */
+    bool has_xsave, has_avx;      /* has_avx: its area has YMM registers, which the cpu shows */
     struct kvm_xsave xsave;
 };
 
