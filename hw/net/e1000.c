@@ -119,6 +119,9 @@ bool e1000_wire_up(const struct e1000 *s)
 
 static void e1000_rx_maybe_ready(struct e1000 *s)
 {
+    if (*e1000_reg(s, E1000_RCTL) & E1000_RCTL_EN)
+        e1000_ring_fetch(s, &s->rx_ring);
+    e1000_rx_store(s);
     if (s->port.link && e1000_rx_can_receive(s))
         net_port_ready(&s->port);
 }
@@ -204,12 +207,35 @@ static void e1000_write_tctl(void *opaque, unsigned index, uint32_t written)
 
 static void e1000_write_tdt(void *opaque, unsigned index, uint32_t written)
 {
+    struct e1000 *s = opaque;
+    if (*e1000_reg(s, E1000_TCTL) & E1000_TCTL_EN)
+        e1000_ring_fetch(s, &s->tx_ring); /* though it may not send now */
     e1000_tx_run(opaque);
 }
 
 static void e1000_write_rx(void *opaque, unsigned index, uint32_t written)
 {
     e1000_rx_maybe_ready(opaque);
+}
+
+/* Where a ring is, its length, its head: what was fetched is not of this one. */
+static void e1000_write_rx_ring(void *opaque, unsigned index, uint32_t written)
+{
+    struct e1000 *s = opaque;
+    e1000_ring_forget(&s->rx_ring);
+    e1000_rx_maybe_ready(s);
+}
+
+static void e1000_write_tx_ring(void *opaque, unsigned index, uint32_t written)
+{
+    struct e1000 *s = opaque;
+    e1000_ring_forget(&s->tx_ring);
+}
+
+/* Divided anew, the buffer begins empty; software does it before a reset. */
+static void e1000_write_pba(void *opaque, unsigned index, uint32_t written)
+{
+    e1000_fifo_reset(opaque);
 }
 
 /* ---- the table ---- */
@@ -219,6 +245,10 @@ static void e1000_write_rx(void *opaque, unsigned index, uint32_t written)
 #define PLAIN(NAME, MASK, RESET)                                          \
     {                                                                     \
         .name = #NAME, .offset = E1000_##NAME, .rw = MASK, .reset = RESET \
+    }
+#define RING(NAME, MASK, WRITE)                                           \
+    {                                                                     \
+        .name = #NAME, .offset = E1000_##NAME, .rw = MASK, .write = WRITE \
     }
 /* The same, and only power on resets it. */
 #define KEPT(NAME, MASK, COUNT)                                                         \
@@ -289,7 +319,8 @@ static const struct reg e1000_table[] = {
       .reset = 0x30,
       .kept = true,
       .read = e1000_read_pba,
-      .pure = true },
+      .pure = true,
+      .write = e1000_write_pba },
 
     { .name = "ICR",
       .offset = E1000_ICR,
@@ -309,11 +340,11 @@ static const struct reg e1000_table[] = {
     PLAIN(RDFPC, 0x1fff, 0),
     PLAIN(FCRTL, 0x8000fff8, 0),
     PLAIN(FCRTH, 0x8000fff8, 0),
-    PLAIN(RDBAL, 0xfffffff0, 0),
-    PLAIN(RDBAH, ALL, 0),
-    { .name = "RDLEN", .offset = E1000_RDLEN, .rw = 0xfff80, .write = e1000_write_rx },
-    { .name = "RDH", .offset = E1000_RDH, .rw = 0xffff, .write = e1000_write_rx },
-    { .name = "RDT", .offset = E1000_RDT, .rw = 0xffff, .write = e1000_write_rx },
+    RING(RDBAL, 0xfffffff0, e1000_write_rx_ring),
+    RING(RDBAH, ALL, e1000_write_rx_ring),
+    RING(RDLEN, 0xfff80, e1000_write_rx_ring),
+    RING(RDH, 0xffff, e1000_write_rx_ring),
+    RING(RDT, 0xffff, e1000_write_rx),
     { .name = "RDTR", .offset = E1000_RDTR, .rw = 0xffff, .write = e1000_write_rdtr },
     PLAIN(RXDCTL, 0x013f3f3f, 0),
     PLAIN(RADV, 0xffff, 0),
@@ -336,11 +367,11 @@ static const struct reg e1000_table[] = {
     PLAIN(TDFHS, 0x1fff, 0),
     PLAIN(TDFTS, 0x1fff, 0),
     PLAIN(TDFPC, 0x1fff, 0),
-    PLAIN(TDBAL, 0xfffffff0, 0),
-    PLAIN(TDBAH, ALL, 0),
-    PLAIN(TDLEN, 0xfff80, 0),
-    PLAIN(TDH, 0xffff, 0),
-    { .name = "TDT", .offset = E1000_TDT, .rw = 0xffff, .write = e1000_write_tdt },
+    RING(TDBAL, 0xfffffff0, e1000_write_tx_ring),
+    RING(TDBAH, ALL, e1000_write_tx_ring),
+    RING(TDLEN, 0xfff80, e1000_write_tx_ring),
+    RING(TDH, 0xffff, e1000_write_tx_ring),
+    RING(TDT, 0xffff, e1000_write_tdt),
     { .name = "TIDV", .offset = E1000_TIDV, .rw = 0xffff, .write = e1000_write_tidv },
     PLAIN(TXDCTL, 0xff3f3f3f, 0),
     PLAIN(TADV, 0xffff, 0),
@@ -523,11 +554,6 @@ static void e1000_port_receive(struct net_port *p, const uint8_t *frame, size_t 
         e1000_rx_frame(s, frame, len);
 }
 
-static void e1000_port_waiting(struct net_port *p, size_t bytes)
-{
-    e1000_flow_fill(p->opaque, bytes);
-}
-
 static void e1000_port_can_send(struct net_port *p)
 {
     e1000_tx_run(p->opaque);
@@ -542,7 +568,6 @@ static const struct net_port_ops e1000_port_ops = {
     .kind = "nic",
     .can_receive = e1000_port_can_receive,
     .receive = e1000_port_receive,
-    .waiting = e1000_port_waiting,
     .can_send = e1000_port_can_send,
     .link_changed = e1000_port_link_changed,
 };
@@ -566,11 +591,13 @@ static void e1000_mac_reset(struct e1000 *s)
     e1000_nvm_load(s);
     e1000_nvm_reset(s);
     e1000_tx_reset(s);
+    e1000_ring_forget(&s->rx_ring);
+    e1000_fifo_reset(s);
     e1000_flow_reset(s);
     s->link_up = false;
     s->asserted_ns = -1;
     e1000_update_irq(s);
-    e1000_rx_maybe_ready(s); /* what waited for descriptors is lost */
+    e1000_rx_maybe_ready(s); /* what waited for room is lost */
 }
 
 /* From D3: D0u, in which wake-up filters are off, and the PHY and what comes from the EEPROM are as
@@ -597,6 +624,8 @@ static bool e1000_init(struct device *d, struct error *err)
 {
     struct e1000 *s = (struct e1000 *)d;
     struct clock *c = &d->machine->virtual;
+    s->rx_ring.registers = E1000_RDBAL;
+    s->tx_ring.registers = E1000_TDBAL;
     e1000_irq_init(s);
     e1000_flow_init(s);
     timer_init(&s->tx_resume, c, e1000_tx_run, s);
@@ -662,6 +691,8 @@ static const struct prop e1000_props[] = {
          "false: the link is there at once, without negotiating"),
     PROP(PROP_BOOL, struct e1000, mitigation, "mitigation", "true",
          "false: interrupts come at once whatever delays the guest asks for"),
+    PROP(PROP_BOOL, struct e1000, lossless, "lossless", "true",
+         "true: frames wait on the wire while the receive FIFO is full; false: they are missed"),
     PROP_END,
 };
 
@@ -694,6 +725,9 @@ static const struct state_field e1000_state[] = {
     STATE_U8(struct e1000, nvm.address),
     STATE_BOOL(struct e1000, nvm.reading),
     STATE_BOOL(struct e1000, nvm.data_out),
+    STATE_BYTES(struct e1000, rx_ring),
+    STATE_BYTES(struct e1000, tx_ring),
+    STATE_U32(struct e1000, rx_stored),
     STATE_BYTES(struct e1000, rx_done),
     STATE_U8(struct e1000, rx_done_count),
     STATE_BYTES(struct e1000, tx_done),

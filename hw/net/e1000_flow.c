@@ -3,9 +3,8 @@
  * 317453: 8.7.2 to 8.7.6, 13.4.7 to 13.4.9 (FCAL, FCAH, FCT), 13.4.12 (FCTTV), 13.4.23 and 13.4.24
  * (thresholds), 13.7.16 to 13.7.20 (counters).
  *
- * The receive FIFO is the link's queue here, in which frames wait while the driver has given no
- * descriptors: its bytes are compared with FCRTH and FCRTL; FCRTH 0 turns that off. A PAUSE frame
- * that waits in that queue itself acts when its turn comes. */
+ * The receive FIFO's bytes are compared with FCRTH and FCRTL; FCRTH 0 turns that off. A PAUSE frame
+ * acts when it comes, before what waits in the FIFO. */
 #include "hw/net/e1000_internal.h"
 
 enum {
@@ -85,8 +84,9 @@ static bool flow_sends(struct e1000 *s)
            s->link_up;
 }
 
-void e1000_flow_fill(struct e1000 *s, size_t bytes)
+void e1000_flow_fill(struct e1000 *s)
 {
+    size_t bytes = e1000_fifo_bytes(s);
     uint32_t high = *e1000_reg(s, E1000_FCRTH) & 0xfff8, low = *e1000_reg(s, E1000_FCRTL);
     if (!s->xoff_sent && bytes >= high && flow_sends(s)) {
         s->xoff_sent = true;

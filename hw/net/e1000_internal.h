@@ -1,5 +1,6 @@
 /* The e1000's state, shared by its files: e1000.c (registers, lifecycle), e1000_irq.c (interrupts),
  * e1000_nvm.c (EEPROM and PHY), e1000_tx.c and e1000_rx.c (the two halves of the data path),
+ * e1000_ring.c (descriptors on the chip), e1000_fifo.c (what is received and not yet in memory),
  * e1000_flow.c (PAUSE frames), e1000_power.c (D0 and D3), e1000_wake.c (wake-up filters),
  * e1000_trace.c (names of events). */
 #pragma once
@@ -21,7 +22,7 @@ enum {
     E1000_FRAME_MIN = 60,      /* on the wire, without FCS */
     E1000_FRAME_NORMAL = 1518, /* longest without LPE: tag included, FCS not */
     E1000_FRAME_LONG = 16380,  /* with LPE */
-    E1000_DONE_MAX = 64,       /* descriptors that can wait to be written back (WTHRESH) */
+    E1000_ON_CHIP = 64,        /* descriptors of each ring, fetched or to be written back */
     E1000_POWER_AT = 0xdc,     /* the power management capability (6.3.3) */
 };
 
@@ -42,6 +43,13 @@ struct e1000_nvm {
 /* A descriptor that is done with but not yet written back: where, and what. */
 struct e1000_done {
     uint64_t addr, value;
+};
+
+/* Descriptors that were fetched: those from the ring's head on. */
+struct e1000_ring {
+    uint32_t registers; /* E1000_RDBAL or E1000_TDBAL */
+    uint64_t cache[E1000_ON_CHIP][2];
+    uint8_t first, count;
 };
 
 /* A transmit context: where checksums go, and how to segment. */
@@ -79,6 +87,7 @@ struct e1000 {
     uint8_t mac[6];
     bool autonegotiation;
     bool mitigation;
+    bool lossless;
 
     struct region mmio, io;
     struct reg_bank bank;
@@ -102,7 +111,10 @@ struct e1000 {
     struct timer pause; /* the peer wants us to be quiet for so long */
     bool xoff_sent;     /* and no XON after it */
 
-    struct e1000_done rx_done[E1000_DONE_MAX], tx_done[E1000_DONE_MAX];
+    struct e1000_ring rx_ring, tx_ring;
+    uint32_t rx_stored; /* bytes of the receive FIFO's first packet that are in memory */
+    bool rx_storing;
+    struct e1000_done rx_done[E1000_ON_CHIP], tx_done[E1000_ON_CHIP];
     uint8_t rx_done_count, tx_done_count;
     bool tx_done_interrupts; /* some of tx_done want an interrupt when they are written back */
     bool transmitting;
@@ -224,15 +236,42 @@ enum e1000_flow {
 };
 enum e1000_flow e1000_flow_receive(struct e1000 *s, const uint8_t *frame, size_t len);
 void e1000_flow_send(struct e1000 *s, uint16_t quanta); /* a PAUSE frame; 0: XON */
-/* So many bytes are in the receive FIFO now. */
-void e1000_flow_fill(struct e1000 *s, size_t bytes);
+/* The receive FIFO has been filled or emptied. */
+void e1000_flow_fill(struct e1000 *s);
+
+/* e1000_ring.c: descriptors, and how many are between head and tail */
+uint32_t e1000_ring_size(struct e1000 *s, const struct e1000_ring *r);
+uint32_t e1000_ring_available(struct e1000 *s, const struct e1000_ring *r);
+uint64_t e1000_ring_address(struct e1000 *s,
+                            const struct e1000_ring *r); /* of the one at the head */
+/* Fetch what the thresholds ask for. */
+void e1000_ring_fetch(struct e1000 *s, struct e1000_ring *r);
+/* The descriptor at the head, where there is one. False: it is not in memory, which is logged. */
+bool e1000_ring_next(struct e1000 *s, struct e1000_ring *r, uint64_t desc[2]);
+void e1000_ring_advance(struct e1000 *s, struct e1000_ring *r);
+void e1000_ring_forget(struct e1000_ring *r); /* what was fetched */
+/* A threshold of RXDCTL or TXDCTL, in descriptors. */
+unsigned e1000_threshold(struct e1000 *s, uint32_t control, unsigned shift);
+
+/* e1000_fifo.c: bytes in use; the longest packet that there is room for */
+size_t e1000_fifo_bytes(struct e1000 *s);
+size_t e1000_fifo_room(struct e1000 *s);
+void e1000_fifo_reset(struct e1000 *s);
+/* Append a packet, which has room. `fields`: the second quadword of its descriptor, with the
+ * length. */
+void e1000_fifo_put(struct e1000 *s, uint64_t fields, const uint8_t *data, size_t len);
+/* The first packet's fields. False: there is none. */
+bool e1000_fifo_first(struct e1000 *s, uint64_t *fields);
+/* Write the next `len` bytes of the first packet, from rx_stored on, to memory at `addr`. */
+bool e1000_fifo_store(struct e1000 *s, uint64_t addr, size_t len);
+void e1000_fifo_drop(struct e1000 *s, uint64_t fields);
 
 /* e1000_rx.c */
 bool e1000_rx_can_receive(struct e1000 *s);
-/* Write back the descriptors that are done with; their number from which it is done by itself, by
- * RXDCTL or TXDCTL. */
+/* Write back the descriptors that are done with. */
 void e1000_rx_write_back(struct e1000 *s);
-unsigned e1000_write_back_threshold(struct e1000 *s, uint32_t control);
+/* Store what the FIFO has in the descriptors that there are. */
+void e1000_rx_store(struct e1000 *s);
 /* The filters: one of the sixteen addresses, the multicast table, all of them with the VLAN's. A
  * frame has at least its Ethernet header, and a tag if it says so. */
 bool e1000_rx_matches_address(struct e1000 *s, const uint8_t *frame);

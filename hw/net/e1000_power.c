@@ -37,5 +37,5 @@ void e1000_power_changed(struct pci_device *d, bool awake)
     e1000_cancel_timers(s);
     e1000_tx_forget(s);
     if (s->port.link)
-        net_port_ready(&s->port); /* what waited for descriptors */
+        net_port_ready(&s->port); /* what waited for room */
 }

@@ -165,7 +165,9 @@ enum {
     E1000_TDT = 0x3818,
     E1000_TIDV = 0x3820,
     E1000_TXDCTL = 0x3828,
-    E1000_DCTL_WTHRESH_SHIFT = 16,    /* of RXDCTL and TXDCTL */
+    E1000_DCTL_PTHRESH_SHIFT = 0, /* of RXDCTL and TXDCTL */
+    E1000_DCTL_HTHRESH_SHIFT = 8,
+    E1000_DCTL_WTHRESH_SHIFT = 16,
     E1000_DCTL_GRAN = 1 << 24,        /* in descriptors, else in cache lines */
     E1000_TXDCTL_LWTHRESH_SHIFT = 25, /* in eight descriptors */
     E1000_TADV = 0x382c,

@@ -2,10 +2,11 @@
  *
  * 317453: 3.2 (receive), 3.2.3 (descriptor), 3.2.9 (checksum offload), 10 (filters, VLAN table).
  *
- * With descriptors to fill, a frame is taken or filtered out; without any, the link holds frames
- * back until the driver gives some, so that a slow guest slows its peers instead of losing packets.
- * While the receiver is disabled the wire's frames are lost, as they are on a real one. A frame is
- * one copy of at most 16 KiB; a ring that is not in memory loses it. */
+ * A frame that passes the filters goes into the FIFO, and from there into descriptors as far as
+ * there are some, even in the middle of a frame. While the FIFO is full the link holds frames back,
+ * so that a slow guest slows its peers instead of losing packets; with the property `lossless` off
+ * they are missed. While the receiver is disabled the wire's frames are lost, as they are on a real
+ * one. A ring or a buffer that is not in memory loses the frame. */
 #include "base/log.h"
 #include "hw/net/e1000_internal.h"
 
@@ -157,40 +158,20 @@ static uint32_t rx_buffer_size(uint32_t rctl)
     return 2048 >> code;
 }
 
-static uint32_t rx_ring_size(struct e1000 *s)
-{
-    return *e1000_reg(s, E1000_RDLEN) / E1000_DESC_SIZE;
-}
-
-/* Descriptors that the driver has given: those from head up to tail. */
-static uint32_t rx_available(struct e1000 *s)
-{
-    uint32_t count = rx_ring_size(s);
-    uint32_t head = *e1000_reg(s, E1000_RDH), tail = *e1000_reg(s, E1000_RDT);
-    if (head >= count || tail >= count)
-        return 0;
-    return tail >= head ? tail - head : count - head + tail;
-}
-
+/* Room for the longest frame that is taken, or for none at all: then it never comes. */
 bool e1000_rx_can_receive(struct e1000 *s)
 {
-    return !s->link_up || !(*e1000_reg(s, E1000_RCTL) & E1000_RCTL_EN) || rx_available(s) > 0 ||
-           pci_is_asleep(&s->pci);
-}
-
-/* Cache lines are as long as the configuration space says, in doublewords. */
-unsigned e1000_write_back_threshold(struct e1000 *s, uint32_t control)
-{
-    unsigned n = control >> E1000_DCTL_WTHRESH_SHIFT & 0x3f;
-    if (!(control & E1000_DCTL_GRAN))
-        n = n * s->pci.config[PCI_CACHE_LINE_SIZE] * 4 / E1000_DESC_SIZE;
-    return n < E1000_DONE_MAX ? n : E1000_DONE_MAX - 1;
+    uint32_t rctl = *e1000_reg(s, E1000_RCTL);
+    size_t longest =
+        rctl & (E1000_RCTL_LPE | E1000_RCTL_SBP) ? E1000_FRAME_LONG : E1000_FRAME_NORMAL;
+    return !s->lossless || !s->link_up || !(rctl & E1000_RCTL_EN) || pci_is_asleep(&s->pci) ||
+           *e1000_reg(s, E1000_RDFPC) == 0 || e1000_fifo_room(s) >= longest + E1000_FCS_SIZE;
 }
 
 void e1000_rx_write_back(struct e1000 *s)
 {
     /* A copy: the writes may lead to another card, which sends us a frame. */
-    struct e1000_done done[E1000_DONE_MAX];
+    struct e1000_done done[E1000_ON_CHIP];
     unsigned count = s->rx_done_count;
     memcpy(done, s->rx_done, count * sizeof *done);
     s->rx_done_count = 0;
@@ -198,47 +179,88 @@ void e1000_rx_write_back(struct e1000 *s)
         e1000_dma_write(s, done[i].addr, &done[i].value, sizeof done[i].value);
 }
 
-/* Fill one descriptor with `len` bytes and give it back, at once or with others (WTHRESH). The
- * status goes last, in one piece with the rest. */
-static bool rx_fill(struct e1000 *s, const uint8_t *data, size_t len, uint64_t write_back)
+/* Give the descriptor at the head back, at once or with others (WTHRESH). The status goes last, in
+ * one piece with the rest. */
+static void rx_give_back(struct e1000 *s, uint64_t fields)
 {
-    uint32_t *head = e1000_reg(s, E1000_RDH);
-    uint64_t base = (uint64_t)*e1000_reg(s, E1000_RDBAH) << 32 | *e1000_reg(s, E1000_RDBAL);
-    uint64_t addr = base + (uint64_t)*head * E1000_DESC_SIZE, buffer;
-
-    if (!e1000_dma_read(s, addr, &buffer, sizeof buffer)) {
-        log_guest(rx_who(s), "receive descriptor at %#llx is not in memory: frame lost",
-                  (unsigned long long)addr);
-        return false;
-    }
-    if (!e1000_dma_write(s, buffer, data, len)) {
-        log_guest(rx_who(s), "receive buffer at %#llx is not in memory: frame lost",
-                  (unsigned long long)buffer);
-        return false;
-    }
-    s->rx_done[s->rx_done_count++] = (struct e1000_done){ addr + 8, write_back };
-    if (s->rx_done_count >= e1000_write_back_threshold(s, *e1000_reg(s, E1000_RXDCTL)))
+    uint64_t addr = e1000_ring_address(s, &s->rx_ring);
+    s->rx_done[s->rx_done_count++] = (struct e1000_done){ addr + 8, fields };
+    e1000_ring_advance(s, &s->rx_ring);
+    if (s->rx_done_count >=
+        e1000_threshold(s, *e1000_reg(s, E1000_RXDCTL), E1000_DCTL_WTHRESH_SHIFT))
         e1000_rx_write_back(s);
-    TRACE(e1000_trace, E1000_TRACE_RX_DESC, e1000_source(s), *head, buffer, len);
-    *head = (*head + 1) % rx_ring_size(s);
-    return true;
 }
 
-/* Spread a frame over as many descriptors as it takes; there are enough. */
-static bool rx_store(struct e1000 *s, const uint8_t *data, size_t len, struct rx_verdict v,
-                     uint16_t special, uint32_t buffer_size)
+/* Half, a quarter or an eighth of the ring is left, or less (13.4.22, RDMTS). */
+static bool rx_is_low(struct e1000 *s, uint32_t rctl)
 {
-    for (size_t done = 0; done < len;) {
-        size_t n = len - done < buffer_size ? len - done : buffer_size;
-        bool last = done + n == len;
-        uint8_t status = v.status | E1000_RXD_STAT_DD | (last ? E1000_RXD_STAT_EOP : 0);
-        uint64_t write_back = n | (uint64_t)v.packet_checksum << 16 | (uint64_t)status << 32 |
-                              (uint64_t)(last ? v.errors : 0) << 40 | (uint64_t)special << 48;
-        if (!rx_fill(s, data + done, n, write_back))
-            return false;
-        done += n;
+    unsigned shift = (rctl >> E1000_RCTL_RDMTS_SHIFT & 3) + 1;
+    return e1000_ring_available(s, &s->rx_ring) <= e1000_ring_size(s, &s->rx_ring) >> shift;
+}
+
+/* Interrupts of a descriptor that is used, and of a packet, if that was its last one. */
+static void rx_tell(struct e1000 *s, uint32_t rctl, bool last, size_t size)
+{
+    if (rx_is_low(s, rctl))
+        e1000_raise(s, E1000_ICR_RXDMT0);
+    if (!last)
+        return;
+    if (size <= *e1000_reg(s, E1000_RSRPD))
+        e1000_raise(s, E1000_ICR_SRPD);
+    e1000_raise_rx(s);
+}
+
+/* Store what one descriptor takes of the FIFO's first packet. Nothing goes to a null address
+ * (3.2.5.2): such a descriptor only comes back. */
+static void rx_step(struct e1000 *s, uint64_t fields)
+{
+    uint32_t rctl = *e1000_reg(s, E1000_RCTL), buffer_size = rx_buffer_size(rctl);
+    size_t size = fields & 0xffff, n = size - s->rx_stored;
+    uint64_t desc[2], dd = (uint64_t)E1000_RXD_STAT_DD << 32;
+
+    if (n > buffer_size)
+        n = buffer_size;
+    if (!e1000_ring_next(s, &s->rx_ring, desc)) {
+        e1000_fifo_drop(s, fields);
+        return;
     }
-    return true;
+    if (desc[0] == 0) {
+        rx_give_back(s, desc[1] | dd);
+        rx_tell(s, rctl, false, size);
+        return;
+    }
+    if (!e1000_fifo_store(s, desc[0], n)) {
+        log_guest(rx_who(s), "receive buffer at %#llx is not in memory: frame lost",
+                  (unsigned long long)desc[0]);
+        e1000_fifo_drop(s, fields);
+        return;
+    }
+    TRACE(e1000_trace, E1000_TRACE_RX_DESC, e1000_source(s), *e1000_reg(s, E1000_RDH), desc[0], n);
+    s->rx_stored += n;
+    bool last = s->rx_stored == size;
+    uint64_t value = (fields & ~(uint64_t)0xffff) | n | dd;
+    if (last) {
+        value |= (uint64_t)E1000_RXD_STAT_EOP << 32;
+        e1000_fifo_drop(s, fields);
+    } else {
+        value &= ~((uint64_t)0xff << 40); /* errors are the last one's */
+    }
+    rx_give_back(s, value);
+    rx_tell(s, rctl, last, size);
+}
+
+/* Not from within itself: by DMA to another card a frame of that one may come. */
+void e1000_rx_store(struct e1000 *s)
+{
+    uint64_t fields;
+    if (s->rx_storing)
+        return;
+    s->rx_storing = true;
+    while (*e1000_reg(s, E1000_RCTL) & E1000_RCTL_EN && !pci_is_asleep(&s->pci) &&
+           e1000_ring_available(s, &s->rx_ring) > 0 && e1000_fifo_first(s, &fields))
+        rx_step(s, fields);
+    s->rx_storing = false;
+    e1000_flow_fill(s);
 }
 
 /* ---- a frame ---- */
@@ -259,13 +281,6 @@ static void rx_count(struct e1000 *s, const uint8_t *frame, size_t wire)
         e1000_count(s, E1000_BPRC, 1);
     else if (frame[0] & 1)
         e1000_count(s, E1000_MPRC, 1);
-}
-
-/* Half, a quarter or an eighth of the ring is left, or less (13.4.22, RDMTS). */
-static bool rx_is_low(struct e1000 *s, uint32_t rctl)
-{
-    unsigned shift = (rctl >> E1000_RCTL_RDMTS_SHIFT & 3) + 1;
-    return rx_available(s) <= rx_ring_size(s) >> shift;
 }
 
 /* Copy the frame to rx_frame as memory is to have it: tag taken out, padded, FCS at its end. */
@@ -296,35 +311,35 @@ static void rx_dropped(const struct e1000 *s, const char *reason, size_t len)
     TRACE(e1000_trace, E1000_TRACE_RX_DROP, e1000_source(s), trace_text(reason), len);
 }
 
-static void rx_deliver(struct e1000 *s, const uint8_t *frame, size_t len, uint32_t rctl,
-                       bool counted)
+/* Into the FIFO, and on. The lack of descriptors and the lack of room are counted apart (13.7.5,
+ * 13.7.33). */
+static void rx_take(struct e1000 *s, const uint8_t *frame, size_t len, uint32_t rctl, bool counted)
 {
     bool strip = *e1000_reg(s, E1000_CTRL) & E1000_CTRL_VME && rx_is_tagged(s, frame);
     bool keep_fcs = !(rctl & E1000_RCTL_SECRC);
-    uint16_t special = strip ? ld_be16(frame + ETH_HEADER) : 0;
-    uint32_t buffer_size = rx_buffer_size(rctl);
+    uint64_t special = strip ? ld_be16(frame + ETH_HEADER) : 0;
     size_t size = rx_prepare(s, frame, len, strip, keep_fcs);
     struct rx_verdict v = rx_check(s, s->rx_frame, size - (keep_fcs ? E1000_FCS_SIZE : 0));
     if (strip)
         v.status |= E1000_RXD_STAT_VP;
 
-    if ((uint64_t)rx_available(s) * buffer_size < size) {
-        e1000_count(s, E1000_MPC, 1);
+    if (counted && e1000_ring_available(s, &s->rx_ring) == 0)
         e1000_count(s, E1000_RNBC, 1);
-        rx_dropped(s, "no-descriptors", len);
+    if (size > e1000_fifo_room(s)) {
+        e1000_count(s, E1000_MPC, 1);
+        rx_dropped(s, "fifo-full", len);
         e1000_raise(s, E1000_ICR_RXO);
         return;
     }
-    if (!rx_store(s, s->rx_frame, size, v, special, buffer_size))
-        return;
     if (counted)
         rx_count(s, frame, rx_wire(len));
-    if (rx_is_low(s, rctl))
-        e1000_raise(s, E1000_ICR_RXDMT0);
-    if (size <= *e1000_reg(s, E1000_RSRPD))
-        e1000_raise(s, E1000_ICR_SRPD);
     TRACE(e1000_trace, E1000_TRACE_RX_FRAME, e1000_source(s), size, len);
-    e1000_raise_rx(s);
+    e1000_fifo_put(s,
+                   size | (uint64_t)v.packet_checksum << 16 | (uint64_t)v.status << 32 |
+                       (uint64_t)v.errors << 40 | special << 48,
+                   s->rx_frame, size);
+    e1000_flow_fill(s);
+    e1000_rx_store(s);
 }
 
 /* A frame that the receiver, which is enabled, has seen whole. */
@@ -348,7 +363,7 @@ static void rx_frame(struct e1000 *s, const uint8_t *frame, size_t len, uint32_t
     else if (oversize && (!(rctl & E1000_RCTL_SBP) || len > E1000_FRAME_LONG))
         rx_dropped(s, "too-long", len);
     else
-        rx_deliver(s, frame, len, rctl, flow == E1000_FLOW_NONE && !oversize);
+        rx_take(s, frame, len, rctl, flow == E1000_FLOW_NONE && !oversize);
 }
 
 void e1000_rx_frame(struct e1000 *s, const uint8_t *frame, size_t len)

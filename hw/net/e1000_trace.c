@@ -36,7 +36,7 @@ static const struct trace_event e1000_events[] = {
                                "a frame is sent",
                                { { "size", TRACE_BYTES }, { "loopback", TRACE_BOOL } } },
     [E1000_TRACE_RX_FRAME] = { "e1000.rx_frame",
-                               "a frame is received into memory",
+                               "a frame is received into the FIFO",
                                { { "size", TRACE_BYTES }, { "wire", TRACE_BYTES } } },
     [E1000_TRACE_RX_DESC] = { "e1000.rx_desc",
                               "a receive descriptor is filled",

@@ -347,7 +347,7 @@ struct tx_outcome {
 
 void e1000_tx_write_back(struct e1000 *s)
 {
-    struct e1000_done done[E1000_DONE_MAX]; /* as for receiving */
+    struct e1000_done done[E1000_ON_CHIP]; /* as for receiving */
     unsigned count = s->tx_done_count;
     memcpy(done, s->tx_done, count * sizeof *done);
     s->tx_done_count = 0;
@@ -369,25 +369,24 @@ static void tx_done(struct e1000 *s, uint64_t addr, uint64_t second, struct tx_o
     s->tx_done[s->tx_done_count++] = (struct e1000_done){ addr + 12, status };
     o->delayed |= cmd & E1000_TXD_CMD_IDE;
     s->tx_done_interrupts |= !(cmd & E1000_TXD_CMD_IDE);
-    if (s->tx_done_count >= e1000_write_back_threshold(s, *e1000_reg(s, E1000_TXDCTL))) {
+    if (s->tx_done_count >=
+        e1000_threshold(s, *e1000_reg(s, E1000_TXDCTL), E1000_DCTL_WTHRESH_SHIFT)) {
         o->written |= s->tx_done_interrupts;
         e1000_tx_write_back(s);
     }
 }
 
 /* Work off one descriptor. False: the ring is not where it should be. */
-static bool tx_step(struct e1000 *s, uint64_t base, uint32_t head, uint32_t *cost,
-                    struct tx_outcome *o)
+static bool tx_step(struct e1000 *s, uint32_t *cost, struct tx_outcome *o)
 {
-    uint64_t addr = base + (uint64_t)head * E1000_DESC_SIZE, desc[2];
-    if (!e1000_dma_read(s, addr, desc, sizeof desc)) {
-        log_guest(tx_who(s), "transmit descriptor at %#llx is not in memory: stopped",
-                  (unsigned long long)addr);
+    uint64_t addr = e1000_ring_address(s, &s->tx_ring), desc[2];
+    if (!e1000_ring_next(s, &s->tx_ring, desc))
         return false;
-    }
-    TRACE(e1000_trace, E1000_TRACE_TX_DESC, e1000_source(s), head, desc[0], desc[1]);
+    TRACE(e1000_trace, E1000_TRACE_TX_DESC, e1000_source(s), *e1000_reg(s, E1000_TDH), desc[0],
+          desc[1]);
     *cost += tx_descriptor(s, desc[0], desc[1]);
     tx_done(s, addr, desc[1], o);
+    e1000_ring_advance(s, &s->tx_ring);
     return true;
 }
 
@@ -405,8 +404,7 @@ static void tx_interrupt(struct e1000 *s, const struct tx_outcome *o, bool empty
 
 static void tx_walk(struct e1000 *s)
 {
-    uint32_t count = *e1000_reg(s, E1000_TDLEN) / E1000_DESC_SIZE;
-    uint64_t base = (uint64_t)*e1000_reg(s, E1000_TDBAH) << 32 | *e1000_reg(s, E1000_TDBAL);
+    uint32_t count = e1000_ring_size(s, &s->tx_ring);
     uint32_t *head = e1000_reg(s, E1000_TDH), *tail = e1000_reg(s, E1000_TDT), cost = 0;
     uint32_t low = 8 * (*e1000_reg(s, E1000_TXDCTL) >> E1000_TXDCTL_LWTHRESH_SHIFT);
     struct tx_outcome o = { 0 };
@@ -423,10 +421,9 @@ static void tx_walk(struct e1000 *s)
         room = !s->port.link || net_port_can_send(&s->port);
         if (!room || cost >= TX_BURST || e1000_flow_paused(s))
             break;
-        alive = tx_step(s, base, *head, &cost, &o);
+        alive = tx_step(s, &cost, &o);
         if (!alive)
             break;
-        *head = (*head + 1) % count;
         o.low |= (*tail + count - *head) % count == low;
     }
     tx_interrupt(s, &o, alive && *head == *tail);
@@ -451,6 +448,7 @@ void e1000_tx_forget(struct e1000 *s)
 {
     s->tx_done_count = s->rx_done_count = 0;
     s->tx_done_interrupts = false;
+    e1000_ring_forget(&s->tx_ring);
     tx_packet_reset(&s->tx);
 }
 

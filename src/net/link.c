@@ -165,13 +165,6 @@ struct net_link *net_link_new(struct net *n, struct net_port *a, struct net_port
     return l;
 }
 
-static void tell_waiting(struct net_link *l, unsigned from)
-{
-    struct net_port *to = l->port[!from];
-    if (!l->dead && to->ops->waiting)
-        to->ops->waiting(to, l->dir[from].bytes);
-}
-
 static void drop_queue(struct direction *d)
 {
     while (d->first) {
@@ -182,7 +175,6 @@ static void drop_queue(struct direction *d)
     d->last = &d->first;
     d->stats.dropped += d->count;
     d->count = 0;
-    d->bytes = 0;
 }
 
 static void destroy(struct net_link *l)
@@ -364,10 +356,8 @@ static void deliver_queue(struct net_link *l, unsigned from)
         if (!d->first)
             d->last = &d->first;
         d->count--;
-        d->bytes -= f->len;
         deliver(l, from, f->mark, f->data, f->len);
         free(f);
-        tell_waiting(l, from);
     }
 }
 
@@ -395,7 +385,6 @@ static bool enqueue(struct direction *d, struct net_mark mark, const uint8_t *da
     *d->last = f;
     d->last = &f->next;
     d->count++;
-    d->bytes += len;
     return true;
 }
 
@@ -430,7 +419,6 @@ void net_send_marked(struct net_link *l, unsigned from, struct net_mark mark, co
                   d->count);
         else
             trace_drop(l, from, len, "queue-full");
-        tell_waiting(l, from);
         pump(l, from);
         if (!--l->busy && l->dead)
             destroy(l);
@@ -477,7 +465,6 @@ void net_link_set_up(struct net_link *l, bool up)
     for (unsigned e = 0; e < 2 && !up; e++) {
         drop_queue(&l->dir[e]);
         net_drop_held(&l->dir[e]);
-        tell_waiting(l, e);
     }
     for (unsigned e = 0; e < 2 && !l->dead; e++)
         tell_link(l->port[e], up);

@@ -30,8 +30,6 @@ struct net_port_ops {
     bool (*can_receive)(struct net_port *p);
     /* Take a frame; the bytes are the caller's. */
     void (*receive)(struct net_port *p, const uint8_t *frame, size_t len);
-    /* So many bytes wait for the port now, after a change. NULL: does not care. */
-    void (*waiting)(struct net_port *p, size_t bytes);
     /* The peer has room again after net_port_can_send() said no. NULL: does not care. */
     void (*can_send)(struct net_port *p);
     /* The wire was plugged in or out. NULL: does not care. */

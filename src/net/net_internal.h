@@ -41,7 +41,6 @@ struct frame {
 struct direction {
     struct frame *first, **last;
     unsigned count;
-    size_t bytes; /* of the frames in the queue */
     bool delivering;
     bool sender_waits;        /* was told that there is no room */
     struct net_tap *tap_next; /* the tap that comes after the one being called */

@@ -123,13 +123,22 @@ static void several_descriptors(void **state)
     assert_memory_equal(rx_data(n, 0), f, 256);
     assert_memory_equal(rx_data(n, 1), f + 256, 256);
     assert_memory_equal(rx_data(n, 2), f + 512, 88);
-    /* four descriptors are left, six are needed: overrun, and nothing written */
+    /* four descriptors are left, six are needed: the rest comes with them */
     nic_get(n, E1000_ICR);
     rx_send(n, f, 1500);
-    assert_int_equal(received(n), 3);
-    assert_int_equal(nic_get(n, E1000_ICR), E1000_ICR_RXO);
-    assert_int_equal(nic_get(n, E1000_MPC), 1);
-    assert_int_equal(rx_desc(n, 3).status, 0);
+    assert_int_equal(received(n), 7);
+    assert_int_equal(rx_desc(n, 6).status & (DD | EOP), DD);
+    assert_int_equal(nic_get(n, E1000_ICR), E1000_ICR_RXDMT0);
+    nic_set(n, E1000_RDT, 0);
+    assert_int_equal(rx_desc(n, 7).status & (DD | EOP), DD);
+    nic_set(n, E1000_RDT, 2);
+    assert_int_equal(received(n), 1);
+    assert_int_equal(rx_desc(n, 0).status & (DD | EOP), DD | EOP);
+    assert_int_equal(rx_desc(n, 0).len, 1504 - 5 * 256);
+    assert_memory_equal(rx_data(n, 7), f + 4 * 256, 256);
+    assert_memory_equal(rx_data(n, 0), f + 5 * 256, 1500 - 5 * 256);
+    assert_int_equal(nic_get(n, E1000_ICR) & E1000_ICR_RXT0, E1000_ICR_RXT0);
+    assert_int_equal(nic_get(n, E1000_MPC), 0);
     /* long frames only when enabled; buffers of 4, 8 and 16 KiB with BSEX */
     rx_send(n, f, 1519);
     assert_int_equal(nic_get(n, E1000_ROC), 1);
@@ -295,12 +304,13 @@ static void rings_that_make_no_sense(void **state)
     nic_set(n, E1000_RDBAH, 0x77); /* descriptors nowhere */
     rx_send(n, f, sizeof f);
     assert_int_equal(received(n), 0);
-    nic_set(n, E1000_RDBAH, 0);
     st_le64(n->pc->ram.host + RX_RING, 0x7700000000); /* a buffer nowhere */
+    nic_set(n, E1000_RDBAH, 0);
     rx_send(n, f, sizeof f);
     assert_int_equal(received(n), 0);
     assert_int_equal(rx_desc(n, 0).status, 0);
     st_le64(n->pc->ram.host + RX_RING, NIC_MMIO + E1000_RDT); /* in the card itself */
+    nic_set(n, E1000_RDBAH, 0);
     rx_send(n, f, sizeof f);
     assert_int_equal(nic_get(n, E1000_RDT), RING - 1);
     /* positions beyond the ring: no descriptors, so frames wait */

@@ -37,11 +37,12 @@ def unpack(data):
 
 
 class Setup:
-    def __init__(self, build, binary, runs, megabytes=64, beside_qemu=True):
+    def __init__(self, build, binary, runs, megabytes=64, beside_qemu=True, way=""):
         self.build = pathlib.Path(build)
         self.binary = str(binary or self.build / "perilune")
         self.runs = runs
         self.megabytes = megabytes
+        self.way = way
         self.alone = not beside_qemu
         self.qemu = None if self.alone else shutil.which("qemu-system-x86_64")
         self.cache = cache_dir()
