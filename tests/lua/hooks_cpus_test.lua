@@ -7,12 +7,13 @@ local equal, raises = check.equal, check.raises
 local on_each = backends.on_each
 
 local POINT, ROUNDS = 0x100b, 40
--- Both cpus execute this, the second one, which the first has started, with cs = 0x100.
-local counting = "\x8c\xc8" ..           -- 1000 mov ax, cs
+--- Both cpus execute this, the second one, which the first has started, with cs = 0x100.
+local function counting(rounds)
+    return "\x8c\xc8" ..                 -- 1000 mov ax, cs
     "\x85\xc0" ..                        -- 1002 test ax, ax
     "\x75\x02" ..                        -- 1004 jnz 0x1008
     "\xe6\x80" ..                        -- 1006 out 0x80, al: start the other
-    "\xb9" .. ("<I2"):pack(ROUNDS) ..    -- 1008 mov cx, ROUNDS
+    "\xb9" .. ("<I2"):pack(rounds) ..    -- 1008 mov cx, rounds
     "\x40" ..                            -- 100b inc ax
     "\x49" ..                            -- 100c dec cx
     "\x75\xfc" ..                        -- 100d jnz 0x100b
@@ -23,10 +24,12 @@ local counting = "\x8c\xc8" ..           -- 1000 mov ax, cs
     "\x22\x06\x02\x31" ..                -- 101d and al, [0x3102]
     "\x74\xf7" ..                        -- 1021 jz 0x101a
     bare.EXIT
+end
 
 --- Two cpus. traps: exec hooks get none of the processor's breakpoints.
-local function two(traps)
-    local vm = backends.program(counting, "pc", { memory = "16M", cpus = 2, irqchip = "user", nic = "none" })
+local function two(traps, rounds)
+    local vm = backends.program(counting(rounds or ROUNDS), "pc",
+        { memory = "16M", cpus = 2, irqchip = "user", nic = "none" })
     vm:on("pio", { port = 0x80, dir = "out" }, function()
         vm.memory:write(0xfee00300, 4, 0xc4500) -- INIT to all others, start-up at 0x1000
         vm.memory:write(0xfee00300, 4, 0xc4601)
@@ -59,6 +62,18 @@ on_each("two cpus meet one hook: it fires for each of them each time", function(
         equal(h.errors, 0)
         vm:close()
     end
+end)
+
+on_each("two cpus come to one trap at the same time, again and again: none of them is caught in it", function()
+    local rounds = 4000
+    local vm = two(true, rounds)
+    local h = vm:on("exec", { at = POINT }, function() end)
+    vm:run()
+    equal(vm.exit_reason, "debug-exit")
+    equal(h.hits, 2 * rounds)
+    equal(vm.memory:read(0x3000, 2), rounds)
+    equal(vm.memory:read(0x3100, 2), 0x100 + rounds)
+    vm:close()
 end)
 
 on_each("a hook on one cpu is none on the other", function()

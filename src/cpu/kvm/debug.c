@@ -201,10 +201,12 @@ void kvm_debug_begin(struct kvm_vcpu *v)
 {
     struct kvm_pages *pages = &v->accel->pages;
 
+    v->crowded = false;
     if (pages->places) {
         kvm_pages_refresh(v);
         kvm_places_look(v);
-        if (v->stepping && kvm_be_alone(v))
+        v->crowded = v->stepping && !kvm_be_alone(v);
+        if (v->stepping && !v->crowded)
             v->lifted = kvm_pages_lift(v, v->told);
     }
     if (v->stepping || v->steps) {

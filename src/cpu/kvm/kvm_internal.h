@@ -49,7 +49,7 @@ enum { KVM_INSN_INT3 = 0xcc, KVM_INSN_HLT = 0xf4 };
 
 /* ---- memory: memslots.c, pages.c ---- */
 
-enum { KVM_PAGE = 4096, KVM_HOMES = 4 };
+enum { KVM_PAGE = 4096, KVM_HOMES = 4, KVM_INSN_MAX = 15 /* bytes */ };
 
 /* Memory that slots may serve: whole pages of a flat range. */
 struct kvm_stretch {
@@ -127,8 +127,8 @@ struct kvm_pages {
     size_t mirrors, mirror_capacity;
     struct mem_code_watch written;
     bool watching;
-    atomic_bool stale;  /* a page is: nobody may execute from its copy. Set with the lock held */
-    uint64_t lifted[2]; /* RAM addresses of pages some of whose traps are out */
+    atomic_bool stale; /* a page is: nobody may execute from its copy. Set with the lock held */
+    uint64_t lifted[KVM_INSN_MAX]; /* RAM addresses of bytes that show no trap meanwhile */
     unsigned lifts;
     int64_t looked_ns, took_ns; /* the last look at all places: when, how long */
 };
@@ -211,6 +211,7 @@ struct kvm_vcpu {
     bool stepping; /* over the instruction at linear address `told`, which has been told of */
     uint64_t told;
     bool lifted;        /* traps are out of the way of that */
+    bool crowded;       /* another vcpu is alone: it has to wait for that before it can step */
     uint64_t step_from; /* linear address of the instruction that is stepped */
     bool flags_pushed;  /* the instruction that is stepped is PUSHF */
     bool stray;         /* a step has ended in a handler, whose IRET will bring TF back */
@@ -435,7 +436,7 @@ void kvm_debug_begin(struct kvm_vcpu *v);
 void kvm_debug_end(struct kvm_vcpu *v, bool interrupted);
 static inline void kvm_debug_enter(struct kvm_vcpu *v)
 {
-    if (UNLIKELY(v->accel->pages.places || v->stepping || v->steps || v->timed))
+    if (UNLIKELY(v->accel->pages.places || v->stepping || v->steps || v->timed || v->crowded))
         kvm_debug_begin(v);
 }
 static inline void kvm_debug_leave(struct kvm_vcpu *v, bool interrupted)

@@ -104,6 +104,11 @@ static void make_copy(const struct accel *a, struct kvm_page *page)
         for (unsigned bit = 0; page->traps[n] >> bit; bit++)
             if (page->traps[n] >> bit & 1)
                 bytes[8 * n + bit] = a->trap;
+    for (unsigned n = 0; n < a->pages.lifts; n++) {
+        uint64_t ram = a->pages.lifted[n];
+        if (kvm_page_of(ram) == page->ram)
+            bytes[ram % KVM_PAGE] = page->real[ram % KVM_PAGE];
+    }
     memcpy(page->copy, bytes, KVM_PAGE);
 }
 
@@ -376,13 +381,12 @@ unsigned kvm_pages_peek(struct kvm_vcpu *v, uint64_t va, uint8_t *bytes, unsigne
     return n;
 }
 
-/* An instruction has 15 bytes at most. */
 bool kvm_pages_lift(struct kvm_vcpu *v, uint64_t va)
 {
     struct kvm_pages *p = &v->accel->pages;
 
     p->lifts = 0;
-    for (unsigned n = 0; p->traps && n < 15; n++) {
+    for (unsigned n = 0; p->traps && n < KVM_INSN_MAX; n++) {
         uint64_t ram;
         const struct kvm_page *page;
 
@@ -390,8 +394,7 @@ bool kvm_pages_lift(struct kvm_vcpu *v, uint64_t va)
             !page->copy)
             continue;
         page->copy[ram % KVM_PAGE] = page->real[ram % KVM_PAGE];
-        if (!p->lifts || p->lifted[p->lifts - 1] != page->ram)
-            p->lifted[p->lifts++] = page->ram;
+        p->lifted[p->lifts++] = ram;
     }
     return p->lifts;
 }
@@ -399,11 +402,13 @@ bool kvm_pages_lift(struct kvm_vcpu *v, uint64_t va)
 void kvm_pages_put_back(struct accel *a)
 {
     struct kvm_pages *p = &a->pages;
+    unsigned lifts = p->lifts;
 
-    for (unsigned n = 0; n < p->lifts; n++) {
+    p->lifts = 0;
+    for (unsigned n = 0; n < lifts; n++) {
         struct kvm_page *page = kvm_pages_find(p, p->lifted[n]);
-        if (page)
+        bool first = n == 0 || kvm_page_of(p->lifted[n]) != kvm_page_of(p->lifted[n - 1]);
+        if (page && first)
             make_copy(a, page);
     }
-    p->lifts = 0;
 }

@@ -257,12 +257,13 @@ static bool prepare(struct kvm_vcpu *v, enum vcpu_stop *stop)
 
 /* Must it stay outside? Slots that began to change before immediate_exit was cleared are seen here,
  * later ones set it again; so do writes to pages whose copies have to be made anew, and another
- * vcpu that wants to be alone, which takes a few microseconds. */
+ * vcpu that wants to be alone, which takes a few microseconds. Who came second to that has to come
+ * round once more: the trap that it wants to pass is still in its way. */
 static bool kept_out(struct kvm_vcpu *v)
 {
     struct kvm_vcpu *alone = v->accel->alone;
 
-    return (alone && alone != v) || atomic_load(&v->accel->changing) ||
+    return (alone && alone != v) || v->crowded || atomic_load(&v->accel->changing) ||
            atomic_load(&v->accel->pages.stale);
 }
 
