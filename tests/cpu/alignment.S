@@ -86,10 +86,33 @@ test_main:
     CHECKED(movq data + 4, %xmm0)
     CHECKED(movss data + 2, %xmm0)
     FREE(movups data, %xmm0)
+    /* 16 bytes that may lie anywhere: a boundary of 8, where the manual leaves the choice */
+    CHECKED(movups data + 4, %xmm0)
+    CHECKED(movdqu %xmm0, data + 1)
+    CHECKED(lddqu data + 12, %xmm0)
+    FREE(movups data + 8, %xmm0)
+    FREE(movdqu %xmm0, data + 24)
     /* over the end of a page */
     CHECKED(mov boot_pd - 2, %eax)
+    /* what needs 16 raises #GP */
+    ARM(1f)
+    enter_ring3 2f, flags=(AC | 2)
+2:  movaps data + 4, %xmm0
+1:  EXPECT(exc_vector, $13)
+    ARM(1f)
+    enter_ring3 2f, flags=(AC | 2)
+2:  fxsave data + 4
+1:  EXPECT(exc_vector, $13)
     /* a page fault goes before, so does #GP */
     movabs $0x7f0000000001, %rbx
+    ARM(1f)
+    enter_ring3 2f, flags=(AC | 2)
+2:  movups (%rbx), %xmm0
+1:  EXPECT(exc_vector, $14)
+    ARM(1f)
+    enter_ring3 2f, flags=(AC | 2)
+2:  movups %xmm0, (%rbx)
+1:  EXPECT(exc_vector, $14)
     ARM(1f)
     enter_ring3 2f, flags=(AC | 2)
 2:  mov (%rbx), %eax

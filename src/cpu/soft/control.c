@@ -23,7 +23,8 @@ bool write_efer(struct soft_cpu *c, uint64_t v)
 
 static int enter_long_mode(struct soft_cpu *c)
 {
-    if (!(c->cr4 & CR4_PAE) || (c->seg[SEG_CS].attr & ATTR_L))
+    bool narrow_tss = (c->tr.attr & ATTR_TYPE) < 9; /* SDM vol. 3 9.8.5.4 */
+    if (!(c->cr4 & CR4_PAE) || (c->seg[SEG_CS].attr & ATTR_L) || narrow_tss)
         return raise_error(c, VEC_GP, 0);
     c->efer |= EFER_LMA;
     return 0;
@@ -121,10 +122,17 @@ static void cr8_set(struct soft_cpu *c, uint8_t v)
     machine_lock_release(c->lock);
 }
 
+/* That there is no such register goes before that it is not for this ring. */
+static int need_control_register(struct soft_cpu *c, const struct insn *i)
+{
+    enum { KNOWN = 1 << 0 | 1 << 2 | 1 << 3 | 1 << 4 | 1 << 8 };
+    return KNOWN >> i->reg & 1 ? need_ring0(c) : raise_exception(c, VEC_UD);
+}
+
 int op_mov_from_cr(struct soft_cpu *c, const struct insn *i)
 {
     uint64_t v;
-    if (need_ring0(c))
+    if (need_control_register(c, i))
         return X_FAULT;
     switch (i->reg) {
     case 0:
@@ -139,11 +147,9 @@ int op_mov_from_cr(struct soft_cpu *c, const struct insn *i)
     case 4:
         v = c->cr4;
         break;
-    case 8:
+    default:
         v = cr8_get(c);
         break;
-    default:
-        return raise_exception(c, VEC_UD);
     }
     reg_set(c, i->rm, i->size, v);
     return 0;
@@ -153,7 +159,7 @@ int op_mov_to_cr(struct soft_cpu *c, const struct insn *i)
 {
     uint64_t v = reg_get(c, i->rm, i->size);
     int st = 0;
-    if (need_ring0(c))
+    if (need_control_register(c, i))
         return X_FAULT;
     switch (i->reg) {
     case 0:
@@ -168,29 +174,23 @@ int op_mov_to_cr(struct soft_cpu *c, const struct insn *i)
     case 4:
         st = write_cr4(c, v);
         break;
-    case 8:
+    default:
         if (v >> 4)
             return raise_error(c, VEC_GP, 0);
         cr8_set(c, (uint8_t)v);
         break;
-    default:
-        return raise_exception(c, VEC_UD);
     }
     return st ? st : X_BREAK;
 }
 
 static int debug_register(struct soft_cpu *c, const struct insn *i, unsigned *n)
 {
+    bool alias = i->reg == 4 || i->reg == 5;
+    if (i->reg > 7 || (alias && c->cr4 & CR4_DE))
+        return raise_exception(c, VEC_UD);
     if (need_ring0(c))
         return X_FAULT;
-    *n = i->reg;
-    if (*n == 4 || *n == 5) {
-        if (c->cr4 & CR4_DE)
-            return raise_exception(c, VEC_UD);
-        *n += 2;
-    }
-    if (*n > 7)
-        return raise_exception(c, VEC_UD);
+    *n = i->reg + (alias ? 2u : 0);
     if (c->dr[7] & 1 << 13) { /* GD */
         c->dr[6] |= DR6_BD;
         c->dr[7] &= ~(1ULL << 13);

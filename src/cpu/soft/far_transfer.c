@@ -53,7 +53,8 @@ struct gate {
     uint64_t desc;   /* of the code segment */
 };
 
-static int read_gate(struct soft_cpu *c, uint16_t sel, uint64_t desc, struct gate *g)
+/* A call gate, for a far JMP or CALL. */
+static int read_gate(struct soft_cpu *c, uint16_t sel, uint64_t desc, bool jump, struct gate *g)
 {
     unsigned a = desc_attr(desc), type = a & ATTR_TYPE;
     bool gate64 = long_mode(c);
@@ -64,7 +65,8 @@ static int read_gate(struct soft_cpu *c, uint16_t sel, uint64_t desc, struct gat
     if (!(a & ATTR_P))
         return raise_error(c, VEC_NP, sel & 0xfffc);
     *g = (struct gate){ .sel = (uint16_t)(desc >> 16),
-                        .offset = (desc & 0xffff) | (desc >> 32 & 0xffff0000),
+                        .offset = (desc & 0xffff) |
+                                  (type == TYPE_CALL_GATE ? desc >> 32 & 0xffff0000 : 0),
                         .size = gate64                   ? 8
                                 : type == TYPE_CALL_GATE ? 4
                                                          : 2,
@@ -76,6 +78,8 @@ static int read_gate(struct soft_cpu *c, uint16_t sel, uint64_t desc, struct gat
         int st = load_sys(c, addr + 8, 8, &high);
         if (st < 0)
             return st;
+        if (high >> 40 & 31) /* of its upper half there is no type */
+            return raise_error(c, VEC_GP, sel & 0xfffc);
         g->offset |= high << 32;
         g->params = 0;
     }
@@ -85,7 +89,8 @@ static int read_gate(struct soft_cpu *c, uint16_t sel, uint64_t desc, struct gat
     if (st)
         return st;
     unsigned ca = desc_attr(g->desc);
-    if (!(ca & ATTR_S) || !(ca & ATTR_CODE) || attr_dpl(ca) > c->cpl ||
+    bool inner = attr_dpl(ca) < c->cpl && jump && !(ca & ATTR_CE);
+    if (!(ca & ATTR_S) || !(ca & ATTR_CODE) || attr_dpl(ca) > c->cpl || inner ||
         (gate64 && (!(ca & ATTR_L) || ca & ATTR_DB)))
         return raise_error(c, VEC_GP, g->sel & 0xfffc);
     return ca & ATTR_P ? 0 : raise_error(c, VEC_NP, g->sel & 0xfffc);
@@ -112,10 +117,15 @@ static int far_task(struct soft_cpu *c, uint16_t sel, uint64_t desc, enum task_b
         c, &(struct task_request){ .sel = sel, .by = by, .next = next, .flags = eflags_get(c) });
 }
 
+static int check_real(struct soft_cpu *c, uint64_t offset)
+{
+    return offset > 0xffff && offset > c->seg[SEG_CS].limit ? raise_error(c, VEC_GP, 0) : 0;
+}
+
 static int far_real(struct soft_cpu *c, uint16_t sel, uint64_t offset)
 {
-    if (offset > 0xffff && !(c->eflags & FLAG_VM) && offset > c->seg[SEG_CS].limit)
-        return raise_error(c, VEC_GP, 0);
+    if (check_real(c, offset))
+        return X_FAULT;
     set_real_segment(c, SEG_CS, sel);
     c->rip = offset;
     return X_JUMP;
@@ -140,25 +150,40 @@ int far_jump(struct soft_cpu *c, uint16_t sel, uint64_t offset, uint64_t next)
     if (is_task(c, desc))
         return far_task(c, sel, desc, TASK_JUMP, next);
     struct gate g;
-    if ((st = read_gate(c, sel, desc, &g)))
+    if ((st = read_gate(c, sel, desc, true, &g)))
         return st;
-    if (!(desc_attr(g.desc) & ATTR_CE) && attr_dpl(desc_attr(g.desc)) != c->cpl)
-        return raise_error(c, VEC_GP, g.sel & 0xfffc);
     return load_code_segment(c, g.sel, g.desc, c->cpl, g.offset);
 }
 
-/* Write to a stack being switched to: 0 or X_FAULT. Offsets wrap with the stack's size. */
+/* Peek at the stack without popping: `n` elements of `size` bytes. */
+static int peek(struct soft_cpu *c, unsigned size, unsigned n, uint64_t *v)
+{
+    for (unsigned k = 0; k < n; k++) {
+        uint64_t off = c->r[RSP] + k * size, va = off;
+        if (!code64(c)) {
+            off &= stack_mask(c);
+            va = (uint32_t)(off + c->seg[SEG_SS].base);
+            int st = segment_check(c, SEG_SS, off, size, false);
+            if (st)
+                return st;
+        }
+        int st = load(c, va, size, &v[k]);
+        if (st < 0)
+            return code64(c) ? raise_stack_fault(c) : st;
+    }
+    return 0;
+}
+
+/* Write to a stack being switched to, which has the room: 0 or X_FAULT. Offsets wrap with the
+ * stack's size. */
 static int push_to(struct soft_cpu *c, const struct segment *ss, uint64_t *sp, unsigned size,
                    uint64_t v)
 {
     uint64_t mask = long_mode(c) ? UINT64_MAX : ss->attr & ATTR_DB ? 0xffffffff : 0xffff;
     *sp = (*sp & ~mask) | ((*sp - size) & mask);
     uint64_t va = (*sp & mask) + (long_mode(c) ? 0 : ss->base);
-    if (!long_mode(c)) {
+    if (!long_mode(c))
         va = (uint32_t)va;
-        if ((*sp & mask) + size - 1 > ss->limit && !(ss->attr & ATTR_CE))
-            return raise_error(c, VEC_SS, ss->sel & 0xfffc);
-    }
     int st = store_sys(c, va, size, v);
     return st < 0 ? st : 0;
 }
@@ -166,19 +191,18 @@ static int push_to(struct soft_cpu *c, const struct segment *ss, uint64_t *sp, u
 static int call_inner(struct soft_cpu *c, const struct gate *g, uint64_t next)
 {
     unsigned pl = attr_dpl(desc_attr(g->desc));
-    struct segment old_ss = c->seg[SEG_SS], old_cs = c->seg[SEG_CS];
-    uint64_t old_sp = c->r[RSP], sp, params[32];
+    struct segment old_ss = c->seg[SEG_SS], old_cs = c->seg[SEG_CS], new_ss;
+    uint64_t old_sp = c->r[RSP], sp, params[32], desc = 0;
     unsigned old_cpl = c->cpl;
+    bool flat = long_mode(c);
     uint16_t ss;
     int st = tss_stack(c, pl, &ss, &sp);
-    if (st)
+    if (st || (st = check_stack_segment(c, ss, pl, VEC_TS, flat, &desc)))
         return st;
-    for (unsigned n = 0; n < g->params; n++) {
-        uint64_t off = (old_sp + n * g->size) & stack_mask(c);
-        if ((st = load(c, (uint32_t)(old_ss.base + off), g->size, &params[n])) < 0)
-            return st;
-    }
-    if ((st = load_stack_segment(c, ss, pl, VEC_TS)))
+    segment_from_descriptor(&new_ss, ss, desc);
+    if ((st = check_stack_room(c, &new_ss, sp, flat, g->size, 4 + g->params, ss & 0xfffc)) ||
+        (st = check_target(c, g->desc, g->offset)) || (st = peek(c, g->size, g->params, params)) ||
+        (st = put_stack_segment(c, ss, pl, desc)))
         return st;
     st = push_to(c, &c->seg[SEG_SS], &sp, g->size, old_ss.sel);
     if (!st)
@@ -190,7 +214,7 @@ static int call_inner(struct soft_cpu *c, const struct gate *g, uint64_t next)
     if (!st)
         st = push_to(c, &c->seg[SEG_SS], &sp, g->size, next);
     if (!st)
-        st = load_code_segment(c, g->sel, g->desc, pl, g->offset & size_mask(g->size));
+        st = load_code_segment(c, g->sel, g->desc, pl, g->offset);
     if (st != X_JUMP) {
         c->seg[SEG_SS] = old_ss;
         c->cpl = old_cpl;
@@ -221,12 +245,15 @@ int far_call(struct soft_cpu *c, uint16_t sel, uint64_t offset, unsigned size, u
         } else {
             if (is_task(c, desc))
                 return far_task(c, sel, desc, TASK_CALL, next);
-            if ((st = read_gate(c, sel, desc, &g)))
+            if ((st = read_gate(c, sel, desc, false, &g)))
                 return st;
             if (!(desc_attr(g.desc) & ATTR_CE) && attr_dpl(desc_attr(g.desc)) < c->cpl)
                 return call_inner(c, &g, next);
         }
     }
+    if ((st = check_stack_room(c, &c->seg[SEG_SS], sp, code64(c), g.size, 2, 0)) ||
+        (st = protect ? check_target(c, g.desc, g.offset) : check_real(c, offset)))
+        return st;
     if ((st = push(c, g.size, c->seg[SEG_CS].sel)) >= 0)
         st = push(c, g.size, next);
     if (st >= 0)
@@ -261,28 +288,20 @@ static int check_return(struct soft_cpu *c, uint16_t sel, uint64_t *desc)
     unsigned a = desc_attr(*desc), rpl = sel & 3;
     bool code = (a & ATTR_S) && (a & ATTR_CODE);
     bool level = a & ATTR_CE ? attr_dpl(a) <= rpl : attr_dpl(a) == rpl;
-    if (!code || rpl < c->cpl || !level)
+    if (!code || rpl < c->cpl || !level || ((a & ATTR_L) && (a & ATTR_DB) && long_mode(c)))
         return raise_error(c, VEC_GP, sel & 0xfffc);
     return a & ATTR_P ? 0 : raise_error(c, VEC_NP, sel & 0xfffc);
 }
 
-/* Peek at the stack without popping: `n` elements of `size` bytes. */
-static int peek(struct soft_cpu *c, unsigned size, unsigned n, uint64_t *v)
+/* Load SS of what is returned to, code segment `desc` at `rip`: the stack is looked at first. */
+static int return_stack(struct soft_cpu *c, uint16_t sel, unsigned cpl, uint64_t desc, uint64_t rip)
 {
-    for (unsigned k = 0; k < n; k++) {
-        uint64_t off = c->r[RSP] + k * size, va = off;
-        if (!code64(c)) {
-            off &= stack_mask(c);
-            va = (uint32_t)(off + c->seg[SEG_SS].base);
-            int st = segment_check(c, SEG_SS, off, size, false);
-            if (st)
-                return st;
-        }
-        int st = load(c, va, size, &v[k]);
-        if (st < 0)
-            return code64(c) ? raise_stack_fault(c) : st;
-    }
-    return 0;
+    uint64_t ss_desc = 0;
+    bool null_ok = long_mode(c) && desc_attr(desc) & ATTR_L;
+    int st = check_stack_segment(c, sel, cpl, VEC_GP, null_ok, &ss_desc);
+    if (st || (st = check_target(c, desc, rip)))
+        return st;
+    return put_stack_segment(c, sel, cpl, ss_desc);
 }
 
 static void drop_stack(struct soft_cpu *c, uint64_t bytes)
@@ -334,8 +353,7 @@ int far_return(struct soft_cpu *c, unsigned size, unsigned release)
     st = peek(c, size, 2, v + 2);
     c->r[RSP] = rsp;
     struct segment old_ss = c->seg[SEG_SS];
-    if (st || (st = check_target(c, desc, v[0])) ||
-        (st = load_stack_segment(c, (uint16_t)v[3], rpl, VEC_GP)))
+    if (st || (st = return_stack(c, (uint16_t)v[3], rpl, desc, v[0])))
         return st;
     st = load_code_segment(c, sel, desc, rpl, v[0]);
     if (st != X_JUMP) {
@@ -437,14 +455,14 @@ int interrupt_return(struct soft_cpu *c, unsigned size, uint64_t next)
     if (!long_mode(c) && size == 4 && (v[2] & FLAG_VM) && c->cpl == 0)
         return iret_to_v86(c, v);
     uint16_t sel = (uint16_t)v[1];
-    if ((st = check_return(c, sel, &desc)) || (st = check_target(c, desc, v[0])))
+    if ((st = check_return(c, sel, &desc)))
         return st;
     unsigned rpl = sel & 3, old_cpl = c->cpl;
     bool outer = rpl != c->cpl || code64(c);
     struct segment old_ss = c->seg[SEG_SS];
     uint64_t mask = writable_flags(c, c->cpl, size);
     if (outer) {
-        if ((st = peek(c, size, 5, v)) || (st = load_stack_segment(c, (uint16_t)v[4], rpl, VEC_GP)))
+        if ((st = peek(c, size, 5, v)) || (st = return_stack(c, (uint16_t)v[4], rpl, desc, v[0])))
             return st;
     }
     bool was64 = code64(c);

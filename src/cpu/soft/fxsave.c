@@ -65,9 +65,9 @@ int fpu_check_avx(struct soft_cpu *c)
 
 /* ---- memory ---- */
 
-/* The pieces below need no alignment of their own; what the whole needs: SDM vol. 3 table 6-7.
- * (Unaligned loads and stores of 16 bytes and more may check or not; here they do not.) True: #AC
- * is raised. */
+/* The pieces below need no alignment of their own; what the whole needs: SDM vol. 3 table 6-7. Of
+ * 16 bytes and more that may lie anywhere the manual lets processors check that they lie on a
+ * boundary of 8, or not: here they do. True: #AC is raised. */
 static bool misaligned(struct soft_cpu *c, uint64_t va, unsigned len)
 {
     unsigned need;
@@ -83,6 +83,8 @@ static bool misaligned(struct soft_cpu *c, uint64_t va, unsigned len)
         break;
     case 8:
     case 10:
+    case 16:
+    case 32:
         need = 8;
         break;
     default:
@@ -117,20 +119,19 @@ static int load_pieces(struct soft_cpu *c, uint64_t va, void *to, unsigned len)
 int fpu_load_bytes(struct soft_cpu *c, uint64_t va, void *to, unsigned len)
 {
     bool aligned = c->aligned;
-    if (UNLIKELY(aligned) && misaligned(c, va, len))
-        return X_FAULT;
     c->aligned = false;
-    int st = load_pieces(c, va, to, len);
+    int st = UNLIKELY(aligned) ? mmu_probe_read(c, va, len) : 0;
+    if (UNLIKELY(aligned) && !st && misaligned(c, va, len))
+        st = X_FAULT;
+    if (!st)
+        st = load_pieces(c, va, to, len);
     c->aligned = aligned;
     return st;
 }
 
 static int store_pieces(struct soft_cpu *c, uint64_t va, const void *from, unsigned len)
 {
-    int st = mmu_probe_write(c, va, len);
-    if (st < 0)
-        return st;
-    st = 0;
+    int st = 0;
     for (unsigned at = 0; at < len;) {
         unsigned left = len - at, piece = left >= 8 ? 8 : left >= 4 ? 4 : left >= 2 ? 2 : 1;
         int s = store(c, va + at, piece, ld_le((const uint8_t *)from + at, piece));
@@ -145,10 +146,12 @@ static int store_pieces(struct soft_cpu *c, uint64_t va, const void *from, unsig
 int fpu_store_bytes(struct soft_cpu *c, uint64_t va, const void *from, unsigned len)
 {
     bool aligned = c->aligned;
-    if (UNLIKELY(aligned) && misaligned(c, va, len))
-        return X_FAULT;
     c->aligned = false;
-    int st = store_pieces(c, va, from, len);
+    int st = mmu_probe_write(c, va, len);
+    if (UNLIKELY(aligned) && !st && misaligned(c, va, len))
+        st = X_FAULT;
+    if (!st)
+        st = store_pieces(c, va, from, len);
     c->aligned = aligned;
     return st;
 }

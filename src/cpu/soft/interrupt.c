@@ -49,16 +49,16 @@ struct idt_gate {
     uint64_t desc;  /* of the handler's code segment */
 };
 
-static uint32_t idt_error(int vector, enum int_kind kind)
+static uint32_t idt_error(int vector)
 {
-    return (uint32_t)vector << 3 | 2 | (kind == INT_SOFTWARE ? 0 : 1);
+    return (uint32_t)vector << 3 | 2;
 }
 
 static int read_idt(struct soft_cpu *c, int vector, enum int_kind kind, struct idt_gate *g)
 {
     unsigned entry = long_mode(c) ? 16 : 8;
     uint64_t lo, hi = 0;
-    uint32_t error = idt_error(vector, kind);
+    uint32_t error = idt_error(vector);
     if ((unsigned)vector * entry + entry - 1 > c->idt.limit)
         return raise_error(c, VEC_GP, error);
     uint64_t at = c->idt.base + (unsigned)vector * entry;
@@ -72,11 +72,12 @@ static int read_idt(struct soft_cpu *c, int vector, enum int_kind kind, struct i
     bool narrow = (type == GATE_INT16 || type == GATE_TRAP16) && !long_mode(c);
     bool task = type == GATE_TASK && !long_mode(c);
     if ((!wide && !narrow && !task) || (kind == INT_SOFTWARE && dpl < c->cpl))
-        return raise_error(c, VEC_GP, error & ~1u);
+        return raise_error(c, VEC_GP, error);
     if (!(lo >> 47 & 1))
         return raise_error(c, VEC_NP, error);
     *g = (struct idt_gate){ .sel = (uint16_t)(lo >> 16),
-                            .offset = (lo & 0xffff) | (lo >> 32 & 0xffff0000) | hi << 32,
+                            .offset =
+                                (lo & 0xffff) | (narrow ? 0 : lo >> 32 & 0xffff0000) | hi << 32,
                             .size = long_mode(c) ? 8
                                     : wide       ? 4
                                                  : 2,
@@ -85,20 +86,15 @@ static int read_idt(struct soft_cpu *c, int vector, enum int_kind kind, struct i
                             .task = task };
     if (task)
         return 0;
-    uint32_t ext = kind == INT_SOFTWARE ? 0 : 1;
     if (!(g->sel & 0xfffc))
-        return raise_error(c, VEC_GP, ext);
-    st = read_descriptor(c, g->sel, &g->desc, VEC_GP);
-    if (st) {
-        if (c->exc.vector == VEC_GP)
-            c->exc.error |= ext;
+        return raise_error(c, VEC_GP, 0);
+    if ((st = read_descriptor(c, g->sel, &g->desc, VEC_GP)))
         return st;
-    }
     unsigned a = g->desc >> 40 & 0xf0ff;
     if (!(a & ATTR_S) || !(a & ATTR_CODE) || attr_dpl(a) > c->cpl ||
         (long_mode(c) && (!(a & ATTR_L) || (a & ATTR_DB))))
-        return raise_error(c, VEC_GP, (g->sel & 0xfffc) | ext);
-    return a & ATTR_P ? 0 : raise_error(c, VEC_NP, (g->sel & 0xfffc) | ext);
+        return raise_error(c, VEC_GP, g->sel & 0xfffc);
+    return a & ATTR_P ? 0 : raise_error(c, VEC_NP, g->sel & 0xfffc);
 }
 
 /* The stack that the handler gets, and whether it is another one. */
@@ -130,7 +126,7 @@ static int find_stack(struct soft_cpu *c, const struct idt_gate *g, unsigned pl,
             s->ss =
                 (struct segment){ .sel = (uint16_t)pl, .attr = (uint16_t)(pl << ATTR_DPL_SHIFT) };
         s->sp &= ~15ULL;
-        return is_canonical(s->sp) ? 0 : raise_error(c, VEC_SS, 0);
+        return 0;
     }
     if (pl == c->cpl && !(c->eflags & FLAG_VM))
         return 0;
@@ -152,18 +148,15 @@ static int find_stack(struct soft_cpu *c, const struct idt_gate *g, unsigned pl,
     return 0;
 }
 
-/* Push onto the handler's stack, with the rights of the level that it runs at. */
+/* Push onto the handler's stack, which has the room, with the rights of the level that it runs at.
+ */
 static int push_frame(struct soft_cpu *c, struct new_stack *s, unsigned size, unsigned pl,
                       const uint64_t *values, unsigned n)
 {
     uint64_t mask = long_mode(c) ? UINT64_MAX : s->ss.attr & ATTR_DB ? 0xffffffff : 0xffff;
     for (unsigned k = 0; k < n; k++) {
-        uint64_t sp = (s->sp - size) & mask, va = sp;
-        if (!long_mode(c)) {
-            if (!(s->ss.attr & ATTR_CE) ? sp + size - 1 > s->ss.limit : sp <= s->ss.limit)
-                return raise_error(c, VEC_SS, s->switched ? s->ss.sel & 0xfffc : 0);
-            va = (uint32_t)(sp + s->ss.base);
-        }
+        uint64_t sp = (s->sp - size) & mask;
+        uint64_t va = long_mode(c) ? sp : (uint32_t)(sp + s->ss.base);
         int st = pl == 3 ? store(c, va, size, values[k]) : store_sys(c, va, size, values[k]);
         if (st < 0)
             return st;
@@ -181,8 +174,22 @@ static uint64_t flags_image(const struct soft_cpu *c, int vector, enum int_kind 
     return eflags_get(c) | (fault ? FLAG_RF : 0);
 }
 
-static int deliver_protected(struct soft_cpu *c, int vector, enum int_kind kind, bool has_error,
-                             uint32_t error, uint64_t rip)
+/* Does the gate lead to code? SDM vol. 2, INT n: the stack's room is looked at first. */
+static int check_entry(struct soft_cpu *c, const struct idt_gate *g, const struct new_stack *s,
+                       unsigned pushed)
+{
+    struct segment cs;
+    uint32_t error = s->switched && !long_mode(c) ? s->ss.sel & 0xfffc : 0;
+    int st = check_stack_room(c, &s->ss, s->sp, long_mode(c), g->size, pushed, error);
+    if (st)
+        return st;
+    segment_from_descriptor(&cs, 0, g->desc);
+    bool ok = long_mode(c) ? is_canonical(g->offset) : g->offset <= cs.limit;
+    return ok ? 0 : raise_error(c, VEC_GP, 0);
+}
+
+static int deliver_by_gate(struct soft_cpu *c, int vector, enum int_kind kind, bool has_error,
+                           uint32_t error, uint64_t rip)
 {
     struct idt_gate g;
     struct new_stack s;
@@ -205,9 +212,6 @@ static int deliver_protected(struct soft_cpu *c, int vector, enum int_kind kind,
     if ((st = find_stack(c, &g, pl, &s)))
         return st;
     bool long64 = long_mode(c);
-    if (long64 ? !is_canonical(g.offset) : false)
-        return raise_error(c, VEC_GP, 0);
-
     uint64_t frame[10];
     unsigned n = 0;
     if (v86) {
@@ -224,7 +228,7 @@ static int deliver_protected(struct soft_cpu *c, int vector, enum int_kind kind,
     frame[n++] = rip;
     if (has_error)
         frame[n++] = error;
-    if ((st = push_frame(c, &s, g.size, pl, frame, n)))
+    if ((st = check_entry(c, &g, &s, n)) || (st = push_frame(c, &s, g.size, pl, frame, n)))
         return st;
 
     if (v86)
@@ -244,11 +248,23 @@ static int deliver_protected(struct soft_cpu *c, int vector, enum int_kind kind,
     return X_JUMP;
 }
 
+/* Error codes say with EXT that it was not the program which asked for the event: SDM vol. 3 6.13.
+ */
+static int deliver_protected(struct soft_cpu *c, int vector, enum int_kind kind, bool has_error,
+                             uint32_t error, uint64_t rip)
+{
+    int st = deliver_by_gate(c, vector, kind, has_error, error, rip);
+    bool selector = c->exc.vector >= VEC_TS && c->exc.vector <= VEC_GP;
+    if (st == X_FAULT && kind != INT_SOFTWARE && (selector || c->exc.vector == VEC_AC))
+        c->exc.error |= 1;
+    return st;
+}
+
 static int deliver_real(struct soft_cpu *c, int vector, uint64_t rip)
 {
     uint64_t entry;
     if ((unsigned)vector * 4 + 3 > c->idt.limit)
-        return raise_error(c, VEC_GP, idt_error(vector, INT_EXTERNAL));
+        return raise_error(c, VEC_GP, idt_error(vector));
     int st = load_sys(c, c->idt.base + (unsigned)vector * 4, 4, &entry);
     uint64_t sp = c->r[RSP];
     if (st >= 0)

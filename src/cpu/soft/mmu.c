@@ -266,8 +266,10 @@ static int check_aligned(struct soft_cpu *c, uint64_t va, unsigned size, enum ri
 static int resolve_all(struct soft_cpu *c, uint64_t va, unsigned size, int access,
                        enum rights rights, struct target t[2], bool *split)
 {
-    int st = resolve(c, va, access, rights, &t[0]);
     *split = (va & 0xfff) + size > 0x1000;
+    if (UNLIKELY(*split) && long_mode(c) && !is_canonical(next_page(c, va)))
+        return fault_non_canonical(c);
+    int st = resolve(c, va, access, rights, &t[0]);
     if (!st && UNLIKELY(*split))
         st = resolve(c, next_page(c, va), access, rights, &t[1]);
     return st ? st : check_aligned(c, va, size, rights);
@@ -364,6 +366,14 @@ int mmu_store_slow(struct soft_cpu *c, uint64_t va, unsigned size, uint64_t v, e
 int mmu_probe_write(struct soft_cpu *c, uint64_t va, unsigned size)
 {
     return probe_any(c, va, size, c->rights);
+}
+
+int mmu_probe_read(struct soft_cpu *c, uint64_t va, unsigned size)
+{
+    struct target t[2];
+    bool split;
+    return resolve_all(c, long_mode(c) ? va : (uint32_t)va, size, ACCESS_READ, c->rights, t,
+                       &split);
 }
 
 int mmu_probe_system(struct soft_cpu *c, uint64_t va, unsigned size)

@@ -104,26 +104,28 @@ void set_real_segment(struct soft_cpu *c, unsigned seg, uint16_t sel)
     update_mode(c);
 }
 
-int load_stack_segment(struct soft_cpu *c, uint16_t sel, unsigned cpl, int vector)
+int check_stack_segment(struct soft_cpu *c, uint16_t sel, unsigned cpl, int vector, bool null_ok,
+                        uint64_t *desc)
 {
-    uint64_t desc;
-    if (!(sel & 0xfffc)) {
-        /* A null SS is good in 64-bit mode below ring 3. */
-        if (!long_mode(c) || cpl == 3 || (sel & 3) != cpl)
-            return raise_error(c, vector, 0);
-        c->seg[SEG_SS] = (struct segment){ .sel = sel, .attr = (uint16_t)(cpl << ATTR_DPL_SHIFT) };
-        return 0;
-    }
-    int st = read_descriptor(c, sel, &desc, vector);
+    if (!(sel & 0xfffc))
+        return null_ok && cpl != 3 && (sel & 3) == cpl ? 0 : raise_error(c, vector, 0);
+    int st = read_descriptor(c, sel, desc, vector);
     if (st)
         return st;
-    unsigned a = desc_attr(desc);
+    unsigned a = desc_attr(*desc);
     bool writable_data = (a & ATTR_S) && !(a & ATTR_CODE) && (a & ATTR_RW);
     if (!writable_data || (sel & 3) != cpl || attr_dpl(a) != cpl)
         return raise_error(c, vector, sel & 0xfffc);
-    if (!(a & ATTR_P))
-        return raise_error(c, VEC_SS, sel & 0xfffc);
-    st = mark_accessed(c, sel, &desc);
+    return a & ATTR_P ? 0 : raise_error(c, VEC_SS, sel & 0xfffc);
+}
+
+int put_stack_segment(struct soft_cpu *c, uint16_t sel, unsigned cpl, uint64_t desc)
+{
+    if (!(sel & 0xfffc)) {
+        c->seg[SEG_SS] = (struct segment){ .sel = sel, .attr = (uint16_t)(cpl << ATTR_DPL_SHIFT) };
+        return 0;
+    }
+    int st = mark_accessed(c, sel, &desc);
     if (!st)
         segment_from_descriptor(&c->seg[SEG_SS], sel, desc);
     return st;
@@ -157,17 +159,38 @@ static int load_data_segment(struct soft_cpu *c, unsigned seg, uint16_t sel)
 int load_segment(struct soft_cpu *c, unsigned seg, uint16_t sel)
 {
     int st = 0;
+    uint64_t desc = 0;
     if (!protected_mode(c) || c->eflags & FLAG_VM)
         set_real_segment(c, seg, sel);
-    else if (seg == SEG_SS)
-        st = load_stack_segment(c, sel, c->cpl, VEC_GP);
-    else
+    else if (seg != SEG_SS)
         st = load_data_segment(c, seg, sel);
+    else if (!(st = check_stack_segment(c, sel, c->cpl, VEC_GP, code64(c), &desc)))
+        st = put_stack_segment(c, sel, c->cpl, desc);
     update_mode(c);
     return st;
 }
 
 /* ---- logical to linear ---- */
+
+bool segment_holds(const struct segment *s, uint64_t off, unsigned size)
+{
+    uint64_t last = off + size - 1;
+    if ((s->attr & ATTR_CODE) || !(s->attr & ATTR_CE))
+        return last <= s->limit;
+    return off > s->limit && last <= (s->attr & ATTR_DB ? 0xffffffff : 0xffff);
+}
+
+int check_stack_room(struct soft_cpu *c, const struct segment *ss, uint64_t sp, bool flat,
+                     unsigned size, unsigned n, uint32_t error)
+{
+    uint64_t mask = ss->attr & ATTR_DB ? 0xffffffff : 0xffff;
+    for (unsigned k = 1; k <= n; k++) {
+        uint64_t at = sp - k * size;
+        if (flat ? !is_canonical(at) : !segment_holds(ss, at & mask, size))
+            return raise_error(c, VEC_SS, error);
+    }
+    return 0;
+}
 
 int segment_check(struct soft_cpu *c, unsigned seg, uint64_t off, unsigned size, bool write)
 {
@@ -180,15 +203,7 @@ int segment_check(struct soft_cpu *c, unsigned seg, uint64_t off, unsigned size,
         return raise_error(c, vector, 0);
     if (!write && (a & ATTR_CODE) && !(a & ATTR_RW) && protected_mode(c))
         return raise_error(c, vector, 0);
-    uint64_t last = off + size - 1;
-    bool inside;
-    if (!(a & ATTR_CODE) && (a & ATTR_CE)) {
-        uint64_t top = a & ATTR_DB ? 0xffffffff : 0xffff;
-        inside = off > s->limit && last <= top;
-    } else {
-        inside = last <= s->limit;
-    }
-    return inside ? 0 : raise_error(c, vector, 0);
+    return segment_holds(s, off, size) ? 0 : raise_error(c, vector, 0);
 }
 
 int ea_at(struct soft_cpu *c, const struct insn *i, uint64_t off, unsigned size, bool write,

@@ -33,9 +33,18 @@ void segment_put_null(struct segment *s, uint16_t sel);
 void set_real_segment(struct soft_cpu *c, unsigned seg, uint16_t sel);
 /* Load a data or stack segment register as MOV does. */
 int load_segment(struct soft_cpu *c, unsigned seg, uint16_t sel);
-/* Load SS for privilege level `cpl`; what is wrong with `sel` raises `vector`. */
-int load_stack_segment(struct soft_cpu *c, uint16_t sel, unsigned cpl, int vector);
+/* May SS be loaded with `sel` for privilege level `cpl`? What is wrong with it raises `vector`;
+ * `null_ok`: a null selector is good below ring 3. put_stack_segment() then loads it. */
+int check_stack_segment(struct soft_cpu *c, uint16_t sel, unsigned cpl, int vector, bool null_ok,
+                        uint64_t *desc);
+int put_stack_segment(struct soft_cpu *c, uint16_t sel, unsigned cpl, uint64_t desc);
 
+/* Are these bytes within the segment's limit? */
+bool segment_holds(const struct segment *s, uint64_t off, unsigned size);
+/* Is there room on stack `ss` at `sp` for `n` values of `size` bytes? #SS(error) if not. `flat`: it
+ * is one of 64-bit mode. */
+int check_stack_room(struct soft_cpu *c, const struct segment *ss, uint64_t sp, bool flat,
+                     unsigned size, unsigned n, uint32_t error);
 /* The logical-to-linear check of legacy modes: #GP or #SS. */
 int segment_check(struct soft_cpu *c, unsigned seg, uint64_t off, unsigned size, bool write);
 /* The part of RSP that is the stack pointer outside of 64-bit mode, and setting it. */

@@ -516,7 +516,9 @@ int mmu_store_slow(struct soft_cpu *c, uint64_t va, unsigned size, uint64_t valu
                    enum rights rights);
 /* Would a store of `size` bytes fault? 0 or X_FAULT. For instructions that write more than once. */
 int mmu_probe_write(struct soft_cpu *c, uint64_t va, unsigned size);
-/* The same of an implicit access. */
+/* Of a load. */
+int mmu_probe_read(struct soft_cpu *c, uint64_t va, unsigned size);
+/* Of an implicit store. */
 int mmu_probe_system(struct soft_cpu *c, uint64_t va, unsigned size);
 /* Host address of `va` for plain reading or writing to the end of its page, or NULL when it is not
  * plain memory; *status X_FAULT on a fault. For string instructions. */

@@ -79,6 +79,19 @@ int op_popf(struct soft_cpu *c, const struct insn *i)
     return pop_flags(c, i->size);
 }
 
+/* ENTER faults where a push below the new frame's end would: SDM vol. 2. */
+static int probe_stack(struct soft_cpu *c, uint64_t sp, unsigned size)
+{
+    uint64_t va = sp;
+    if (!code64(c)) {
+        va = (uint32_t)(sp + c->seg[SEG_SS].base);
+        if (segment_check(c, SEG_SS, sp, size, true))
+            return X_FAULT;
+    }
+    int st = mmu_probe_write(c, va, size);
+    return st && code64(c) ? raise_stack_fault(c) : st;
+}
+
 int op_enter(struct soft_cpu *c, const struct insn *i)
 {
     unsigned bytes = (uint16_t)i->imm, level = i->imm >> 16 & 31, n = i->size;
@@ -97,12 +110,16 @@ int op_enter(struct soft_cpu *c, const struct insn *i)
                 break;
             va = (uint32_t)(va + c->seg[SEG_SS].base);
         }
-        if ((st = load(c, va, n, &v)) >= 0)
+        if ((st = load(c, va, n, &v)) < 0)
+            raise_stack_fault(c);
+        else
             st = push(c, n, v);
     }
     if (st >= 0 && level)
         st = push(c, n, frame);
     uint64_t new_sp = c->r[RSP] - bytes;
+    if (st >= 0)
+        st = probe_stack(c, new_sp & mask, n);
     if (st < 0) {
         c->r[RSP] = sp;
         return st;

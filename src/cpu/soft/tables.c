@@ -65,11 +65,11 @@ static int need_protected(struct soft_cpu *c)
 /* The system descriptor of an LDT or TSS, 16 bytes in long mode. */
 static int load_system_segment(struct soft_cpu *c, uint16_t sel, struct segment *s, unsigned want)
 {
-    uint64_t desc, high = 0;
-    if (sel & 4)
+    uint64_t desc, high = 0, at;
+    if (sel & 4 || descriptor_address(c, sel, long_mode(c) ? 16 : 8, &at))
         return raise_error(c, VEC_GP, sel & 0xfffc);
-    int st = read_descriptor(c, sel, &desc, VEC_GP);
-    if (st)
+    int st = load_sys(c, at, 8, &desc);
+    if (st < 0)
         return st;
     unsigned attr = desc >> 40 & 0xf0ff, type = attr & 31;
     bool ok = want == 2 ? type == 2 : type == 9 || (type == 1 && !long_mode(c));
@@ -78,14 +78,14 @@ static int load_system_segment(struct soft_cpu *c, uint16_t sel, struct segment 
     if (!(attr & ATTR_P))
         return raise_error(c, VEC_NP, sel & 0xfffc);
     if (long_mode(c)) {
-        if ((sel & 0xfff8u) + 15 > c->gdt.limit)
-            return raise_error(c, VEC_GP, sel & 0xfffc);
-        if ((st = load_sys(c, c->gdt.base + (sel & 0xfff8) + 8, 8, &high)) < 0)
+        if ((st = load_sys(c, at + 8, 8, &high)) < 0)
             return st;
+        if (high >> 40 & 31) /* of its upper half there is no type */
+            return raise_error(c, VEC_GP, sel & 0xfffc);
     }
     if (want != 2) {
         desc |= 2ULL << 40; /* busy */
-        if ((st = store_sys(c, c->gdt.base + (sel & 0xfff8) + 5, 1, desc >> 40 & 0xff)) < 0)
+        if ((st = store_sys(c, at + 5, 1, desc >> 40 & 0xff)) < 0)
             return st;
     }
     segment_from_descriptor(s, sel, desc);
@@ -127,19 +127,21 @@ int op_str(struct soft_cpu *c, const struct insn *i)
 
 /* ---- questions about descriptors: LAR LSL VERR VERW ---- */
 
-/* The descriptor if `sel` is visible at this privilege; false otherwise. */
-static bool visible_descriptor(struct soft_cpu *c, uint16_t sel, uint64_t *desc)
+/* The descriptor, and whether `sel` is visible at this privilege. X_FAULT: the table is not there.
+ */
+static int visible_descriptor(struct soft_cpu *c, uint16_t sel, uint64_t *desc, bool *visible)
 {
-    if (!(sel & 0xfffc))
-        return false;
-    uint64_t cr2 = c->cr2;
-    if (read_descriptor(c, sel, desc, VEC_GP)) {
-        c->cr2 = cr2;
-        return false;
-    }
-    unsigned a = *desc >> 40 & 0xf0ff;
+    uint64_t at;
+    *visible = false;
+    if (!(sel & 0xfffc) || descriptor_address(c, sel, 8, &at))
+        return 0;
+    int st = load_sys(c, at, 8, desc);
+    if (st < 0)
+        return st;
+    unsigned a = desc_attr(*desc);
     bool conforming = (a & ATTR_S) && (a & ATTR_CODE) && (a & ATTR_CE);
-    return conforming || (attr_dpl(a) >= c->cpl && attr_dpl(a) >= (sel & 3u));
+    *visible = conforming || (attr_dpl(a) >= c->cpl && attr_dpl(a) >= (sel & 3u));
+    return 0;
 }
 
 static int answer(struct soft_cpu *c, bool yes)
@@ -161,9 +163,8 @@ static int inquire(struct soft_cpu *c, const struct insn *i, uint16_t legacy, ui
         return X_FAULT;
     if (i->flags & INSN_MEM)
         st = mem_load(c, i, 2, &sel);
-    if (st < 0)
-        return st;
-    *ok = visible_descriptor(c, (uint16_t)sel, desc);
+    if (st < 0 || visible_descriptor(c, (uint16_t)sel, desc, ok) < 0)
+        return X_FAULT;
     if (*ok && !(*desc >> 44 & 1))
         *ok = (long_mode(c) ? in_long : legacy) >> (*desc >> 40 & 15) & 1;
     return st;
@@ -201,10 +202,11 @@ static int verify(struct soft_cpu *c, const struct insn *i, bool write)
     uint64_t v, desc;
     if (need_protected(c))
         return X_FAULT;
+    bool ok;
     int st = rm_load(c, i, 2, &v);
-    if (st < 0)
-        return st;
-    bool ok = visible_descriptor(c, (uint16_t)v, &desc) && (desc >> 44 & 1);
+    if (st < 0 || visible_descriptor(c, (uint16_t)v, &desc, &ok) < 0)
+        return X_FAULT;
+    ok = ok && (desc >> 44 & 1);
     unsigned a = ok ? desc >> 40 & 0xff : 0;
     bool code = a & ATTR_CODE, rw = a & ATTR_RW;
     return answer(c, ok && (write ? !code && rw : !code || rw)) | st;

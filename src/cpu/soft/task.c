@@ -154,6 +154,7 @@ static int load_task_code(struct soft_cpu *c, uint16_t sel)
 static int load_task_segments(struct soft_cpu *c, const struct task *t)
 {
     static const uint8_t data[] = { SEG_DS, SEG_ES, SEG_FS, SEG_GS };
+    uint64_t desc;
     int st = load_task_ldt(c, t->ldt);
     if (c->eflags & FLAG_VM) {
         for (unsigned n = 0; n < SEG_COUNT; n++)
@@ -161,7 +162,8 @@ static int load_task_segments(struct soft_cpu *c, const struct task *t)
         return st;
     }
     if (st || (st = load_task_code(c, t->sel[SEG_CS])) ||
-        (st = load_stack_segment(c, t->sel[SEG_SS], c->cpl, VEC_TS)))
+        (st = check_stack_segment(c, t->sel[SEG_SS], c->cpl, VEC_TS, false, &desc)) ||
+        (st = put_stack_segment(c, t->sel[SEG_SS], c->cpl, desc)))
         return st;
     update_mode(c);
     for (unsigned n = 0; n < ARRAY_LEN(data); n++)
