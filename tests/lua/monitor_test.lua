@@ -206,8 +206,14 @@ case("info, every topic", function()
     contains(good("info pci"), "IRQ 11, pin A")
     bad("info usernet", "there is: info network")
     bad("info nothing-such", "info alone lists them")
-    contains(good("info registers"), "RIP=000000000000fff0 RFL=00000002 [-------] CPL=0")
+    contains(good("info registers"), "RIP=000000000000fff0 RFL=00000002 [-------] CPL=0 SMM=0")
     local cpu = rawget(_G, "vm").cpus[1]
+    for mode = 1, 0, -1 do
+        local state = cpu:state()
+        state.events.smi.smm = mode
+        cpu:set_state(state)
+        contains(good("info registers"), "CPL=0 SMM=" .. mode)
+    end
     cpu.rflags, cpu.xmm1 = 0x47, "\1\2" .. ("\0"):rep(13) .. "\255"
     contains(good("info registers"), "[---Z-PC]")
     contains(good("info registers"), "XMM01=ff000000000000000000000000000201")

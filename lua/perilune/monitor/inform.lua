@@ -109,6 +109,8 @@ local function read_registers(cpu)
     for _, name in ipairs(M.registers) do
         values[name] = has[name] and cpu[name] or nil
     end
+    local whole, state = pcall(cpu.state, cpu) -- not in the middle of an access under KVM
+    values.smm = whole and state.events.smi.smm or 0
     return values
 end
 
@@ -162,8 +164,8 @@ local function show_registers(v)
         end
         lines[#lines + 1] = table.concat(parts, " ")
     end
-    lines[#lines + 1] = ("RIP=%016x RFL=%08x [%s] CPL=%d"):format(v.rip, v.rflags,
-        flags_text(v.rflags), v.cs & 3)
+    lines[#lines + 1] = ("RIP=%016x RFL=%08x [%s] CPL=%d SMM=%d"):format(v.rip, v.rflags,
+        flags_text(v.rflags), v.cs & 3, v.smm)
     for _, name in ipairs(segments) do
         lines[#lines + 1] = ("%-3s=%04x %016x"):format(name:upper(), v[name], v[name .. "_base"])
     end
