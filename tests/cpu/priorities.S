@@ -6,7 +6,8 @@
  *   rax, rbp not canonical    rbx in an absent page       rcx, rdx 0         rsi 64 aligned bytes
  *   rdi 2 bytes before an absent page       r8 in a read-only page           r9 in a page of ring 0
  *   r10 in a page with a reserved bit set   r11 the first address beyond those that are canonical
- * Vector 3 is what comes when nothing is raised. Every handler has a stack of its own, so that RSP may be anything. */
+ * Ring 1 stands for compatibility mode in ring 0. Vector 3 is what comes when nothing is raised. Every handler has a
+ * stack of its own, so that RSP may be anything. */
 #include "lib.inc"
 
 #define NC      0x8000000000000000
@@ -248,6 +249,7 @@ ROW(load_local, 3, 14, 0, ABSENT + 8, lar %ecx, %edx)
 ROW(load_local, 3, 14, 0, ABSENT + 8, verr %cx)
 ROW(load_beyond, 0, 13, 0x14, ANY, mov %ecx, %ds)
 ROW(load_typed, 0, 13, SEL_TYPED, ANY, ltr %cx)
+NOT_TCG(no_checks, 0, 1, 13, 0, ANY, mov %ecx, %ss) /* a null SS is for 64-bit code */
 NOT_TCG(aborts, 0, 0, 13, 0, ANY, ltr %cx)
 ROW(far_null, 0, 13, 0, ANY, ljmp *far_to)
 ROW(far_data, 0, 13, SEL_DATA, ANY, ljmp *far_to)
@@ -291,8 +293,8 @@ NOT_TCG(gate_codes, small_tss, 0, 10, SEL_OTHER + 1, ANY, ud2)
 ROW(small_tss, 0, 10, SEL_OTHER, ANY, int $0x82)
 ROW(ud_stack_absent, 0, 14, 2, ABSENT - 8, ud2)
 
-#include "priorities.inc"
-
     .data
 rows_end:
+    .text
+#include "priorities.inc"
     .section .note.GNU-stack, "", @progbits
