@@ -162,7 +162,6 @@ static void e1000_write_ctrl(void *opaque, unsigned index, uint32_t written)
     if (written & E1000_CTRL_RST) {
         TRACE(e1000_trace, E1000_TRACE_RESET, e1000_source(s));
         e1000_mac_reset(s);
-        return;
     }
     if (written & E1000_CTRL_PHY_RST)
         e1000_phy_reset(s);
@@ -349,7 +348,7 @@ static const struct reg e1000_table[] = {
     PLAIN(RXDCTL, 0x013f3f3f, 0),
     PLAIN(RADV, 0xffff, 0),
     PLAIN(RSRPD, 0xfff, 0),
-    PLAIN(RXCSUM, 0x3ff, 0),
+    PLAIN(RXCSUM, 0x7ff, 0),
     KEPT(MTA, ALL, E1000_MTA_WORDS),
     { .name = "RA",
       .offset = E1000_RA,

@@ -1,8 +1,8 @@
 /* The e1000's state, shared by its files: e1000.c (registers, lifecycle), e1000_irq.c (interrupts),
  * e1000_nvm.c (EEPROM and PHY), e1000_tx.c and e1000_rx.c (the two halves of the data path),
  * e1000_ring.c (descriptors on the chip), e1000_fifo.c (what is received and not yet in memory),
- * e1000_flow.c (PAUSE frames), e1000_power.c (D0 and D3), e1000_wake.c (wake-up filters),
- * e1000_trace.c (names of events). */
+ * e1000_rx_sum.c (received checksums), e1000_flow.c (PAUSE frames), e1000_power.c (D0 and D3),
+ * e1000_wake.c (wake-up filters), e1000_trace.c (names of events). */
 #pragma once
 
 #include "dev/machine.h"
@@ -272,13 +272,20 @@ bool e1000_rx_can_receive(struct e1000 *s);
 void e1000_rx_write_back(struct e1000 *s);
 /* Store what the FIFO has in the descriptors that there are. */
 void e1000_rx_store(struct e1000 *s);
-/* The filters: one of the sixteen addresses, the multicast table, all of them with the VLAN's. A
- * frame has at least its Ethernet header, and a tag if it says so. */
+/* The filters: one of the sixteen addresses, the multicast table, all of them with the VLAN's, by
+ * RCTL's bits. A frame has at least its Ethernet header, and a tag if it says so. */
 bool e1000_rx_matches_address(struct e1000 *s, const uint8_t *frame);
 bool e1000_rx_matches_multicast(struct e1000 *s, const uint8_t *frame);
-bool e1000_rx_passes(struct e1000 *s, const uint8_t *frame);
+bool e1000_rx_passes(struct e1000 *s, const uint8_t *frame, uint32_t rctl);
 /* A frame from the wire, or looped back. */
 void e1000_rx_frame(struct e1000 *s, const uint8_t *frame, size_t len);
+
+/* e1000_rx_sum.c: bits for the descriptor, and its checksum field */
+struct e1000_verdict {
+    uint8_t status, errors;
+    uint16_t packet_checksum;
+};
+struct e1000_verdict e1000_rx_check(struct e1000 *s, const uint8_t *frame, size_t len);
 
 /* e1000_power.c */
 void e1000_config_written(struct pci_device *d, unsigned offset, uint32_t value, unsigned size);

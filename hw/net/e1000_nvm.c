@@ -347,7 +347,7 @@ void e1000_write_mdic(void *opaque, unsigned index, uint32_t written)
     struct e1000 *s = opaque;
     unsigned reg = written >> E1000_MDIC_REG_SHIFT & (PHY_REGISTERS - 1);
     unsigned op = written >> E1000_MDIC_OP_SHIFT & 3;
-    uint32_t result = (written & ~E1000_MDIC_ERROR) | E1000_MDIC_READY;
+    uint32_t result = (written & E1000_MDIC_KEPT) | E1000_MDIC_READY;
 
     if ((written >> E1000_MDIC_PHY_SHIFT & 31) != E1000_PHY_ADDRESS)
         result |= E1000_MDIC_ERROR;

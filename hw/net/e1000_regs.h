@@ -55,6 +55,7 @@ enum {
     E1000_MDIC_READY = 1 << 28,
     E1000_MDIC_INTERRUPT = 1 << 29,
     E1000_MDIC_ERROR = 1 << 30,
+    E1000_MDIC_KEPT = 0x2fffffff, /* of what is written; bit 31 is reserved */
     E1000_FCAL = 0x0028,
     E1000_FCAH = 0x002c,
     E1000_FCT = 0x0030,
@@ -131,6 +132,7 @@ enum {
     E1000_RXCSUM = 0x5000,
     E1000_RXCSUM_IPOFL = 1 << 8,
     E1000_RXCSUM_TUOFL = 1 << 9,
+    E1000_RXCSUM_IPV6OFL = 1 << 10,
     E1000_MTA = 0x5200,
     E1000_RA = 0x5400, /* RAL, RAH in turn */
     E1000_RAH_AS_SHIFT = 16,

@@ -1,4 +1,4 @@
-/* The e1000's receive half: address filters, checksum checks, the descriptor ring.
+/* The e1000's receive half: address filters, the way through the FIFO into descriptors.
  *
  * 317453: 3.2 (receive), 3.2.3 (descriptor), 3.2.9 (checksum offload), 10 (filters, VLAN table).
  *
@@ -15,14 +15,6 @@
 enum {
     ETH_HEADER = 14,
     ETH_TYPE = 12,
-    ETH_TYPE_IP4 = 0x0800,
-    IP4_PROTOCOL = 9,
-    IP4_FRAGMENT = 6,
-    IP4_FRAGMENT_MASK = 0x3fff, /* more fragments, or an offset */
-    IP4_SOURCE = 12,
-    PROTOCOL_TCP = 6,
-    PROTOCOL_UDP = 17,
-    UDP_CHECKSUM = 6,
 };
 
 static const char *rx_who(const struct e1000 *s)
@@ -65,9 +57,9 @@ static bool rx_accepts_address(struct e1000 *s, const uint8_t *frame, uint32_t r
         return rctl & E1000_RCTL_UPE;
     if (rctl & E1000_RCTL_MPE)
         return true;
-    if (!memcmp(frame, broadcast, sizeof broadcast))
-        return rctl & E1000_RCTL_BAM;
-    return e1000_rx_matches_multicast(s, frame);
+    if (rctl & E1000_RCTL_BAM && !memcmp(frame, broadcast, sizeof broadcast))
+        return true;
+    return e1000_rx_matches_multicast(s, frame); /* broadcast may pass that too (6.4.3.1.4) */
 }
 
 static bool rx_is_tagged(struct e1000 *s, const uint8_t *frame)
@@ -86,66 +78,9 @@ static bool rx_accepts_vlan(struct e1000 *s, const uint8_t *frame, uint32_t rctl
     return e1000_reg(s, E1000_VFTA)[vid >> 5] >> (vid & 31) & 1;
 }
 
-bool e1000_rx_passes(struct e1000 *s, const uint8_t *frame)
+bool e1000_rx_passes(struct e1000 *s, const uint8_t *frame, uint32_t rctl)
 {
-    uint32_t rctl = *e1000_reg(s, E1000_RCTL);
     return rx_accepts_vlan(s, frame, rctl) && rx_accepts_address(s, frame, rctl);
-}
-
-/* ---- checksum offload ---- */
-
-struct rx_verdict {
-    uint8_t status, errors;
-    uint16_t packet_checksum;
-};
-
-/* TCP or UDP over IPv4, not a fragment: true if it has a checksum, `*good` if that is right. */
-static bool rx_check_transport(const uint8_t *ip, size_t header, size_t total, bool *good)
-{
-    const uint8_t *transport = ip + header;
-    size_t len = total - header;
-    unsigned protocol = ip[IP4_PROTOCOL];
-
-    if (ld_be16(ip + IP4_FRAGMENT) & IP4_FRAGMENT_MASK)
-        return false;
-    if (protocol != PROTOCOL_TCP && protocol != PROTOCOL_UDP)
-        return false;
-    if (len < (protocol == PROTOCOL_TCP ? 20 : 8))
-        return false;
-    if (protocol == PROTOCOL_UDP && ld_be16(transport + UDP_CHECKSUM) == 0)
-        return false;
-    uint32_t pseudo = e1000_sum(ip + IP4_SOURCE, 8, protocol + len);
-    *good = e1000_sum(transport, len, pseudo) == 0xffff;
-    return true;
-}
-
-static struct rx_verdict rx_check(struct e1000 *s, const uint8_t *frame, size_t len)
-{
-    uint32_t rxcsum = *e1000_reg(s, E1000_RXCSUM);
-    struct rx_verdict v = { .status = E1000_RXD_STAT_IXSM };
-    size_t start = rxcsum & 0xff;
-    const uint8_t *ip = frame + ETH_HEADER;
-    bool good;
-
-    if (start < len)
-        v.packet_checksum = ~e1000_sum(frame + start, len - start, 0);
-    if (len < ETH_HEADER + 20 || ld_be16(frame + ETH_TYPE) != ETH_TYPE_IP4)
-        return v;
-    size_t header = (ip[0] & 15) * 4, total = ld_be16(ip + 2);
-    if (ip[0] >> 4 != 4 || header < 20 || total < header || total > len - ETH_HEADER)
-        return v;
-
-    if (rxcsum & E1000_RXCSUM_IPOFL) {
-        v.status = (v.status & ~E1000_RXD_STAT_IXSM) | E1000_RXD_STAT_IPCS;
-        if (e1000_sum(ip, header, 0) != 0xffff)
-            v.errors |= E1000_RXD_ERR_IPE;
-    }
-    if (rxcsum & E1000_RXCSUM_TUOFL && rx_check_transport(ip, header, total, &good)) {
-        v.status = (v.status & ~E1000_RXD_STAT_IXSM) | E1000_RXD_STAT_TCPCS;
-        if (!good)
-            v.errors |= E1000_RXD_ERR_TCPE;
-    }
-    return v;
 }
 
 /* ---- the ring ---- */
@@ -319,7 +254,7 @@ static void rx_take(struct e1000 *s, const uint8_t *frame, size_t len, uint32_t 
     bool keep_fcs = !(rctl & E1000_RCTL_SECRC);
     uint64_t special = strip ? ld_be16(frame + ETH_HEADER) : 0;
     size_t size = rx_prepare(s, frame, len, strip, keep_fcs);
-    struct rx_verdict v = rx_check(s, s->rx_frame, size - (keep_fcs ? E1000_FCS_SIZE : 0));
+    struct e1000_verdict v = e1000_rx_check(s, s->rx_frame, size - (keep_fcs ? E1000_FCS_SIZE : 0));
     if (strip)
         v.status |= E1000_RXD_STAT_VP;
 
@@ -349,7 +284,7 @@ static void rx_frame(struct e1000 *s, const uint8_t *frame, size_t len, uint32_t
     e1000_count(s, E1000_TPR, 1);
     e1000_count(s, E1000_TORL, rx_wire(len));
     enum e1000_flow flow = e1000_flow_receive(s, frame, len);
-    bool pass = flow == E1000_FLOW_STORE || e1000_rx_passes(s, frame);
+    bool pass = flow == E1000_FLOW_STORE || e1000_rx_passes(s, frame, rctl);
     bool oversize = len > (rctl & E1000_RCTL_LPE ? E1000_FRAME_LONG : E1000_FRAME_NORMAL);
 
     if (pass && oversize) {

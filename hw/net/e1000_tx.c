@@ -9,6 +9,8 @@
 #include "base/log.h"
 #include "hw/net/e1000_internal.h"
 
+#include <zlib.h>
+
 enum {
     TX_BURST = 1 << 20,
     TX_COST_PER_STEP = 64, /* what a descriptor or a segment costs beside its bytes */
@@ -50,8 +52,10 @@ static void tx_count(struct e1000 *s, const uint8_t *frame, size_t len)
 {
     size_t wire = len + E1000_FCS_SIZE;
     e1000_count(s, E1000_TPT, 1);
-    e1000_count(s, E1000_GPTC, 1);
     e1000_count(s, E1000_TOTL, wire);
+    if (len < E1000_FRAME_MIN) /* without padding: no good packet (13.7.30) */
+        return;
+    e1000_count(s, E1000_GPTC, 1);
     e1000_count(s, E1000_GOTCL, wire);
     e1000_count_size(s, E1000_PTC64, wire);
     if (!memcmp(frame, "\xff\xff\xff\xff\xff\xff", 6))
@@ -236,23 +240,41 @@ static void tx_gather_segmented(struct e1000 *s, uint64_t addr, uint32_t len)
     }
 }
 
-static void tx_finish(struct e1000 *s)
+/* What software brings its own FCS for is a packet without: links carry none. A wrong one, which a
+ * peer would drop, stays as data. */
+static void tx_take_off_fcs(struct e1000_tx *tx)
+{
+    size_t len = tx->size - E1000_FCS_SIZE;
+    if (tx->size >= E1000_FRAME_MIN + E1000_FCS_SIZE &&
+        crc32(0, tx_bytes(tx), (uInt)len) == ld_le32(tx_bytes(tx) + len))
+        tx->size -= E1000_FCS_SIZE;
+}
+
+/* False: not all of it was sent as it was to be. */
+static bool tx_send_packet(struct e1000 *s, unsigned cmd)
 {
     struct e1000_tx *tx = &s->tx;
-    if (tx->bad) {
-        tx_packet_reset(tx);
-        return;
-    }
     if (!tx->segmented) {
         tx_insert_checksums(s, tx->size);
+        if (!(cmd & E1000_TXD_CMD_IFCS) && !tx->vlan)
+            tx_take_off_fcs(tx);
         tx_send(s, tx->size);
-    } else if (tx->size < tx->context[1].hdrlen) {
-        log_guest(tx_who(s), "packet to be segmented is shorter than its headers: dropped");
-    } else {
-        tx_send_segment(s, true);
-        e1000_count(s, E1000_TSCTC, 1);
+        return true;
     }
-    tx_packet_reset(tx);
+    if (tx->size < tx->context[1].hdrlen) {
+        log_guest(tx_who(s), "packet to be segmented is shorter than its headers: dropped");
+        return false;
+    }
+    tx_send_segment(s, true);
+    return tx->payload == tx->context[1].paylen;
+}
+
+static void tx_finish(struct e1000 *s, unsigned cmd)
+{
+    bool whole = !s->tx.bad && tx_send_packet(s, cmd);
+    if (s->tx.segmented)
+        e1000_count(s, whole ? E1000_TSCTC : E1000_TSCTFC, 1);
+    tx_packet_reset(&s->tx);
 }
 
 /* Options that count only in the first descriptor of a packet. */
@@ -273,15 +295,19 @@ static void tx_start_packet(struct e1000 *s, unsigned cmd, bool extended, uint64
 static void tx_data(struct e1000 *s, uint64_t addr, uint64_t qword, unsigned cmd, uint32_t len)
 {
     struct e1000_tx *tx = &s->tx;
-    bool extended = cmd & E1000_TXD_CMD_DEXT;
+    bool extended = cmd & E1000_TXD_CMD_DEXT, first = !tx->started, last = cmd & E1000_TXD_CMD_EOP;
 
-    if (!tx->started)
+    if (first)
         tx_start_packet(s, cmd, extended, qword);
-    if (cmd & E1000_TXD_CMD_VLE && *e1000_reg(s, E1000_CTRL) & E1000_CTRL_VME) {
+    if (addr == 0) /* no data (3.3.3.1, note 3) */
+        len = 0;
+    /* Tags by the first descriptor of segments, by the last one of a packet (3.3.7.1). */
+    if ((tx->segmented ? first : last) && cmd & E1000_TXD_CMD_VLE &&
+        *e1000_reg(s, E1000_CTRL) & E1000_CTRL_VME) {
         tx->vlan = true;
         tx->tci = bits_get(qword, 48, 16);
     }
-    if (!extended && cmd & E1000_TXD_CMD_IC) {
+    if (!extended && last && cmd & E1000_TXD_CMD_IC) {
         tx->legacy_checksum = true;
         tx->cso = bits_get(qword, 16, 8);
         tx->css = bits_get(qword, 40, 8);
@@ -290,8 +316,8 @@ static void tx_data(struct e1000 *s, uint64_t addr, uint64_t qword, unsigned cmd
         tx_gather_segmented(s, addr, len);
     else if (!tx->bad)
         tx_gather_plain(s, addr, len);
-    if (cmd & E1000_TXD_CMD_EOP)
-        tx_finish(s);
+    if (last)
+        tx_finish(s, cmd);
 }
 
 static void tx_context(struct e1000 *s, uint64_t first, uint64_t second)
@@ -371,7 +397,10 @@ static void tx_done(struct e1000 *s, uint64_t addr, uint64_t second, struct tx_o
     s->tx_done_interrupts |= !(cmd & E1000_TXD_CMD_IDE);
     if (s->tx_done_count >=
         e1000_threshold(s, *e1000_reg(s, E1000_TXDCTL), E1000_DCTL_WTHRESH_SHIFT)) {
-        o->written |= s->tx_done_interrupts;
+        if (s->tx_done_interrupts) {
+            o->written = true;
+            o->delayed = cmd & E1000_TXD_CMD_IDE;
+        }
         e1000_tx_write_back(s);
     }
 }
@@ -396,9 +425,12 @@ static void tx_interrupt(struct e1000 *s, const struct tx_outcome *o, bool empty
         e1000_raise(s, E1000_ICR_TXQE);
     if (o->low)
         e1000_raise(s, E1000_ICR_TXD_LOW);
-    if (o->written)
+    if (o->written) { /* and nothing is delayed any more (3.3.3.1, IDE) */
+        timer_cancel(&s->tx_delay);
+        timer_cancel(&s->tx_absolute);
         e1000_raise(s, E1000_ICR_TXDW);
-    else if (o->delayed)
+    }
+    if (o->delayed)
         e1000_raise_tx(s);
 }
 

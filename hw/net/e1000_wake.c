@@ -137,9 +137,13 @@ void e1000_wake_frame(struct e1000 *s, const uint8_t *frame, size_t len)
     bool apm = wuc & E1000_WUC_APME;
 
     /* The first one stays until the driver has cleared it. */
-    if ((!enabled && !apm) || *e1000_reg(s, E1000_WUS) & WAKE_PACKET || !e1000_rx_passes(s, frame))
+    if ((!enabled && !apm) || *e1000_reg(s, E1000_WUS) & WAKE_PACKET)
         return;
     uint32_t reasons = wake_reasons(s, frame, len) & (enabled | (apm ? E1000_WUFC_MAG : 0));
+    /* For a magic packet broadcast passes in any case (6.4.3.1.4). */
+    uint32_t rctl = *e1000_reg(s, E1000_RCTL);
+    if (!e1000_rx_passes(s, frame, rctl))
+        reasons &= e1000_rx_passes(s, frame, rctl | E1000_RCTL_BAM) ? E1000_WUFC_MAG : 0;
     if (!reasons)
         return;
     wake_keep(s, frame, len);
