@@ -387,15 +387,15 @@ static void test_msrs(void **state)
     guest_fini(&g);
 }
 
-enum { CPUID_LEAVES = 9 };
+enum { CPUID_LEAVES = 10 };
 
 /* On a host that supports everything. What a guest then sees is the kernel's affair: a software
  * /dev/kvm adds bits. */
 static struct kvm_cpuid2 *everything(void)
 {
     static const uint32_t leaves[CPUID_LEAVES][2] = {
-        { 0, 0 },   { 1, 0 },   { 7, 0 },          { 0xd, 0 },       { 0xd, 1 },
-        { 0xd, 2 }, { 0xd, 9 }, { 0x40000001, 0 }, { 0x80000001, 0 }
+        { 0, 0 },   { 1, 0 },   { 7, 0 },          { 0xd, 0 },        { 0xd, 1 },
+        { 0xd, 2 }, { 0xd, 9 }, { 0x40000001, 0 }, { 0x80000001, 0 }, { 0x8000001e, 0 }
     };
     struct kvm_cpuid2 *all = calloc(1, sizeof *all + CPUID_LEAVES * sizeof all->entries[0]);
 
@@ -447,6 +447,9 @@ static void test_cpuid(void **state)
     assert_int_equal(base->entries[7].eax, 0x100002b);
     assert_int_equal(host->entries[7].edx, 0);
     assert_int_equal(base->entries[8].edx & 0x0183f3ff, 0x0183f3fd); /* copies: all but VME */
+    assert_int_equal(host->entries[9].eax, 5); /* AMD's topology: the APIC id, */
+    assert_int_equal(host->entries[9].ebx, 5); /* a core of one thread, one node */
+    assert_int_equal(host->entries[9].ecx, 0);
     free(host);
     free(base);
 }

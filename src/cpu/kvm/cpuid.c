@@ -26,6 +26,7 @@ enum {
 
 #define CPUID_KVM_FEATURES 0x40000001
 #define CPUID_NAME_FIRST   0x80000002
+#define CPUID_AMD_TOPOLOGY 0x8000001e /* AMD APM vol. 3 appendix E */
 #define CPUID_NAME_LAST    0x80000004
 
 /* Served by the kernel's local APIC. */
@@ -175,6 +176,11 @@ static void fix_entry(struct kvm_cpuid_entry2 *e, uint32_t apic_id)
     case 0xb:
     case 0x1f:
         e->edx = apic_id;
+        break;
+    case CPUID_AMD_TOPOLOGY:
+        e->eax = apic_id;
+        e->ebx = apic_id & 0xff; /* the core's number; it has one thread */
+        e->ecx = 0;              /* one node, the first */
         break;
     case CPUID_KVM_FEATURES:
         e->edx = 0; /* no hints: nothing is known of how busy the host is */
