@@ -12,7 +12,7 @@
 
 bool write_efer(struct soft_cpu *c, uint64_t v)
 {
-    if (v & ~(uint64_t)(EFER_SCE | EFER_LME | EFER_LMA | EFER_NX))
+    if (v & ~c->efer_known)
         return false;
     if ((c->cr0 & CR0_PG) && ((v ^ c->efer) & EFER_LME))
         return false;

@@ -30,36 +30,44 @@ void soft_cpu_offer(struct cpu_offer *out)
         cpu_set_named(&out->max, soft_isa_name(bit));
 }
 
-/* Bits of CR4 that hang on a feature; its instructions are in isa.c. */
+/* Bits of CR4 and EFER that hang on a feature; its instructions are in isa.c, its MSRs in msr.c. */
 static const struct {
     const char *name;
-    uint64_t cr4;
+    uint64_t cr4, efer;
 } consequences[] = {
     /* clang-format off */
-    { "de", CR4_DE },
-    { "fsgsbase", CR4_FSGSBASE },
-    { "fxsr", CR4_OSFXSR },
-    { "mce", CR4_MCE },
-    { "pae", CR4_PAE },
-    { "pcid", CR4_PCIDE },
-    { "pge", CR4_PGE },
-    { "pse", CR4_PSE },
-    { "smap", CR4_SMAP },
-    { "smep", CR4_SMEP },
-    { "sse", CR4_OSXMMEXCPT },
-    { "tsc", CR4_TSD },
-    { "umip", CR4_UMIP },
-    { "vme", CR4_VME | CR4_PVI },
-    { "xsave", CR4_OSXSAVE },
+    { "de", CR4_DE, 0 },
+    { "fsgsbase", CR4_FSGSBASE, 0 },
+    { "fxsr", CR4_OSFXSR, 0 },
+    { "lm", 0, EFER_LME | EFER_LMA },
+    { "mce", CR4_MCE, 0 },
+    { "nx", 0, EFER_NX },
+    { "pae", CR4_PAE, 0 },
+    { "pcid", CR4_PCIDE, 0 },
+    { "pge", CR4_PGE, 0 },
+    { "pse", CR4_PSE, 0 },
+    { "smap", CR4_SMAP, 0 },
+    { "smep", CR4_SMEP, 0 },
+    { "sse", CR4_OSXMMEXCPT, 0 },
+    { "syscall", 0, EFER_SCE },
+    { "tsc", CR4_TSD, 0 },
+    { "umip", CR4_UMIP, 0 },
+    { "vme", CR4_VME | CR4_PVI, 0 },
+    { "xsave", CR4_OSXSAVE, 0 },
     /* clang-format on */
 };
 
 void soft_features_init(struct soft_cpu *c)
 {
     c->cr4_known = CR4_PCE;
+    c->efer_known = 0;
     for (unsigned n = 0; n < ARRAY_LEN(consequences); n++)
-        if (cpu_has_named(&c->features, consequences[n].name))
+        if (cpu_has_named(&c->features, consequences[n].name)) {
             c->cr4_known |= consequences[n].cr4;
+            c->efer_known |= consequences[n].efer;
+        }
+    c->pages_1g = cpu_has_named(&c->features, "pdpe1gb");
+    c->msrs = msr_groups(&c->features);
 }
 
 static void text(uint32_t out[4], const char *s)

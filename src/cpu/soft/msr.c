@@ -27,6 +27,55 @@ enum {
 #define MSR_KERNEL_GS_BASE 0xc0000102u
 #define MSR_TSC_AUX        0xc0000103u
 
+/* MSRs that belong to a feature. One that several name is there with any of them. */
+static const struct {
+    uint32_t first, last;
+    const char *feature;
+} groups[] = {
+    /* clang-format off */
+    { MSR_TSC, MSR_TSC, "tsc" },
+    { MSR_APIC_BASE, MSR_APIC_BASE, "apic" },
+    { MSR_TSC_ADJUST, MSR_TSC_ADJUST, "tsc_adjust" },
+    { MSR_MTRRCAP, MSR_MTRRCAP, "mtrr" },
+    { MSR_SYSENTER_CS, MSR_SYSENTER_EIP, "sep" },
+    { MSR_MCG_CAP, MSR_MCG_STATUS, "mca" },
+    { MSR_MTRR_PHYS0, MSR_MTRR_FIX4K + 7, "mtrr" },
+    { MSR_PAT, MSR_PAT, "pat" },
+    { MSR_MTRR_DEF_TYPE, MSR_MTRR_DEF_TYPE, "mtrr" },
+    { MSR_MC0_CTL, MSR_MC0_CTL + 4 * MC_BANKS - 1, "mca" },
+    { MSR_TSC_DEADLINE, MSR_TSC_DEADLINE, "tsc_deadline_timer" },
+    { MSR_X2APIC, MSR_X2APIC_LAST, "x2apic" },
+    { MSR_EFER, MSR_EFER, "lm" },
+    { MSR_EFER, MSR_EFER, "nx" },
+    { MSR_EFER, MSR_EFER, "syscall" },
+    { MSR_STAR, MSR_SFMASK, "syscall" },
+    { MSR_FS_BASE, MSR_KERNEL_GS_BASE, "lm" },
+    { MSR_TSC_AUX, MSR_TSC_AUX, "rdtscp" },
+    { MSR_TSC_AUX, MSR_TSC_AUX, "rdpid" },
+    /* clang-format on */
+};
+
+uint32_t msr_groups(const struct cpu_features *set)
+{
+    uint32_t found = 0;
+    for (unsigned n = 0; n < ARRAY_LEN(groups); n++)
+        if (cpu_has_named(set, groups[n].feature))
+            found |= 1u << n;
+    return found;
+}
+
+bool msr_exists(const struct soft_cpu *c, uint32_t index)
+{
+    bool is_owned = false;
+    for (unsigned n = 0; n < ARRAY_LEN(groups); n++)
+        if (index >= groups[n].first && index <= groups[n].last) {
+            if (c->msrs >> n & 1)
+                return true;
+            is_owned = true;
+        }
+    return !is_owned;
+}
+
 static bool is_apic_msr(uint32_t index)
 {
     return index == MSR_TSC_DEADLINE || (index >= MSR_X2APIC && index <= MSR_X2APIC_LAST);

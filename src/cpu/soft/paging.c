@@ -156,9 +156,9 @@ static bool walk_64(struct soft_cpu *c, uint64_t va, int access, enum rights rig
         uint64_t entry = phys_load(c, addr, 8);
         if (!(entry & PTE_P))
             return false;
-        bool leaf = level == 1 || ((entry & PTE_PS) && level <= 3);
+        bool leaf = level == 1 || ((entry & PTE_PS) && level <= (c->pages_1g ? 3 : 2));
         uint64_t bad = leaf && level > 1 ? bits_mask(shift) & ~0x1fffULL
-                       : level == 4      ? (uint64_t)PTE_PS
+                       : level > 2       ? (uint64_t)PTE_PS
                                          : 0;
         if (reserved(c, entry, bad)) {
             w->error |= PF_P | PF_RSVD;

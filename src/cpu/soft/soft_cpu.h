@@ -444,8 +444,11 @@ struct soft_cpu {
 
     struct cpu_features features; /* what CPUID says that it can do */
     uint64_t isa;                 /* ISA_* of them */
-    uint64_t cr4_known;           /* bits of CR4 that they let be set */
-    uint64_t random;              /* state of RDRAND and RDSEED */
+    uint64_t cr4_known;           /* bits of CR4 that they let be set, */
+    uint64_t efer_known;          /* and of EFER */
+    uint32_t msrs;                /* groups of MSRs that they have: msr.c */
+    bool pages_1g;
+    uint64_t random; /* state of RDRAND and RDSEED */
     struct vcpu_stats stats;
 };
 
@@ -634,6 +637,10 @@ void monitor_forget(struct soft_cpu *c);
 
 /* ---- msr.c, cpuid.c, control.c ---- */
 
+/* Which of the groups of MSRs that belong to features there are. */
+uint32_t msr_groups(const struct cpu_features *set);
+/* Is the MSR one that the model has? */
+bool msr_exists(const struct soft_cpu *c, uint32_t index);
 bool msr_read(struct soft_cpu *c, uint32_t index, uint64_t *value);         /* false: #GP */
 bool msr_write(struct soft_cpu *c, uint32_t index, uint64_t value);         /* false: #GP */
 bool soft_get_misc(struct vcpu *v, struct vcpu_misc *m, struct error *err); /* state.c */

@@ -84,7 +84,7 @@ int op_rdmsr(struct soft_cpu *c, const struct insn *i)
     (void)i;
     if (need_ring0(c))
         return X_FAULT;
-    if (!msr_read(c, (uint32_t)c->r[RCX], &v))
+    if (!msr_exists(c, (uint32_t)c->r[RCX]) || !msr_read(c, (uint32_t)c->r[RCX], &v))
         return raise_error(c, VEC_GP, 0);
     watch_tell_msr(c, (uint32_t)c->r[RCX], false, &v);
     c->r[RAX] = (uint32_t)v;
@@ -98,6 +98,8 @@ int op_wrmsr(struct soft_cpu *c, const struct insn *i)
     if (need_ring0(c))
         return X_FAULT;
     uint64_t v = c->r[RDX] << 32 | (uint32_t)c->r[RAX];
+    if (!msr_exists(c, (uint32_t)c->r[RCX]))
+        return raise_error(c, VEC_GP, 0);
     if (watch_tell_msr(c, (uint32_t)c->r[RCX], true, &v) && !msr_write(c, (uint32_t)c->r[RCX], v))
         return raise_error(c, VEC_GP, 0);
     TRACE(soft_trace, SOFT_TRACE_MSR_WRITE, soft_source(c), (uint32_t)c->r[RCX], v);
