@@ -190,6 +190,17 @@ static ALWAYS_INLINE uint64_t stop_now(const struct soft_cpu *c)
     return atomic_load_explicit(&c->stop_at, memory_order_relaxed);
 }
 
+/* Is `count` within that? One comparison with memory, which compilers make three instructions of.
+ */
+static ALWAYS_INLINE bool may_reach(const struct soft_cpu *c, uint64_t count)
+{
+    bool yes;
+    __asm__ volatile("cmpq %[stop], %[count]"
+                     : "=@ccbe"(yes)
+                     : [count] "r"(count), [stop] "m"(c->stop_at));
+    return yes;
+}
+
 /* After a handler that said neither X_NEXT nor X_JUMP. */
 static void finish_insn(struct soft_cpu *c, const struct insn *i, int status)
 {
@@ -238,11 +249,13 @@ static bool tell_point(struct soft_cpu *c, const struct insn *i)
     return true;
 }
 
-/* What block_at_rip() would find first, for 64-bit code. NULL: ask it. */
-static ALWAYS_INLINE struct block *cached_block(const struct soft_cpu *c)
+/* What block_at_rip() would find first, for code that may be known to be of 64 bits. NULL: ask it.
+ */
+static ALWAYS_INLINE struct block *cached_block(const struct soft_cpu *c, bool is64)
 {
     const struct jump_cache_entry *e = jump_cache_slot(c, c->rip);
-    return LIKELY(e->rip == c->rip && e->key == c->jump_key && code64(c)) ? e->block : NULL;
+    return LIKELY(e->rip == c->rip && e->key == c->jump_key && (is64 || code64(c))) ? e->block
+                                                                                    : NULL;
 }
 
 enum vcpu_stop soft_exec(struct soft_cpu *c)
@@ -281,44 +294,51 @@ enum vcpu_stop soft_exec(struct soft_cpu *c)
     enum vcpu_stop stop;
     int st;
 
-/* Execute block `b`, whose first instruction is at c->rip. */
-#define RUN_BLOCK()             \
-    do {                        \
-        c->block = b;           \
-        c->r[REG_RIP] = c->rip; \
-        i = b->insns;           \
-        goto * i->handler;      \
+/* Execute a block, whose first instruction is at `at`. */
+#define RUN_BLOCK(which, at)  \
+    do {                      \
+        b = (which);          \
+        c->block = b;         \
+        c->r[REG_RIP] = (at); \
+        i = b->insns;         \
+        goto * i->handler;    \
     } while (0)
 
 /* The block has been executed to its end; `to` is next, which `field` may already know. */
-#define CHAIN(field, to)                                            \
-    do {                                                            \
-        uint64_t next = (to), count = c->icount + b->count;         \
-        c->icount = count;                                          \
-        found = b->field;                                           \
-        c->rip = next;                                              \
-        if (LIKELY(found && count + found->count <= stop_now(c))) { \
-            b = found;                                              \
-            RUN_BLOCK();                                            \
-        }                                                           \
-        link = &b->field;                                           \
-        generation = c->jump_generation;                            \
-        goto next_block;                                            \
+#define CHAIN(field, to)                                         \
+    do {                                                         \
+        uint64_t next = (to), count = c->icount + b->count;      \
+        c->icount = count;                                       \
+        found = b->field;                                        \
+        if (LIKELY(found && may_reach(c, count + found->count))) \
+            RUN_BLOCK(found, next);                              \
+        c->rip = next;                                           \
+        link = &b->field;                                        \
+        goto no_link;                                            \
     } while (0)
 
-/* A jump out of the block, at its end, to wherever c->rip says. */
-#define JUMP()                                                               \
-    do {                                                                     \
-        uint64_t count = c->icount + (unsigned)(i - b->insns) + 1;           \
-        c->icount = count;                                                   \
-        const struct jump_cache_entry *e = jump_cache_slot(c, c->rip);       \
-        if (LIKELY(e->rip == c->rip && e->key == c->jump_key && code64(c) && \
-                   count + e->block->count <= stop_now(c))) {                \
-            b = e->block;                                                    \
-            RUN_BLOCK();                                                     \
-        }                                                                    \
-        goto next_block;                                                     \
+/* A jump out of the block, at its end, to wherever c->rip says: `n` instructions retired. */
+#define JUMP(n, is64)                                            \
+    do {                                                         \
+        uint64_t count = c->icount + (n);                        \
+        c->icount = count;                                       \
+        found = cached_block(c, is64);                           \
+        if (LIKELY(found && may_reach(c, count + found->count))) \
+            RUN_BLOCK(found, c->rip);                            \
+        goto next_block;                                         \
     } while (0)
+
+    goto next_block;
+
+no_link: /* block `b` has been executed, and *link does not say what comes after it */
+    found = cached_block(c, false);
+    if (LIKELY(found && may_reach(c, c->icount + found->count))) {
+        if (linkable(c, b, found))
+            *link = found;
+        link = NULL;
+        RUN_BLOCK(found, c->rip);
+    }
+    generation = c->jump_generation;
 
 next_block:
     c->block = NULL;
@@ -328,7 +348,7 @@ next_block:
         if (!attend(c, &budget, &stop))
             return stop;
     }
-    found = cached_block(c);
+    found = cached_block(c, false);
     if (UNLIKELY(!found))
         found = block_at_rip(c);
     if (UNLIKELY(!found)) {
@@ -343,8 +363,9 @@ next_block:
     if (link && generation == c->jump_generation && linkable(c, b, found))
         *link = found;
     link = NULL;
-    b = found->count > budget ? block_truncated(c, found, (unsigned)budget) : found;
-    RUN_BLOCK();
+    if (UNLIKELY(found->count > budget))
+        found = block_truncated(c, found, (unsigned)budget);
+    RUN_BLOCK(found, c->rip);
 
 /* One that needs nothing of the loop. */
 #define PLAIN(label, call) \
@@ -405,7 +426,7 @@ L_cold:
 #define X(name)                     \
     L_##name : st = h_##name(c, i); \
     if (LIKELY(st == X_JUMP))       \
-        JUMP();                     \
+        JUMP(b->count, true);                 \
     goto leave;
     HOT_JUMP_OPS(X)
 #undef X
@@ -442,7 +463,7 @@ L_point: /* the handler of instructions that are points: see watch.c */
 
 leave:
     if (LIKELY(st == X_JUMP))
-        JUMP();
+        JUMP((unsigned)(i - b->insns) + 1, false);
     finish_insn(c, i, st);
     goto next_block;
 }

@@ -74,12 +74,15 @@ static int finish(const struct string *s, int st)
     return s->count ? X_REPEAT : st;
 }
 
-/* Plain host memory for `n` elements at `va`, forward and within one page; NULL: go one by one. */
+/* Plain host memory of `n` elements of which the first is at `va`, within one page: where the
+ * lowest is. NULL: go one by one. */
 static uint8_t *chunk_host(struct soft_cpu *c, const struct string *s, uint64_t va, uint64_t n,
                            int access)
 {
     int st;
-    if (!code64(c) || s->asize != 8 || s->step < 0 || (va & 0xfff) + n * s->size > 0x1000)
+    if (s->step < 0)
+        va -= (n - 1) * s->size;
+    if (!code64(c) || s->asize != 8 || (va & 0xfff) + n * s->size > 0x1000)
         return NULL;
     uint8_t *p = mmu_host(c, va, access, &st);
     return st ? NULL : p; /* a fault is met again, and raised, by the access itself */
@@ -117,8 +120,9 @@ int op_movs(struct soft_cpu *c, const struct insn *i)
     if (n > 1) {
         uint8_t *p = chunk_host(c, &s, from, n, ACCESS_READ);
         uint8_t *q = p ? chunk_host(c, &s, to, n, ACCESS_WRITE) : NULL;
-        /* A destination just above its source repeats a pattern, which memcpy would not. */
-        if (q && (q + bytes <= p || q >= p + bytes || q <= p)) {
+        /* A destination just ahead of its source repeats a pattern, which memmove would not. */
+        bool behind = s.step > 0 ? q <= p : q >= p;
+        if (q && (behind || q + bytes <= p || q >= p + bytes)) {
             memmove(q, p, bytes);
             advance(c, &s, RSI, n);
             advance(c, &s, RDI, n);
