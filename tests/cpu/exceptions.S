@@ -26,6 +26,7 @@ test_name: .asciz "exceptions"
     .balign 16
 step_count:     .quad 0
 step_rips:      .fill 8, 8, 0
+step_flags:     .fill 8, 8, 0
 watched:        .quad 0
 short_idt:      .word 0x1ff
                 .quad idt
@@ -335,6 +336,10 @@ single_step:
     EXPECT(step_rips + 24, $12b)
     EXPECT(step_rips + 32, $13b)
     EXPECT(step_rips + 40, $14b)
+    /* RF is set between two rounds alone */
+    EXPECT(step_flags + 8, $0)
+    EXPECT(step_flags + 16, $0x10000)
+    EXPECT(step_flags + 24, $0)
 1:  mov %dr6, %rax
     and $0x400f, %eax
     EXPECT(%rax, $0x4000)
@@ -345,6 +350,9 @@ step_handler:
     mov 16(%rsp), %rax
     mov step_count, %rbx
     mov %rax, step_rips(, %rbx, 8)
+    mov 32(%rsp), %rax
+    and $0x10000, %eax
+    mov %rax, step_flags(, %rbx, 8)
     incq step_count
     cmp $5, %ebx
     jb 1f

@@ -14,6 +14,7 @@
 #define WINDOW  0x8000000000 /* pages: writable, absent, read-only, of ring 0, reserved bit, absent, writable */
 #define EDGE    (WINDOW + 0x1000)
 #define ABSENT  (EDGE + 0x100)
+#define TOP     0x00007ffffffffffe /* the last 2 bytes of the lower canonical addresses, in a page that is there */
 #define ANY     1
 #define IDT_OF(vector) ((vector) * 8 + 2)
 
@@ -84,6 +85,7 @@ text_gap:  .asciz " "
 text_end:  .asciz "\r\n"
     .balign 4096
 pdpt:      .fill 512, 8, 0
+top_pdpt:  .fill 512, 8, 0
 pd:        .fill 512, 8, 0
 pt:        .fill 512, 8, 0
 pages:     .fill 2 * 4096, 1, 0
@@ -236,6 +238,7 @@ ROW(0, 0, 14, 2, WINDOW + 0x1ffc, mov %rcx, -0x104(%r8)) /* both pages fault */
 ROW_AT(ABSENT, break_absent, 0, 1, 0, ANY, jmp *%rbx)
 ROW_AT(EDGE - 2, code_edge, 0, 14, 16, EDGE, jmp *%rdi)
 ROW_AT(EDGE - 2, code_prefixes, 0, 14, 16, EDGE, jmp *%rdi)
+ROW_BUT(no_border, TOP, code_top, 0, 13, 0, ANY, jmp *%rcx)
 ROW(0, 0, 13, 0, ANY, .fill 15, 1, 0x66; nop)
 ROW(0, 0, 13, 0, ANY, .fill 14, 1, 0x66; ud2)
 /* selectors: type and rights go before presence */

@@ -289,6 +289,10 @@ static struct block *decode_split(struct soft_cpu *c, struct block *b)
     int len = 0;
     while (n < sizeof bytes && len == 0) {
         uint64_t ram, va = c->rip + c->ea_base[SEG_CS] + n;
+        if (code64(c) && !is_canonical(va)) {
+            raise_error(c, VEC_GP, 0);
+            return NULL;
+        }
         const uint8_t *p = mmu_fetch(c, va, &ram);
         if (!p && (ram != FETCH_BYTES || mmu_fetch_byte(c, va, &bytes[n])))
             return NULL;

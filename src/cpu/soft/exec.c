@@ -207,7 +207,7 @@ static void finish_insn(struct soft_cpu *c, const struct insn *i, int status)
     switch (status) {
     case X_REPEAT:
         leave_block(c, i, false);
-        c->icount++;
+        c->repeat_at = ++c->icount;
         break;
     case X_FAULT_AFTER:
         c->icount += (unsigned)(i - c->block->insns) + 1;

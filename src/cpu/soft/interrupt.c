@@ -165,13 +165,14 @@ static int push_frame(struct soft_cpu *c, struct new_stack *s, unsigned size, un
     return 0;
 }
 
-/* RF in the image makes the return from a fault not trip over the same instruction breakpoint
- * again.
- */
+/* RF in the image makes the return not trip over the same instruction breakpoint again: from a
+ * fault, and from what came between two rounds of a rep (SDM vol. 3 17.3.1.1). The delivery has
+ * been counted already. */
 static uint64_t flags_image(const struct soft_cpu *c, int vector, enum int_kind kind)
 {
     bool fault = kind == INT_EXCEPTION && vector != VEC_DB && vector != VEC_BP && vector != VEC_OF;
-    return eflags_get(c) | (fault ? FLAG_RF : 0);
+    bool amid = kind != INT_SOFTWARE && c->icount == c->repeat_at + 1;
+    return eflags_get(c) | (fault || amid ? FLAG_RF : 0);
 }
 
 /* Does the gate lead to code? SDM vol. 2, INT n: the stack's room is looked at first. */

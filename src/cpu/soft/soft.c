@@ -255,7 +255,7 @@ static struct vcpu *soft_vcpu_new(struct accel *a, struct cpu_port *port, const 
     c->random = a->machine->seed * 16 + port->index;
     port->pins = &pins;
     port->vcpu = c;
-    c->told_at = UINT64_MAX;
+    c->told_at = c->repeat_at = UINT64_MAX;
     mmu_init(c);
     soft_reset(&c->vcpu);
     return &c->vcpu;

@@ -399,9 +399,10 @@ struct soft_cpu {
     struct vcpu_watch watch;
     uint64_t told_at; /* icount at which the point at told_rip was told of: it is passed now */
     uint64_t told_rip;
-    bool stop_wanted; /* a callback said VCPU_STOP */
-    bool yields;      /* PAUSE: let another cpu go on */
-    struct monitor {  /* of MONITOR and MWAIT: see monitor.c */
+    uint64_t repeat_at; /* icount after a chunk of a rep that is not the last */
+    bool stop_wanted;   /* a callback said VCPU_STOP */
+    bool yields;        /* PAUSE: let another cpu go on */
+    struct monitor {    /* of MONITOR and MWAIT: see monitor.c */
         bool armed, waits;
         const uint8_t *line; /* NULL: not memory */
         uint64_t was[8];
