@@ -303,6 +303,47 @@ static void test_cache_full(void **state)
     assert_true(stats[2].blocks_decoded - stats[1].blocks_decoded > first / 4);
 }
 
+/* ---- INVLPG of code ---- */
+
+/* Where guest_map() has put the entry of a page. */
+static uint64_t entry_of(uint64_t va)
+{
+    uint64_t table = TABLES;
+    for (unsigned shift = 39; shift > 12; shift -= 9)
+        table = *guest_entry(&guest, table, va >> shift & 0x1ff) & ~0xfffULL;
+    return table + (va >> 12 & 0x1ff) * 8;
+}
+
+/* Call what is at rdi, let its page show another one, INVLPG, and call again. */
+PROGRAM(call_twice, "call *%rdi\n mov %eax, %ebx\n mov %rdx, (%rsi)\n invlpg (%rdi)\n"
+                    "call *%rdi\n hlt\n");
+
+/* Pages all over the set that INVLPG looks into before it drops what was decoded, and many at once.
+ */
+static void test_invlpg(void **state)
+{
+    enum { ONE = DATA, TWO = DATA + 0x1000, COUNT = 600, STRIDE = 0x1a7000 };
+    static const uint8_t gives_1[] = { 0xb8, 1, 0, 0, 0, 0xc3 },
+                         gives_2[] = { 0xb8, 2, 0, 0, 0, 0xc3 };
+    (void)state;
+    guest_put(&guest, ONE, gives_1, sizeof gives_1);
+    guest_put(&guest, TWO, gives_2, sizeof gives_2);
+    for (unsigned n = 0; n < COUNT; n++) {
+        uint64_t va = 0x80000000 + (uint64_t)(n / 2) * STRIDE;
+        bool again = n & 1; /* the same page a second time, the other way round */
+        guest_map(&guest, va, again ? TWO : ONE, MAP_ALL);
+        START(call_twice);
+        struct kvm_regs r = guest_regs(&guest);
+        r.rdi = va;
+        r.rsi = entry_of(va);
+        r.rdx = (again ? ONE : TWO) | MAP_ALL;
+        assert_true(vcpu_soft.set_regs(guest.vcpu, &r, NULL));
+        guest_run(&guest, 100);
+        assert_int_equal(guest_regs(&guest).rbx, again ? 2 : 1);
+        assert_int_equal(guest_regs(&guest).rax, again ? 1 : 2);
+    }
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -316,6 +357,7 @@ int main(void)
         TEST(test_a20),
         TEST(test_a20_page_walk),
         TEST(test_cache_full),
+        TEST(test_invlpg),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
