@@ -136,7 +136,7 @@ void e1000_write_itr(void *opaque, unsigned index, uint32_t written)
     e1000_update_irq(opaque);
 }
 
-/* "Flush partial descriptor": what is delayed comes now. */
+/* "Flush partial descriptor": what is delayed comes now (3.2.5.1). */
 void e1000_write_rdtr(void *opaque, unsigned index, uint32_t written)
 {
     struct e1000 *s = opaque;
@@ -147,7 +147,7 @@ void e1000_write_rdtr(void *opaque, unsigned index, uint32_t written)
 void e1000_write_tidv(void *opaque, unsigned index, uint32_t written)
 {
     struct e1000 *s = opaque;
-    if (written & E1000_TIDV_FPD && timer_is_set(&s->tx_delay))
+    if (written & E1000_TIDV_FPD && (timer_is_set(&s->tx_delay) || s->tx_done_count > 0))
         e1000_tx_delay_fired(s);
 }
 

@@ -195,6 +195,9 @@ void e1000_rx_store(struct e1000 *s)
            e1000_ring_available(s, &s->rx_ring) > 0 && e1000_fifo_first(s, &fields))
         rx_step(s, fields);
     s->rx_storing = false;
+    /* The driver cannot give descriptors for the rest of a packet before it gets some back. */
+    if (s->rx_stored > 0 && e1000_ring_available(s, &s->rx_ring) == 0)
+        e1000_rx_write_back(s);
     e1000_flow_fill(s);
 }
 

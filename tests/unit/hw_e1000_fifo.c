@@ -200,6 +200,34 @@ static void null_descriptors(void **state)
     nic_free(n);
 }
 
+/* Descriptors that wait for company (WTHRESH): by an explicit flush, and for the rest of a packet.
+ */
+static void written_back_sooner(void **state)
+{
+    struct nic *n = nic_new();
+    nic_set(n, E1000_RXDCTL, E1000_DCTL_GRAN | 16 << E1000_DCTL_WTHRESH_SHIFT);
+    nic_set(n, E1000_RCTL, NIC_RCTL | 3 << E1000_RCTL_BSIZE_SHIFT); /* 256 bytes */
+    nic_set(n, E1000_RDTR, 100);
+    send_numbered(n, 1, 2);
+    assert_int_equal(nic_get(n, E1000_RDH), GIVEN); /* none left in the second frame */
+    for (unsigned i = 0; i < GIVEN; i++)
+        assert_int_equal(rx_desc(n, i).status & DD, DD);
+    nic_set(n, E1000_RDT, 4); /* the frame's end: it waits */
+    assert_int_equal(rx_desc(n, GIVEN).status, 0);
+    nic_set(n, E1000_RDTR, E1000_RDTR_FPD | 100);
+    assert_int_equal(rx_desc(n, GIVEN).status & DD, DD);
+    assert_true(nic_get(n, E1000_ICR) & E1000_ICR_RXT0);
+    /* transmitted ones without a delay that could end */
+    nic_set(n, E1000_TXDCTL, E1000_DCTL_GRAN | 4 << E1000_DCTL_WTHRESH_SHIFT);
+    tx_legacy(n, TX_DATA, 60, E1000_TXD_CMD_EOP | E1000_TXD_CMD_RS);
+    tx_go(n);
+    assert_int_equal(tx_status(n, 0), 0);
+    nic_set(n, E1000_TIDV, E1000_TIDV_FPD);
+    assert_int_equal(tx_status(n, 0), E1000_TXD_STAT_DD);
+    assert_true(nic_get(n, E1000_ICR) & E1000_ICR_TXDW);
+    nic_free(n);
+}
+
 /* ---- descriptors on the chip ---- */
 
 enum { ELSEWHERE = 0x180000 };
@@ -311,12 +339,19 @@ static void transmit(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(pointers),         cmocka_unit_test(overflow),
-        cmocka_unit_test(lossless),         cmocka_unit_test(pause_overtakes),
-        cmocka_unit_test(overwritten),      cmocka_unit_test(disabled),
-        cmocka_unit_test(null_descriptors), cmocka_unit_test(fetched_when_empty),
-        cmocka_unit_test(prefetched),       cmocka_unit_test(prefetched_in_lines),
-        cmocka_unit_test(taken_back),       cmocka_unit_test(transmit),
+        cmocka_unit_test(pointers),
+        cmocka_unit_test(overflow),
+        cmocka_unit_test(lossless),
+        cmocka_unit_test(pause_overtakes),
+        cmocka_unit_test(overwritten),
+        cmocka_unit_test(disabled),
+        cmocka_unit_test(null_descriptors),
+        cmocka_unit_test(fetched_when_empty),
+        cmocka_unit_test(prefetched),
+        cmocka_unit_test(prefetched_in_lines),
+        cmocka_unit_test(taken_back),
+        cmocka_unit_test(transmit),
+        cmocka_unit_test(written_back_sooner),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
