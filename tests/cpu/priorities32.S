@@ -1,7 +1,7 @@
 /* The same of 32-bit protected mode: limits, stacks of inner and outer levels, gates, and the IDT (priorities.S has the
  * rest, and what a row is).
  *
- * ROW(setup, ring, vector, error, instruction) executes an instruction in ring 1 or 3, with SS:ESP as row_ss and row_esp
+ * ROW(setup, ring, vector, error, instruction) executes an instruction in ring 1 or 3 (2: in virtual-8086 mode), with SS:ESP as row_ss and row_esp
  * have them; exceptions go to ring 0, whose stack is always good. Then eax, ecx, edx are 0, ebx is 0x1000, which is
  * beyond the limit of small segments, and DS is SEL_SMALL. */
 #include "lib.inc"
@@ -38,6 +38,7 @@ test_name: .asciz "priorities32"
 no_limits: .asciz "limits and types of segments"
 no_absent: .asciz "#SS of stack segments that are absent"
 no_ext:    .asciz "EXT in error codes"
+no_v86:    .asciz "what leads from virtual-8086 mode to another ring than 0"
     .balign 16
 space:     .fill 4096, 1, 0x90
 tss32:     .fill 0x68, 1, 0
@@ -52,6 +53,7 @@ far_to:    .long 0x1000
 row_ss:    .long 0
 row_esp:   .long 0
 row_cs:    .long 0
+row_flags: .long 0
 own_esp:   .long 0
 saved_rsp: .quad 0
 saw:       .fill 3, 4, 0 /* vector, error, eip */
@@ -138,6 +140,12 @@ NOT_TCG(no_ext, event_task, 3, 13, INDEX(SEL_DATA) + 1, ud2)
 ROW(event_task, 3, 13, INDEX(SEL_DATA), int $0x80)
 NOT_TCG(no_ext, event_task_local, 3, 13, 0x14 + 1, ud2)
 ROW(0, 3, 13, IDT_OF(0x81), int $0x81)
+/* from virtual-8086 mode only to ring 0 */
+ROW(0, 2, 6, 0, ud2)
+NOT_TCG(no_v86, event1, 2, 13, INDEX(SEL_CODE1) + 1, ud2)
+NOT_TCG(no_v86, event1_trusted, 2, 13, INDEX(SEL_CODE1), int $0x80)
+ROW(event1, 2, 13, 0, int $0x80)
+ROW(0, 2, 13, 0, hlt)
 /* traps and faults of legacy modes */
 ROW(0, 3, 5, 0, bound %ebx, 0x10)
 NOT_TCG(no_limits, 0, 3, 13, 0, bound %ebx, 0xfc)
@@ -222,6 +230,7 @@ return_inward:
     ret
 
 event1:        put_event SEL_CODE1, 0
+event1_trusted: orl $0x3000, row_flags; jmp event1
 event_tss:     movw $0xb, gdt + SEL_TASK; call load_task; jmp event1
 event_null:    inner event1, 1
 event_dpl:     inner event1, SEL_DATA + 1

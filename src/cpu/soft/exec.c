@@ -426,7 +426,7 @@ L_cold:
 #define X(name)                     \
     L_##name : st = h_##name(c, i); \
     if (LIKELY(st == X_JUMP))       \
-        JUMP(b->count, true);                 \
+        JUMP(b->count, true);       \
     goto leave;
     HOT_JUMP_OPS(X)
 #undef X
