@@ -4,7 +4,7 @@
 
 #include "cpu/state.h"
 
-enum { SMRAM = 0xa0000, SMRAM_SIZE = 0x20000, FIRST_BASE = 0x30000, MAP = 0xfe00 };
+enum { SMRAM = 0xa0000, SMRAM_SIZE = 0x20000, FIRST_BASE = 0x30000 };
 
 static struct guest guest;
 static struct region smram;
@@ -167,6 +167,57 @@ static void test_modes(void **state)
         assert_int_equal(guest_cpu(&guest)->cpl, modes[n].cpl);
         assert_int_equal(guest_run(&guest, 2), VCPU_STOP_LIMIT);
         assert_int_equal(guest_regs(&guest).rax, 7);
+    }
+}
+
+/* ---- the map ---- */
+
+/* Where each general register is, in the order of their numbers, and what else goes both ways. */
+static uint64_t *register_of(struct soft_cpu *c, unsigned n)
+{
+    uint64_t *const others[] = { &c->seg[SEG_ES].base, &c->seg[SEG_SS].base,
+                                 &c->seg[SEG_DS].base, &c->seg[SEG_FS].base,
+                                 &c->seg[SEG_GS].base, &c->gdt.base,
+                                 &c->ldt.base,         &c->idt.base,
+                                 &c->tr.base,          &c->rip };
+    return n < 16 ? &c->r[n] : n - 16 < ARRAY_LEN(others) ? others[n - 16] : NULL;
+}
+
+/* Each is found in its place, and what the handler puts there is in the cpu afterwards. */
+static void test_registers(void **state)
+{
+    static const uint16_t places[] = {
+        0xfff8, 0xfff0, 0xffe8, 0xffe0, 0xffd8, 0xffd0, 0xffc8, 0xffc0, 0xffb8,
+        0xffb0, 0xffa8, 0xffa0, 0xff98, 0xff90, 0xff88, 0xff80, 0xfe08, 0xfe28,
+        0xfe38, 0xfe48, 0xfe58, 0xfe68, 0xfe78, 0xfe88, 0xfe98, 0xff78,
+    };
+    struct soft_cpu *c;
+    (void)state;
+    PUT_HANDLER(FIRST_BASE, just_rsm);
+    guest_start(&guest, false);
+    c = guest_cpu(&guest);
+    for (unsigned n = 0; n < ARRAY_LEN(places); n++)
+        *register_of(c, n) = 0x1111000000000000 + n;
+    for (unsigned n = 0; n < SEG_COUNT; n++)
+        c->seg[n].sel = (uint16_t)(0x100 + 8 * n);
+    raise_smi();
+    assert_int_equal(guest_run(&guest, 1), VCPU_STOP_LIMIT);
+    for (unsigned n = 0; n < ARRAY_LEN(places); n++) {
+        assert_int_equal(ld_le64(at_base(FIRST_BASE, places[n])), 0x1111000000000000 + n);
+        st_le64(at_base(FIRST_BASE, places[n]), 0x2222000000000000 + n);
+    }
+    for (unsigned n = 0; n < SEG_COUNT; n++) {
+        uint8_t *segment = at_base(FIRST_BASE, 0xfe00 + 0x10 * n);
+        assert_int_equal(ld_le16(segment), 0x100 + 8 * n);
+        st_le16(segment, (uint16_t)(0x200 + 8 * n));
+        st_le32(segment + 4, 0x300 + n);
+    }
+    assert_int_equal(guest_run(&guest, 1), VCPU_STOP_LIMIT);
+    for (unsigned n = 0; n < ARRAY_LEN(places); n++)
+        assert_int_equal(*register_of(c, n), 0x2222000000000000 + n);
+    for (unsigned n = 0; n < SEG_COUNT; n++) {
+        assert_int_equal(c->seg[n].sel, 0x200 + 8 * n);
+        assert_int_equal(c->seg[n].limit, 0x300 + n);
     }
 }
 
@@ -505,6 +556,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(test_modes),
+        TEST(test_registers),
         TEST(test_impossible_states),
         TEST(test_impossible_segment),
         TEST(test_one_address_two_memories),
