@@ -93,6 +93,7 @@ static void add_nics(struct board *b)
         struct prop_value port = { .type = VALUE_OBJECT, .object = net_hub_add_port(b->hub, &err) };
         test_set(d, "addr", i ? "04.0" : "03.0");
         test_set(d, "mac", i ? "52:54:00:12:34:57" : "52:54:00:12:34:56");
+        test_set(d, "lossless", i ? "false" : "true");
         if (!device_set_prop(d, "netdev", port, &err))
             fail_msg("%s", err.text);
         test_realize(d, &b->pci->bus);
