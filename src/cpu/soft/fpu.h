@@ -77,6 +77,11 @@ static inline void fpu_set_cw(struct soft_cpu *c, uint16_t cw)
  * earlier one. */
 int fpu_wait(struct soft_cpu *c);
 
+static inline bool fpu_sse_is_on(const struct soft_cpu *c)
+{
+    return (c->cr4 & CR4_OSFXSR) && !(c->cr0 & (CR0_EM | CR0_TS));
+}
+
 /* #UD and #NM as CR0 and CR4 say: 0 or X_FAULT. The MMX check includes fpu_wait. */
 int fpu_check_sse(struct soft_cpu *c);
 int fpu_check_mmx(struct soft_cpu *c);

@@ -42,7 +42,7 @@ int fpu_wait(struct soft_cpu *c)
 
 int fpu_check_sse(struct soft_cpu *c)
 {
-    if (LIKELY((c->cr4 & CR4_OSFXSR) && !(c->cr0 & (CR0_EM | CR0_TS))))
+    if (LIKELY(fpu_sse_is_on(c)))
         return 0;
     return raise_exception(c, !(c->cr4 & CR4_OSFXSR) || c->cr0 & CR0_EM ? VEC_UD : VEC_NM);
 }

@@ -430,11 +430,14 @@ struct soft_cpu {
     struct mem_listener listener;
     struct tlb_entry tlbs[RIGHTS_COUNT][TLB_SIZE];
     struct fetch_entry fetch_tlb[2][FETCH_TLB_SIZE]; /* supervisor, user */
-    /* Which of them have been filled since they were dropped, a bit each. */
-    uint64_t tlb_used[RIGHTS_COUNT * TLB_SIZE / 64], fetch_used[2 * FETCH_TLB_SIZE / 64];
-    /* Pages that were executed since the jump cache was emptied, a bit each by hash: INVLPG of
-     * others leaves it as it is. */
-    uint64_t executed[EXECUTED_WORDS];
+    /* Which of them have been filled since they were dropped, a bit each: by others, and by global
+     * pages ([TLB_GLOBAL]), which loads of CR3 need not go through. */
+    struct tlb_use {
+        uint64_t data[RIGHTS_COUNT * TLB_SIZE / 64], fetch[2 * FETCH_TLB_SIZE / 64];
+        /* Pages that were executed since then, a bit each by hash: INVLPG of others leaves the jump
+         * cache as it is. */
+        uint64_t executed[EXECUTED_WORDS];
+    } tlb_use[2];
     /* Entries that came from pages larger than 4 KiB: see mmu_flush_page(). */
     uint64_t large_seen[LARGE_WORDS];
     uint64_t giants_seen; /* the same of 1 GiB, a bit each by hash */

@@ -244,10 +244,21 @@ static int run_mmx(struct soft_cpu *c, const struct insn *i, const struct simd_o
     return st;
 }
 
+/* Of XMM registers alone, and nothing to round: most of them. */
+static bool is_simple(const struct insn *i, const struct simd_op *op)
+{
+    return !(i->flags & INSN_MEM) && !op->run && op->dst == SIMD_XMM && op->src == SIMD_XMM &&
+           !(op->flags & (SIMD_FP | SIMD_STORE));
+}
+
 int op_sse(struct soft_cpu *c, const struct insn *i)
 {
     const struct simd_op *op = &simd_ops[insn_arg(i)];
     c->cur = i;
+    if (is_simple(i, op) && LIKELY(fpu_sse_is_on(c))) {
+        op->fn(&c->xmm[op->flags & SIMD_RM_DST ? i->rm : i->reg], &c->xmm[i->rm], make_arg(i));
+        return 0;
+    }
     if (op->run)
         return op->run(c, i);
     if (op->dst == SIMD_XMM || op->src == SIMD_XMM) {

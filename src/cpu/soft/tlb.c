@@ -22,49 +22,39 @@ static struct fetch_entry *fetch_at(struct soft_cpu *c, size_t n)
 
 /* The bit of a page, by hash, in what says which pages something may be remembered of by the jump
  * cache. */
-static uint64_t *executed_word(struct soft_cpu *c, uint64_t va, uint64_t *bit)
+static unsigned executed_word(uint64_t va, uint64_t *bit)
 {
     uint64_t n = va >> 12;
     n ^= n >> 12;
     *bit = 1ULL << (n & 63);
-    return &c->executed[n >> 6 & (EXECUTED_WORDS - 1)];
-}
-
-static void note_executed(struct soft_cpu *c, uint64_t va)
-{
-    uint64_t bit, *word = executed_word(c, va, &bit);
-    *word |= bit;
+    return n >> 6 & (EXECUTED_WORDS - 1);
 }
 
 /* Only what has been filled is looked at: a few dozens of some thousands, between two flushes. */
-static void drop_entries(struct soft_cpu *c, bool global_too)
+static void drop_entries(struct soft_cpu *c, struct tlb_use *use)
 {
-    for (unsigned w = 0; w < ARRAY_LEN(c->tlb_used); w++)
-        for (uint64_t bits = c->tlb_used[w]; bits; bits &= bits - 1) {
+    for (unsigned w = 0; w < ARRAY_LEN(use->data); w++)
+        for (uint64_t bits = use->data[w]; bits; bits &= bits - 1) {
             struct tlb_entry *e = entry_at(c, 64 * w + (unsigned)__builtin_ctzll(bits));
-            if (!global_too && e->phys & TLB_GLOBAL)
-                continue;
             e->tag[ACCESS_READ] = e->tag[ACCESS_WRITE] = TLB_INVALID;
-            c->tlb_used[w] &= ~(bits & -bits);
         }
-    memset(c->executed, 0, sizeof c->executed);
-    for (unsigned w = 0; w < ARRAY_LEN(c->fetch_used); w++)
-        for (uint64_t bits = c->fetch_used[w]; bits; bits &= bits - 1) {
-            struct fetch_entry *e = fetch_at(c, 64 * w + (unsigned)__builtin_ctzll(bits));
-            if (!global_too && e->ram_page & TLB_GLOBAL) {
-                note_executed(c, e->tag);
-                continue;
-            }
-            e->tag = TLB_INVALID;
-            c->fetch_used[w] &= ~(bits & -bits);
-        }
+    for (unsigned w = 0; w < ARRAY_LEN(use->fetch); w++)
+        for (uint64_t bits = use->fetch[w]; bits; bits &= bits - 1)
+            fetch_at(c, 64 * w + (unsigned)__builtin_ctzll(bits))->tag = TLB_INVALID;
+    memset(use, 0, sizeof *use);
+}
+
+static void entries_dropped(struct soft_cpu *c)
+{
     c->jump_generation++;
     TRACE(soft_trace, SOFT_TRACE_TLB_FLUSH, soft_source(c), c->cr3);
 }
 
 void mmu_flush(struct soft_cpu *c)
 {
-    drop_entries(c, true);
+    drop_entries(c, &c->tlb_use[0]);
+    drop_entries(c, &c->tlb_use[TLB_GLOBAL]);
+    entries_dropped(c);
     memset(c->large_seen, 0, sizeof c->large_seen);
     c->giants_seen = 0;
 }
@@ -72,7 +62,8 @@ void mmu_flush(struct soft_cpu *c)
 /* Which entries came from large pages stays known: some of the global ones may have. */
 void mmu_flush_local(struct soft_cpu *c)
 {
-    drop_entries(c, false);
+    drop_entries(c, &c->tlb_use[0]);
+    entries_dropped(c);
 }
 
 static void note_used(uint64_t *words, size_t index)
@@ -84,14 +75,17 @@ void tlb_put(struct soft_cpu *c, enum rights rights, uint64_t va, const struct t
 {
     struct tlb_entry *slot = tlb_slot(c->tlbs[rights], va);
     *slot = *e;
-    note_used(c->tlb_used, (size_t)(slot - entry_at(c, 0)));
+    note_used(c->tlb_use[e->phys & TLB_GLOBAL].data, (size_t)(slot - entry_at(c, 0)));
 }
 
 void tlb_put_fetch(struct soft_cpu *c, struct fetch_entry *slot, const struct fetch_entry *e)
 {
+    struct tlb_use *use = &c->tlb_use[e->ram_page & TLB_GLOBAL];
+    uint64_t bit;
+    unsigned word = executed_word(e->tag, &bit);
     *slot = *e;
-    note_executed(c, e->tag);
-    note_used(c->fetch_used, (size_t)(slot - fetch_at(c, 0)));
+    use->executed[word] |= bit;
+    note_used(use->fetch, (size_t)(slot - fetch_at(c, 0)));
 }
 
 void tlb_init(struct soft_cpu *c)
@@ -138,16 +132,17 @@ void mmu_flush_page(struct soft_cpu *c, uint64_t va)
         memset(tlb_slot(c->tlbs[r], va), 0xff, sizeof(struct tlb_entry));
     for (unsigned u = 0; u < 2; u++)
         memset(&c->fetch_tlb[u][va >> 12 & (FETCH_TLB_SIZE - 1)], 0xff, sizeof(struct fetch_entry));
-    word = executed_word(c, va, &bit);
-    if (*word & bit)
+    unsigned n = executed_word(va, &bit);
+    if ((c->tlb_use[0].executed[n] | c->tlb_use[TLB_GLOBAL].executed[n]) & bit)
         c->jump_generation++;
     TRACE(soft_trace, SOFT_TRACE_TLB_FLUSH_PAGE, soft_source(c), va);
 }
 
 void mmu_tell_writes(struct soft_cpu *c, const uint8_t *host_page)
 {
-    for (unsigned w = 0; w < ARRAY_LEN(c->tlb_used); w++)
-        for (uint64_t bits = c->tlb_used[w]; bits; bits &= bits - 1) {
+    for (unsigned w = 0; w < ARRAY_LEN(c->tlb_use->data); w++)
+        for (uint64_t bits = c->tlb_use[0].data[w] | c->tlb_use[TLB_GLOBAL].data[w]; bits;
+             bits &= bits - 1) {
             struct tlb_entry *e = entry_at(c, 64 * w + (unsigned)__builtin_ctzll(bits));
             uint64_t tag = e->tag[ACCESS_WRITE];
             if (tag != TLB_INVALID && !(tag & TLB_IO) &&
