@@ -255,6 +255,7 @@ stacks:
 /* Faults while an exception is delivered: in turn when the first is benign, else a double fault. */
 double_fault:
     movq $ist1_stack_top, tss + TSS_IST1
+    movq $0, ist1_stack_top - 8 /* QEMU's SVM forgets the first fault if KVM has yet to map this */
     reset_gate 8, GATE_INTERRUPT, 1
     reset_gate 6, 0x0e /* not present */
     ARM(1f)
