@@ -6,6 +6,13 @@
 
 #define LOW(label) (label - low_code)
 
+/* What SIDT has stored there: limit 0x123 and a base. */
+.macro EXPECT_TABLE at, base
+    mov \at, %rax
+    mov $(\base << 16 | 0x123), %rbx
+    EXPECT(%rax, %rbx)
+.endm
+
     .data
     .globl test_name
 test_name: .asciz "modes"
@@ -28,8 +35,11 @@ seen_prot_error:  .quad 0
 seen_prot_cs:     .quad 0
 seen_prot_flags:  .quad 0
 seen_prot_stack:  .quad 0
+seen_prot_table:  .quad 0
 saved_rsp:        .quad 0
 high_mark:        .quad 0x1122334455667788
+far_table:        .word 0x123
+                  .long 0x89abcdef
 idt32_pointer:    .word idt32_end - idt32 - 1
                   .long idt32
     .balign 8
@@ -91,6 +101,8 @@ compat16_return:
     mov %cr0, %eax
     and $(CR0_PG | CR0_PE), %eax
     mov %eax, seen_prot_cr0
+    lidtw far_table /* with 16-bit operands 24 bits of the base count */
+    sidt seen_prot_table
     lidt idt32_pointer
     mov %esp, seen_prot_stack
     stc
@@ -139,6 +151,9 @@ return_from_real: /* 32-bit protected mode again */
     EXPECT(seen_prot_fault, $6)
     EXPECT(seen_prot_cs, $SEL_CODE32)
     EXPECT(seen_prot_flags, $(IF | CF))
+    EXPECT_TABLE seen_prot_table, 0xabcdef
+    EXPECT_TABLE LOW_BASE + LOW(seen_real_wide_table), 0x89abcdef
+    EXPECT_TABLE LOW_BASE + LOW(seen_real_table), 0xabcdef
     EXPECT(seen_prot_stack, $0) /* IRET took off what the exception put on */
     EXPECT(seen_prot_error, $0x160)
     mov LOW_BASE + LOW(seen16_sp), %eax
@@ -225,6 +240,11 @@ real:
     mov %ax, %ds
     mov %ax, %ss
     mov $0x7000, %sp
+    lidtl LOW(far_table_low)
+    sidtl LOW(seen_real_wide_table)
+    lidtw LOW(far_table_low)
+    sidtl LOW(seen_real_table)
+    lidtl LOW(idt_real)
     /* 0x0900:0x0010 and 0x0800:0x1010 are the same byte */
     mov $(LOW_BASE >> 4) + 0x100, %ax
     mov %ax, %es
@@ -306,11 +326,16 @@ real_far:
     .balign 4
 idt_real:          .word 0x3ff
                    .long 0
+far_table_low:     .word 0x123
+                   .long 0x89abcdef
 gdt_real:          .word 0xff
                    .long gdt
 seen16_sp:         .long 0
 seen_real_wide:    .long 0
 seen_unreal:       .long 0
+    .balign 8
+seen_real_wide_table: .quad 0
+seen_real_table:   .quad 0
 seen_real_segment: .word 0
 seen_real_int:     .word 0
 seen_real_flags:   .word 0xffff

@@ -280,8 +280,8 @@ const struct opcode opcodes_2[256] = {
     [0x01] = GROUP(
         (const struct opcode[8]){ ROW("sgdt", OP_sgdt, F_E, S_M, P_ONE, OPF_MEM),
                                   ROW("sidt", OP_sidt, F_E, S_M, P_ONE, OPF_MEM),
-                                  ROW("lgdt", OP_lgdt, F_E, S_M, P_ONE, OPF_MEM | OPF_END),
-                                  ROW("lidt", OP_lidt, F_E, S_M, P_ONE, OPF_MEM),
+                                  ROW("lgdt", OP_lgdt, F_E, S_F64, P_ONE, OPF_MEM | OPF_END),
+                                  ROW("lidt", OP_lidt, F_E, S_F64, P_ONE, OPF_MEM),
                                   ROW("smsw", OP_smsw, F_E, S_V),
                                   { 0 },
                                   ROW("lmsw", OP_lmsw, F_E, S_W, P_ONE, OPF_END),

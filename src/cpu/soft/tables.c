@@ -31,18 +31,18 @@ int op_sidt(struct soft_cpu *c, const struct insn *i)
 static int load_table(struct soft_cpu *c, const struct insn *i, uint64_t *base, uint16_t *limit)
 {
     uint64_t va, l, b;
+    unsigned size = i->size == 8 ? 8 : 4;
     if (need_ring0(c))
         return X_FAULT;
-    int st = ea(c, i, 2u + i->size, false, &va);
+    int st = ea(c, i, 2 + size, false, &va);
     if (st || (st = load(c, va, 2, &l)) < 0)
         return st;
-    int st2 = load(c, va + 2, i->size, &b);
+    int st2 = load(c, va + 2, size, &b);
     if (st2 < 0)
         return st2;
-    if (i->size == 8 && !is_canonical(b))
+    if (size == 8 && !is_canonical(b))
         return raise_error(c, VEC_GP, 0);
-    /* With a 16-bit operand size only 24 bits of the base count. */
-    *base = !code64(c) && (c->mode & MODE_CODE32) == 0 && insn_asize(i) == 2 ? b & 0xffffff : b;
+    *base = i->size == 2 ? b & 0xffffff : b; /* SDM vol. 2, LGDT */
     *limit = (uint16_t)l;
     return st | st2;
 }
