@@ -205,14 +205,19 @@ handler:
     mov %eax, %cr0
     ljmpl $SEL_CODE32, $rsm_long
 
-/* A PIT tick, in channel 0, goes to pin 2 of the I/O APIC, which makes it an SMI. */
-timer:
+/* Of channel 0; some milliseconds: the HLT comes first on every host. */
+.macro SET_TIMER
     mov $0x30, %al
     out %al, $0x43
     mov $0, %al
     out %al, $0x40
-    mov $0x20, %al /* some milliseconds: the HLT comes first on every host */
+    mov $0x20, %al
     out %al, $0x40
+.endm
+
+/* A PIT tick, in channel 0, goes to pin 2 of the I/O APIC, which makes it an SMI. */
+timer:
+    SET_TIMER
     ret
 
 /* IRET lets NMIs through, by a table at SMBASE. */
@@ -680,12 +685,7 @@ other_counts:
     ret
 
 start_timer:
-    mov $0x30, %al
-    out %al, $0x43
-    mov $0, %al
-    out %al, $0x40
-    mov $0x20, %al /* some milliseconds: the HLT comes first on every host */
-    out %al, $0x40
+    SET_TIMER
     ret
 
 on_nmi:

@@ -5,21 +5,7 @@
 #include "cpu/soft/fpu.h"
 #include "cpu/soft/ieee.h"
 
-static uint64_t seed;
-
-static uint64_t random64(void)
-{
-    /* xorshift64* */
-    seed ^= seed >> 12;
-    seed ^= seed << 25;
-    seed ^= seed >> 27;
-    return seed * 0x2545f4914f6cdd1d;
-}
-
-static unsigned below(unsigned n)
-{
-    return (unsigned)(random64() >> 33) % n;
-}
+#include "random.h"
 
 static uint32_t random_f32(void)
 {

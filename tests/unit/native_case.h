@@ -9,6 +9,7 @@
 
 #include "native_host.h"
 #include "native_rows.h"
+#include "random.h"
 
 enum {
     AREA = 0x10000000, /* host and guest virtual address */
@@ -38,22 +39,6 @@ struct insn_case {
 
 static struct guest guest;
 static uint8_t *host_data; /* the guest's copy is at DATA_PHYS */
-static uint64_t seed;
-
-static uint64_t random64(void)
-{
-    /* xorshift64* */
-    seed ^= seed >> 12;
-    seed ^= seed << 25;
-    seed ^= seed >> 27;
-    return seed * 0x2545f4914f6cdd1d;
-}
-
-static unsigned below(unsigned n)
-{
-    return (unsigned)((random64() >> 32) % n);
-}
-
 static uint64_t random_value(void)
 {
     static const uint64_t special[] = {
