@@ -47,7 +47,7 @@ local function poke_network(vm, bar, card)
     m:write(bar, 4, 0x40)
     vm:advance(5000000000) -- until the link is up
     local frame = ("\xff"):rep(6) .. ("\x52"):rep(6) .. "\x88\xb5" .. ("x"):rep(50)
-    link:send("net0", frame) -- nobody takes it yet
+    link:send("net0", frame) -- before the receiver is on
     receive(m, bar)
     vm:advance(1000)
     for _ = 1, 2 do
@@ -65,6 +65,9 @@ local function poke_network(vm, bar, card)
         link:send("nic0", arp)
     end
     vm:advance(1000000000)
+    for _ = 1, 40 do -- more than the card's memory holds: the link keeps the rest
+        link:send("net0", frame .. ("x"):rep(1436))
+    end
     link.up = false
     link:send("net0", frame)
 end
