@@ -38,10 +38,16 @@ uint32_t e1000_ring_available(struct e1000 *s, const struct e1000_ring *r)
     return tail >= head ? tail - head : count - head + tail;
 }
 
-uint64_t e1000_ring_address(struct e1000 *s, const struct e1000_ring *r)
+/* Of descriptor number `n`. */
+static uint64_t ring_at(struct e1000 *s, const struct e1000_ring *r, uint32_t n)
 {
     uint64_t base = (uint64_t)*ring_reg(s, r, BASE_HIGH) << 32 | *ring_reg(s, r, 0);
-    return base + (uint64_t)*ring_reg(s, r, HEAD) * E1000_DESC_SIZE;
+    return base + (uint64_t)n * E1000_DESC_SIZE;
+}
+
+uint64_t e1000_ring_address(struct e1000 *s, const struct e1000_ring *r)
+{
+    return ring_at(s, r, *ring_reg(s, r, HEAD));
 }
 
 unsigned e1000_threshold(struct e1000 *s, uint32_t control, unsigned shift)
@@ -57,8 +63,7 @@ unsigned e1000_threshold(struct e1000 *s, uint32_t control, unsigned shift)
 static unsigned ring_read(struct e1000 *s, struct e1000_ring *r, unsigned n)
 {
     uint32_t size = e1000_ring_size(s, r), at = (*ring_reg(s, r, HEAD) + r->count) % size;
-    uint64_t base = (uint64_t)*ring_reg(s, r, BASE_HIGH) << 32 | *ring_reg(s, r, 0);
-    uint64_t got[E1000_ON_CHIP][2], addr = base + (uint64_t)at * E1000_DESC_SIZE;
+    uint64_t got[E1000_ON_CHIP][2], addr = ring_at(s, r, at);
     if (n > size - at)
         n = size - at;
     if (!e1000_dma_read(s, addr, got, n * sizeof *got)) {
