@@ -9,13 +9,13 @@
  * Ring 1 stands for compatibility mode in ring 0. Vector 3 is what comes when nothing is raised. Every handler has a
  * stack of its own, so that RSP may be anything. */
 #include "lib.inc"
+#include "rows.inc"
 
 #define NC      0x8000000000000000
 #define WINDOW  0x8000000000 /* pages: writable, absent, read-only, of ring 0, reserved bit, absent, writable */
 #define EDGE    (WINDOW + 0x1000)
 #define ABSENT  (EDGE + 0x100)
 #define TOP     0x00007ffffffffffe /* the last 2 bytes of the lower canonical addresses, in a page that is there */
-#define ANY     1
 #define IDT_OF(vector) ((vector) * 8 + 2)
 
 #define SEL_NP_DATA  SEL_FREE        /* absent */
@@ -26,6 +26,7 @@
 #define SEL_TYPED    (SEL_FREE + 64) /* a TSS with a type in its upper half */
 #define SEL_BOTH     (SEL_FREE + 80) /* code with L and D */
 #define SEL_OTHER    (SEL_FREE + 88) /* another TSS descriptor: two entries */
+#define SEL_LAST     0xf8            /* the table's last */
 
 #define ROW(setup, ring, vector, error, cr2, ...) ROW_AT(0, setup, ring, vector, error, cr2, __VA_ARGS__)
 /* With another saved RIP than the instruction's. */
@@ -34,13 +35,6 @@
 /* QEMU 7.2's TCG does something else, which `why` says. */
 #define NOT_TCG(why, setup, ring, vector, error, cr2, ...)                                         \
     ROW_BUT(why, 0, setup, ring, vector, error, cr2, __VA_ARGS__)
-#define ROW_BUT(why, rip, setup, ring, vector, error, cr2, ...)                                    \
-    7: __VA_ARGS__;                                                                                \
-    int3;                                                                                          \
-    .pushsection .data;                                                                            \
-    .quad 7b, why, rip, setup, ring, vector, error, cr2, __LINE__;                                 \
-    .popsection
-#define ROW_SIZE 72
 
     .data
     .globl test_name
@@ -58,6 +52,7 @@ no_target:  .asciz "targets that are not canonical: #GP only when they are reach
 no_p:       .asciz "P beside RSVD in #PF's error code"
 aborts:     .asciz "LTR of the null selector, which ends QEMU"
 no_checks:  .asciz "IRET and RET: L with D, the order of checks, a null SS outside of 64-bit code"
+no_types:   .asciz "LTR of a TSS of 16 bits"
 gate_codes: .asciz "error codes of gates: the vector times 16, and EXT"
     .balign 64
 space:     .fill 4096, 1, 0
@@ -69,7 +64,6 @@ row_flags: .quad 0
 base_cr0:  .quad 0
 base_cr4:  .quad 0
 own_rsp:   .quad 0
-failures:  .quad 0
 far_to:    .long 0x1000
            .word 0
 far_code:  .long 0x1000
@@ -79,18 +73,12 @@ frame:     .fill 5, 8, 0
 x87_word:  .word 0x37b /* division by zero is not masked */
 mxcsr:     .long 0x1d80
 default:   .long 0x1f80
-text_line: .asciz "priorities: line "
-text_saw:  .asciz " saw vector, error, CR2, RIP: "
-text_gap:  .asciz " "
-text_end:  .asciz "\r\n"
     .balign 4096
 pdpt:      .fill 512, 8, 0
 top_pdpt:  .fill 512, 8, 0
 pd:        .fill 512, 8, 0
 pt:        .fill 512, 8, 0
 pages:     .fill 2 * 4096, 1, 0
-    .balign 8
-rows:
 
     .text
 /* #UD goes before everything that an operand or a ring could raise */
@@ -254,6 +242,17 @@ ROW(load_beyond, 0, 13, 0x14, ANY, mov %ecx, %ds)
 ROW(load_typed, 0, 13, SEL_TYPED, ANY, ltr %cx)
 NOT_TCG(no_checks, 0, 1, 13, 0, ANY, mov %ecx, %ss) /* a null SS is for 64-bit code */
 NOT_TCG(aborts, 0, 0, 13, 0, ANY, ltr %cx)
+/* what only legacy modes have: tasks, gates and TSS of 16 bits */
+NOT_TCG(no_types, load_narrow, 0, 13, SEL_OTHER, ANY, ltr %cx)
+ROW(load_narrow_busy, 0, 13, SEL_OTHER, ANY, ltr %cx)
+ROW(load_last, 0, 13, SEL_LAST, ANY, ltr %cx) /* half of it is beyond the table */
+ROW(load_last_table, 0, 13, SEL_LAST, ANY, lldt %cx)
+ROW(far_tss, 0, 13, SEL_TSS, ANY, ljmp *far_to)
+ROW(far_tss, 0, 13, SEL_TSS, ANY, lcall *far_to)
+ROW(far_narrow_tss, 0, 13, SEL_OTHER, ANY, ljmp *far_to)
+ROW(far_narrow_gate, 0, 13, SEL_OTHER, ANY, ljmp *far_to)
+ROW(far_narrow_gate, 0, 13, SEL_OTHER, ANY, lcall *far_to)
+ROW(far_task_gate, 0, 13, SEL_OTHER, ANY, lcall *far_to)
 ROW(far_null, 0, 13, 0, ANY, ljmp *far_to)
 ROW(far_data, 0, 13, SEL_DATA, ANY, ljmp *far_to)
 ROW(far_np, 0, 11, SEL_NP_CODE, ANY, ljmp *far_to)
@@ -282,6 +281,9 @@ ROW(frame_ss_user, 0, 13, SEL_DATA, ANY, lretq)
 /* through the IDT: what the program asked for has no EXT */
 NOT_TCG(gate_codes, 0, 3, 13, IDT_OF(0x80), ANY, int $0x80)
 NOT_TCG(gate_codes, gate_bad_type, 0, 13, IDT_OF(0x81), ANY, int $0x81)
+NOT_TCG(gate_codes, gate_task, 0, 13, IDT_OF(0x81), ANY, int $0x81)
+NOT_TCG(gate_codes, gate_interrupt16, 0, 13, IDT_OF(0x81), ANY, int $0x81)
+NOT_TCG(gate_codes, gate_trap16, 0, 13, IDT_OF(0x81), ANY, int $0x81)
 NOT_TCG(gate_codes, ud_bad_type, 0, 13, IDT_OF(6) + 1, ANY, ud2)
 NOT_TCG(gate_codes, ud_absent, 0, 11, IDT_OF(6) + 1, ANY, ud2)
 NOT_TCG(gate_codes, ud_null, 0, 13, 1, ANY, ud2)
@@ -296,8 +298,5 @@ NOT_TCG(gate_codes, small_tss, 0, 10, SEL_OTHER + 1, ANY, ud2)
 ROW(small_tss, 0, 10, SEL_OTHER, ANY, int $0x82)
 ROW(ud_stack_absent, 0, 14, 2, ABSENT - 8, ud2)
 
-    .data
-rows_end:
-    .text
 #include "priorities.inc"
     .section .note.GNU-stack, "", @progbits

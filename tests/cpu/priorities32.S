@@ -1,35 +1,10 @@
 /* The same of 32-bit protected mode: limits, stacks of inner and outer levels, gates, and the IDT (priorities.S has the
  * rest, and what a row is).
  *
- * ROW(setup, ring, vector, error, instruction) executes an instruction in ring 1 or 3 (2: in virtual-8086 mode), with SS:ESP as row_ss and row_esp
- * have them; exceptions go to ring 0, whose stack is always good. Then eax, ecx, edx are 0, ebx is 0x1000, which is
- * beyond the limit of small segments, and DS is SEL_SMALL. */
+ * ROW(setup, ring, vector, error, instruction): priorities32.inc says how it is executed. Exceptions go to ring 0,
+ * whose stack is always good; ebx is beyond the limit of small segments. */
 #include "lib.inc"
-
-#define SEL_SMALL        (SEL_FREE + 3)          /* 256 bytes of data for ring 3 */
-#define SEL_DOWN         (SEL_FREE + 0x08 + 3)   /* data beyond 256 bytes */
-#define SEL_SHORT        (SEL_FREE + 0x10 + 3)   /* 256 bytes of code for ring 3, at `space` */
-#define SEL_GATE         (SEL_FREE + 0x18 + 3)   /* call gate */
-#define SEL_CODE1        (SEL_FREE + 0x20 + 1)   /* code of ring 1 */
-#define SEL_SHORT1       (SEL_FREE + 0x28 + 1)   /* 256 bytes of it */
-#define SEL_STACK1       (SEL_FREE + 0x30 + 1)   /* data of ring 1 */
-#define SEL_ABSENT1      (SEL_FREE + 0x38 + 1)
-#define SEL_TINY1        (SEL_FREE + 0x40 + 1)   /* 8 bytes */
-#define SEL_ABSENT_CODE1 (SEL_FREE + 0x48 + 1)
-#define SEL_TASK         (SEL_FREE + 0x50)
-#define SEL_ABSENT3      (SEL_FREE + 0x58 + 3)   /* data of ring 3 */
-#define INDEX(selector)  ((selector) & 0xfffc)
-#define IDT_OF(vector)   ((vector) * 8 + 2)
-
-#define ROW(setup, ring, vector, error, ...) ROW_BUT(0, setup, ring, vector, error, __VA_ARGS__)
-#define NOT_TCG(why, setup, ring, vector, error, ...) ROW_BUT(why, setup, ring, vector, error, __VA_ARGS__)
-#define ROW_BUT(why, setup, ring, vector, error, ...)                                              \
-    7: __VA_ARGS__;                                                                                \
-    int3;                                                                                          \
-    .pushsection .data;                                                                            \
-    .quad 7b, why, setup, ring, vector, error, __LINE__;                                           \
-    .popsection
-#define ROW_SIZE 56
+#include "priorities32.inc"
 
     .data
     .globl test_name
@@ -39,33 +14,6 @@ no_limits: .asciz "limits and types of segments"
 no_absent: .asciz "#SS of stack segments that are absent"
 no_ext:    .asciz "EXT in error codes"
 no_v86:    .asciz "what leads from virtual-8086 mode to another ring than 0"
-    .balign 16
-space:     .fill 4096, 1, 0x90
-tss32:     .fill 0x68, 1, 0
-    .balign 8
-idt32:     .fill 256, 8, 0
-idt32_pointer:
-    .word 0x7ff
-    .long idt32
-far_to:    .long 0x1000
-           .word 0
-    .balign 4
-row_ss:    .long 0
-row_esp:   .long 0
-row_cs:    .long 0
-row_flags: .long 0
-own_esp:   .long 0
-saved_rsp: .quad 0
-saw:       .fill 3, 4, 0 /* vector, error, eip */
-    .balign 8
-failures:  .quad 0
-failed:    .fill 4 * 64, 8, 0 /* line, vector, error, eip */
-text_line: .asciz "priorities32: line "
-text_saw:  .asciz " saw vector, error, EIP: "
-text_gap:  .asciz " "
-text_end:  .asciz "\r\n"
-    .balign 8
-rows:
 
     .text
     .code32
@@ -152,34 +100,7 @@ NOT_TCG(no_limits, 0, 3, 13, 0, bound %ebx, 0xfc)
 ROW(0, 3, 6, 0, .byte 0x62, 0xc0)
 ROW(0, 3, 0, 0, .byte 0xd4, 0x00) /* AAM 0 */
 
-    .data
-rows_end:
-    .text
 /* ---- setups ---- */
-
-/* SS1:ESP1, and what calls of it. */
-.macro inner gate, selector
-    movw $\selector, tss32 + 16
-    jmp \gate
-.endm
-.macro put_gate target, offset, parameters=0
-    movw $(\offset), gdt + INDEX(SEL_GATE)
-    movw $\target, gdt + INDEX(SEL_GATE) + 2
-    movw $(0xec00 + \parameters), gdt + INDEX(SEL_GATE) + 4
-    movw $0, gdt + INDEX(SEL_GATE) + 6
-.endm
-/* Vectors 6 and 0x80. */
-.macro put_event target, offset, type=0xee
-    movw $(\offset), idt32 + 6 * 8
-    movw $\target, idt32 + 6 * 8 + 2
-    movw $(\type << 8), idt32 + 6 * 8 + 4
-    movw $0, idt32 + 6 * 8 + 6
-    mov idt32 + 6 * 8, %eax
-    mov %eax, idt32 + 0x80 * 8
-    mov idt32 + 6 * 8 + 4, %eax
-    mov %eax, idt32 + 0x80 * 8 + 4
-    ret
-.endm
 
 data_down:     mov $SEL_DOWN, %eax; mov %eax, %ds; ret
 data_null:     xor %eax, %eax; mov %eax, %ds; ret
@@ -244,5 +165,4 @@ event_type:    put_event SEL_CODE32, 0, 0xe0
 event_gone:    put_event SEL_CODE32, 0, 0x6e
 event_task:    put_event SEL_DATA, 0, 0xe5
 event_task_local: put_event 0x14, 0, 0xe5
-
-#include "priorities32.inc"
+    .section .note.GNU-stack, "", @progbits

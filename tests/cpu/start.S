@@ -107,7 +107,7 @@ print:
     ret
 
 /* rax in hexadecimal. Keeps all registers. */
-    .globl print_hex
+    .globl print_hex, print_decimal
 print_hex:
     push %rax
     push %rcx

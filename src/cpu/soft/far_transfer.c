@@ -119,7 +119,7 @@ static int far_task(struct soft_cpu *c, uint16_t sel, uint64_t desc, enum task_b
 
 static int check_real(struct soft_cpu *c, uint64_t offset)
 {
-    return offset > 0xffff && offset > c->seg[SEG_CS].limit ? raise_error(c, VEC_GP, 0) : 0;
+    return offset > c->seg[SEG_CS].limit ? raise_error(c, VEC_GP, 0) : 0;
 }
 
 static int far_real(struct soft_cpu *c, uint16_t sel, uint64_t offset)

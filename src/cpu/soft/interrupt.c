@@ -203,8 +203,7 @@ static int deliver_by_gate(struct soft_cpu *c, int vector, enum int_kind kind, b
                                                       .next = rip,
                                                       .flags = flags_image(c, vector, kind),
                                                       .has_error = has_error,
-                                                      .error = error,
-                                                      .ext = kind != INT_SOFTWARE });
+                                                      .error = error });
     unsigned a = g.desc >> 40 & 0xf0ff;
     bool v86 = c->eflags & FLAG_VM;
     unsigned pl = a & ATTR_CE ? c->cpl : attr_dpl(a);
@@ -256,7 +255,7 @@ static int deliver_protected(struct soft_cpu *c, int vector, enum int_kind kind,
 {
     int st = deliver_by_gate(c, vector, kind, has_error, error, rip);
     bool selector = c->exc.vector >= VEC_TS && c->exc.vector <= VEC_GP;
-    if (st == X_FAULT && kind != INT_SOFTWARE && (selector || c->exc.vector == VEC_AC))
+    if (st < 0 && kind != INT_SOFTWARE && (selector || c->exc.vector == VEC_AC))
         c->exc.error |= 1;
     return st;
 }

@@ -117,7 +117,6 @@ struct task_request {
     uint64_t next, flags; /* what the old task is saved with */
     bool has_error;       /* the new task gets an error code */
     uint32_t error;
-    unsigned ext; /* 1 if it comes from outside: in error codes */
 };
 /* X_JUMP; X_FAULT in the old task; or X_FAULT_AFTER: in the new one. */
 int task_switch(struct soft_cpu *c, const struct task_request *q);

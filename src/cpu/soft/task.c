@@ -32,11 +32,6 @@ struct task {
     bool trap;
 };
 
-static uint32_t error_of(const struct task_request *q, uint16_t sel)
-{
-    return (sel & 0xfffcu) | q->ext;
-}
-
 /* The new TSS, and the address of its descriptor. */
 static int find_tss(struct soft_cpu *c, const struct task_request *q, struct segment *tss,
                     uint64_t *at)
@@ -45,18 +40,18 @@ static int find_tss(struct soft_cpu *c, const struct task_request *q, struct seg
     int vector = back ? VEC_TS : VEC_GP;
     uint64_t desc;
     if (q->sel & 4 || !(q->sel & 0xfffc) || descriptor_address(c, q->sel, 8, at))
-        return raise_error(c, vector, error_of(q, q->sel));
+        return raise_error(c, vector, q->sel & 0xfffc);
     int st = load_sys(c, *at, 8, &desc);
     if (st < 0)
         return st;
     unsigned a = desc_attr(desc);
     if ((a & 31 & ~(unsigned)TYPE_WIDE) != (back ? 1 | TYPE_BUSY : 1))
-        return raise_error(c, vector, error_of(q, q->sel));
+        return raise_error(c, vector, q->sel & 0xfffc);
     if (!(a & ATTR_P))
-        return raise_error(c, VEC_NP, error_of(q, q->sel));
+        return raise_error(c, VEC_NP, q->sel & 0xfffc);
     segment_from_descriptor(tss, q->sel, desc);
     if (tss->limit < layout_of(tss)->limit)
-        return raise_error(c, VEC_TS, error_of(q, q->sel));
+        return raise_error(c, VEC_TS, q->sel & 0xfffc);
     return 0;
 }
 
@@ -204,12 +199,7 @@ static int start_task(struct soft_cpu *c, const struct task_request *q, const st
     update_mode(c);
     if (!st && q->has_error)
         st = push(c, layout_of(&c->tr)->word, q->error);
-    if (st >= 0)
-        return 0;
-    int vector = c->exc.vector;
-    if (vector >= VEC_TS && vector <= VEC_GP)
-        c->exc.error |= q->ext;
-    return X_FAULT_AFTER;
+    return st < 0 ? X_FAULT_AFTER : 0;
 }
 
 int task_switch(struct soft_cpu *c, const struct task_request *q)
@@ -224,7 +214,7 @@ int task_switch(struct soft_cpu *c, const struct task_request *q)
         return st;
     if (c->tr.limit < layout_of(&c->tr)->limit ||
         (leaves && descriptor_address(c, c->tr.sel & 0xfff8, 8, &old_at)))
-        return raise_error(c, VEC_TS, error_of(q, c->tr.sel));
+        return raise_error(c, VEC_TS, c->tr.sel & 0xfffc);
     if ((st = mmu_probe_system(c, c->tr.base, layout_of(&c->tr)->limit + 1u)) ||
         (leaves && (st = mmu_probe_system(c, old_at + 5, 1))) ||
         (q->by != TASK_RETURN && (st = mmu_probe_system(c, new_at + 5, 1))) ||
