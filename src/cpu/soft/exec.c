@@ -77,15 +77,35 @@ static bool take_debug_trap(struct soft_cpu *c)
     return take_fault(c);
 }
 
-/* INIT and SIPI arrive as requests, so that they take effect between instructions. An SMI goes
- * before INIT, and system management mode keeps INIT waiting: SDM vol. 3 table 6-2 and 34.2. */
-static void take_init(struct soft_cpu *c)
+/* What goes before all else: classes 1 to 3 of SDM vol. 3 table 6-2. False: the cpu shut down.
+ * *acted says whether anything was due. INIT waits for RSM, and for an SMI that waits (34.2); a cpu
+ * that waits for SIPI takes nothing else. */
+static bool deliver_first(struct soft_cpu *c, bool *acted)
 {
-    bool blocked = c->smm || (c->smi && !c->wait_sipi);
-    if (c->init_pending && !blocked) {
+    bool started = !c->wait_sipi, smi = started && c->smi && !c->smm;
+    *acted = true;
+    if (started && c->mc_waits) {
+        inject_take_machine_check(c);
+        return take_fault(c);
+    }
+    if (started && c->debug_hits & DR6_BT)
+        return take_debug_trap(c);
+    if (smi && !c->exception_waits && c->shadow_at != c->icount) {
+        smm_enter(c);
+        return true;
+    }
+    if (c->init_pending && !c->smm && !smi) {
         c->init_pending = false;
         soft_init(c);
+        return true;
     }
+    *acted = false;
+    return true;
+}
+
+/* Whoever does not wait for SIPI has no use for it. */
+static void take_sipi(struct soft_cpu *c)
+{
     if (c->sipi_pending && c->wait_sipi) {
         c->wait_sipi = false;
         set_real_segment(c, SEG_CS, (uint16_t)(c->sipi_vector << 8));
@@ -94,20 +114,12 @@ static void take_init(struct soft_cpu *c)
     c->sipi_pending = false;
 }
 
-/* Deliver what is due, in the order of SDM vol. 3 table 6-2. False: the cpu shut down. *acted says
- * whether anything was. */
+/* The same of classes 4 to 7. An injected exception is a fault of the next instruction, but goes
+ * before interrupts: whoever injects it wants it here. */
 static bool deliver_due(struct soft_cpu *c, bool *acted)
 {
-    *acted = true;
-    if (c->mc_waits) {
-        inject_take_machine_check(c);
-        return take_fault(c);
-    }
-    if (c->smi && !c->smm && !c->exception_waits && c->shadow_at != c->icount) {
-        smm_enter(c);
-        return true;
-    }
     bool no_debug = c->ss_shadow_at == c->icount;
+    *acted = true;
     if (no_debug)
         c->step_pending = false; /* what was hit is told of after the next instruction */
     else if (c->step_pending || c->debug_hits)
@@ -152,12 +164,16 @@ static bool attend(struct soft_cpu *c, int64_t *budget, enum vcpu_stop *stop)
             c->yields = false;
         if (*stop != VCPU_STOP_HALT)
             return false;
-        take_init(c);
-        if (c->wait_sipi) {
-            *stop = VCPU_STOP_WAIT_SIPI;
-            return false;
+        bool lives = deliver_first(c, &acted);
+        if (!acted) {
+            take_sipi(c);
+            if (c->wait_sipi) {
+                *stop = VCPU_STOP_WAIT_SIPI;
+                return false;
+            }
+            lives = deliver_due(c, &acted);
         }
-        if (!deliver_due(c, &acted))
+        if (!lives)
             c->shut_down = acted = true;
     }
     if (c->halted)
