@@ -103,15 +103,17 @@ static bool deliver_first(struct soft_cpu *c, bool *acted)
     return true;
 }
 
-/* Whoever does not wait for SIPI has no use for it. */
-static void take_sipi(struct soft_cpu *c)
+/* Whoever does not wait for SIPI has no use for it. Whether it has been started. */
+static bool take_sipi(struct soft_cpu *c)
 {
-    if (c->sipi_pending && c->wait_sipi) {
-        c->wait_sipi = false;
-        set_real_segment(c, SEG_CS, (uint16_t)(c->sipi_vector << 8));
-        c->rip = 0;
-    }
+    bool starts = c->sipi_pending && c->wait_sipi;
     c->sipi_pending = false;
+    if (!starts)
+        return false;
+    c->wait_sipi = false;
+    set_real_segment(c, SEG_CS, (uint16_t)(c->sipi_vector << 8));
+    c->rip = 0;
+    return true;
 }
 
 /* The same of classes 4 to 7. An injected exception is a fault of the next instruction, but goes
@@ -165,14 +167,13 @@ static bool attend(struct soft_cpu *c, int64_t *budget, enum vcpu_stop *stop)
         if (*stop != VCPU_STOP_HALT)
             return false;
         bool lives = deliver_first(c, &acted);
-        if (!acted) {
-            take_sipi(c);
-            if (c->wait_sipi) {
-                *stop = VCPU_STOP_WAIT_SIPI;
-                return false;
-            }
-            lives = deliver_due(c, &acted);
+        acted = acted || take_sipi(c);
+        if (!acted && c->wait_sipi) {
+            *stop = VCPU_STOP_WAIT_SIPI;
+            return false;
         }
+        if (!acted)
+            lives = deliver_due(c, &acted);
         if (!lives)
             c->shut_down = acted = true;
     }
