@@ -1,4 +1,4 @@
-"""Debian's kernel under KVM: a shell on the serial console, what is typed runs, e1000 gets a lease
+"""Debian's kernel under KVM with two cpus: a shell on the serial console, what is typed runs, e1000 gets a lease
 and a file whole, reboot and power off."""
 import os
 
@@ -14,7 +14,7 @@ vmlinux = os.path.join(guest.CACHE, "vmlinux")
 kernel = vmlinux if os.path.exists(vmlinux) else guest.KERNEL
 
 with guest.web_server(test.path("www"), {"file": content}) as port, guest.Terminal(test.linux(
-        "shell", "--accel", "kvm", "--nic", "user", "--stats", test.path("stats.json"),
+        "shell", "--accel", "kvm", "--smp", "2", "--nic", "user", "--stats", test.path("stats.json"),
         kernel=kernel, append="quiet pci=noearly")) as t:
     t.expect(PROMPT, PATIENCE)
     t.type("echo value=$((6 * 7))\r")
@@ -24,6 +24,9 @@ with guest.web_server(test.path("www"), {"file": content}) as port, guest.Termin
     t.expect(PROMPT, PATIENCE)
     t.type(f"wget -q -O - http://10.0.2.2:{port}/file | sha256sum\r")
     t.expect(guest.sha256(content), PATIENCE)
+    t.expect(PROMPT, PATIENCE)
+    t.type("grep -c ^processor /proc/cpuinfo\r")
+    t.expect("\n2", PATIENCE)
     t.expect(PROMPT, PATIENCE)
     t.type("cat /proc/uptime /proc/interrupts; dmesg | grep -i -e tsc -e timer; exit\r")
     print("the guest's clocks:", t.expect("Power down", PATIENCE).replace("\r", ""))
