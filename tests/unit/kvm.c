@@ -1,6 +1,10 @@
 /* The KVM backend: tiny guests, run through the backend alone (kvm_fixture.h). */
 #include "kvm_fixture.h"
 
+#include <cpuid.h>
+
+enum { VMX = 1 << 5, SVM = 1 << 2 }; /* of leaves 1 and 0x80000001, ECX */
+
 static void test_ports(void **state)
 {
     static const uint8_t code[] = {
@@ -145,6 +149,39 @@ static void test_triple_fault(void **state)
     sregs.idt.limit = 0;
     assert_true(vcpu_kvm.set_sregs(g.vcpu, &sregs, NULL));
     assert_int_equal(run(&g), VCPU_STOP_SHUTDOWN);
+    guest_fini(&g);
+}
+
+static bool has_vmx_or_svm(void)
+{
+    unsigned eax, ebx, ecx, edx;
+
+    return (__get_cpuid(1, &eax, &ebx, &ecx, &edx) && ecx & VMX) ||
+           (__get_cpuid(0x80000001, &eax, &ebx, &ecx, &edx) && ecx & SVM);
+}
+
+/* In real mode, again and again: on kvm-amd the second one went on for ever. A kernel that
+ * interprets real mode does not look at the limit of the interrupt table. */
+static void test_triple_fault_in_real_mode(void **state)
+{
+    static const uint8_t code[] = {
+        0xe6, 0x40,                   /* out %al, $0x40 */
+        0x0f, 0x01, 0x1e, 0x00, 0x20, /* lidt 0x2000: empty */
+        0xcc,                         /* int3 */
+    };
+    struct guest g;
+
+    skip_without_kvm();
+    if (!has_vmx_or_svm()) {
+        print_message("skipped: behind /dev/kvm is no processor with vmx or svm\n");
+        skip();
+    }
+    guest_init(&g, "host");
+    for (unsigned n = 1; n <= 3; n++) {
+        start_real(&g, code, sizeof code);
+        assert_int_equal(run(&g), VCPU_STOP_SHUTDOWN);
+        assert_int_equal(g.logged, n);
+    }
     guest_fini(&g);
 }
 
@@ -639,6 +676,7 @@ int main(void)
         cmocka_unit_test(test_device_memory),
         cmocka_unit_test(test_read_only),
         cmocka_unit_test(test_triple_fault),
+        cmocka_unit_test(test_triple_fault_in_real_mode),
         cmocka_unit_test(test_interrupt),
         cmocka_unit_test(test_interrupt_window),
         cmocka_unit_test(test_kick),

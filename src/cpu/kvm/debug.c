@@ -7,14 +7,14 @@
  * debug registers rest. Facts: Linux Documentation/virt/kvm/api.rst (KVM_SET_GUEST_DEBUG,
  * KVM_X86_SET_MSR_FILTER), SDM vol. 3 chapter 17.2.
  *
- * What has been told of before it executes is passed by a single step: without breakpoints on
- * execution, with the traps of that instruction taken out, and with the other vcpus out of the
- * guest meanwhile. An instruction that faults leads into a handler instead, without the flag that
- * makes the processor step; a timer sees to it that this is noticed.
+ * What has been told of before it executes is passed by a single step: without the breakpoint on
+ * it, with its traps taken out, and with the other vcpus out of the guest meanwhile. An instruction
+ * that faults leads into a handler instead, without the flag that makes the processor step; a timer
+ * sees to it that this is noticed. Guests that step themselves: tf.c.
  *
  * Everything runs with the machine lock held, on the vcpu's thread or while it does not run. */
 #define _GNU_SOURCE /* SIGEV_THREAD_ID */
-#include "cpu/kvm/kvm_internal.h"
+#include "cpu/kvm/debug.h"
 
 #include "base/bits.h"
 #include "base/log.h"
@@ -27,6 +27,7 @@
 
 enum {
     DR7_FIXED = 0x600, /* LE and bit 10 */
+    DR7_GD = 0x2000,
     FILTER_MSRS_MAX = 8 * KVM_MSR_FILTER_MAX_BITMAP_SIZE,
     VECTOR_DB = 1,
     VECTOR_BP = 3,
@@ -35,15 +36,15 @@ enum {
 };
 
 #define DR6_BS    0x4000ULL
-#define RFLAGS_TF 0x100ULL
+#define DR6_FIXED 0xffff0ff0ULL
 
 /* ---- what the processor is asked for ---- */
 
-/* Execution at a breakpoint just told of is passed by a single step without those on execution.
- * Interrupts wait during a step where the kernel can have them wait: it is to get to the next
- * instruction, not into a handler. */
+/* Execution at a breakpoint just told of is passed by a single step without it: others, of a
+ * handler that it leads to, stay. Interrupts wait during a step where the kernel can have them
+ * wait: it is to get to the next instruction, not into a handler. */
 bool kvm_set_breakpoints(const struct accel *a, int vcpu_fd, const struct kvm_stop_points *b,
-                         bool traps, enum kvm_stepping step)
+                         bool traps, enum kvm_stepping step, uint64_t told)
 {
     static const uint8_t lengths[] = { [1] = 0, [2] = 1, [4] = 3, [8] = 2 };
     int known = ioctl(a->kvm_fd, KVM_CHECK_EXTENSION, KVM_CAP_SET_GUEST_DEBUG2);
@@ -62,7 +63,7 @@ bool kvm_set_breakpoints(const struct accel *a, int vcpu_fd, const struct kvm_st
         uint64_t kind = s->data | (uint64_t)lengths[s->size] << 2;
 
         d.arch.debugreg[n] = s->addr;
-        if (s->data || step != KVM_STEP_OVER)
+        if (s->data || step != KVM_STEP_OVER || s->addr != told)
             d.arch.debugreg[7] |= 2ULL << (2 * n) | kind << (16 + 4 * n);
     }
     return kvm_ioctl(vcpu_fd, KVM_SET_GUEST_DEBUG, &d) == 0;
@@ -74,9 +75,20 @@ static void arm(struct kvm_vcpu *v, bool over)
 
     v->stepping = over;
     v->traps_armed = v->accel->pages.traps;
+    if (step)
+        kvm_tf_arm(v);
     kvm_state_flush(v); /* the kernel looks at rip and rflags */
-    if (!kvm_set_breakpoints(v->accel, v->fd, &v->breakpoints, v->traps_armed, step))
+    if (!kvm_set_breakpoints(v->accel, v->fd, &v->breakpoints, v->traps_armed, step, v->told))
         log_host(LOG_ERROR, "kvm", "cannot set breakpoints: %s", strerror(errno));
+    if (!step)
+        kvm_tf_disarm(v);
+}
+
+/* The instruction that was to be stepped over has led into a handler. */
+static void left_for_handler(struct kvm_vcpu *v)
+{
+    kvm_tf_handler(v);
+    arm(v, false);
 }
 
 /* Bits of the bitmap are what passes: none of them. Where the ranges are too many or too long every
@@ -188,15 +200,6 @@ void kvm_debug_free(struct kvm_vcpu *v)
     v->timer_made = v->timed = false;
 }
 
-/* PUSHF would push the flag by which the processor steps. */
-static bool is_pushf(struct kvm_vcpu *v)
-{
-    uint8_t code[2] = { 0 };
-
-    kvm_pages_peek(v, linear_rip(v), code, sizeof code);
-    return code[0] == 0x9c || (code[1] == 0x9c && (code[0] == 0x66 || code[0] == 0x48));
-}
-
 void kvm_debug_begin(struct kvm_vcpu *v)
 {
     struct kvm_pages *pages = &v->accel->pages;
@@ -211,7 +214,7 @@ void kvm_debug_begin(struct kvm_vcpu *v)
     }
     if (v->stepping || v->steps) {
         v->step_from = linear_rip(v);
-        v->flags_pushed = is_pushf(v);
+        kvm_tf_begin(v, v->step_from);
     }
     set_timer(v, v->lifted ? STEP_NS : pages->pending ? PENDING_NS : 0);
 }
@@ -223,10 +226,8 @@ void kvm_debug_end(struct kvm_vcpu *v, bool interrupted)
     v->lifted = false;
     if (v->accel->alone == v)
         v->accel->alone = NULL;
-    if (interrupted && v->stepping && linear_rip(v) != v->told) {
-        v->stray = true;
-        arm(v, false);
-    }
+    if (interrupted && v->stepping && linear_rip(v) != v->told)
+        left_for_handler(v);
 }
 
 /* ---- telling ---- */
@@ -259,52 +260,25 @@ static enum vcpu_verdict tell_exec(struct kvm_vcpu *v, uint64_t va)
     if (ops->exec_wanted(v->vcpu.event_opaque, &v->vcpu, va))
         verdict = ops->exec(v->vcpu.event_opaque, &v->vcpu, va);
     v->vcpu.machine->current_cpu = NULL;
+    if (v->stepping && va - v->step_from > KVM_INSN_MAX)
+        kvm_tf_handler(v); /* of the one before */
     v->told = va;
     if (linear_rip(v) == va) /* unless somebody has moved it */
         arm(v, true);
     return verdict;
 }
 
-static void unpush_flag(struct kvm_vcpu *v)
-{
-    struct kvm_regs r;
-    struct kvm_sregs s;
-    uint64_t gpa;
-    uint8_t byte;
-
-    if (!kvm_vcpu_get_regs(&v->vcpu, &r, NULL) || !kvm_vcpu_get_sregs(&v->vcpu, &s, NULL))
-        return;
-    uint64_t sp = s.cs.l ? r.rsp : s.ss.base + (s.ss.db ? (uint32_t)r.rsp : (uint16_t)r.rsp);
-    if (!kvm_vcpu_translate(&v->vcpu, sp + 1, &gpa))
-        return;
-    address_space_read(v->vcpu.machine->memory, gpa, &byte, 1);
-    byte &= (uint8_t) ~(RFLAGS_TF >> 8);
-    address_space_write(v->vcpu.machine->memory, gpa, &byte, 1);
-}
-
-/* An instruction has been stepped over. */
-static enum vcpu_verdict count_step(struct kvm_vcpu *v)
-{
-    bool last = v->steps == 1;
-
-    if (v->flags_pushed)
-        unpush_flag(v);
-    v->flags_pushed = v->stray = false;
-    v->steps -= v->steps != 0;
-    arm(v, false); /* a breakpoint at the next instruction fires by itself */
-    return last ? v->vcpu.event_ops->stepped(v->vcpu.event_opaque, &v->vcpu) : VCPU_GO;
-}
-
-/* ---- exits ---- */
-
-/* An exception that is the guest's own affair. */
+/* An exception that is the guest's own affair. A processor enters the handler of #DB with GD off
+ * (SDM vol. 3 17.2.4); the kernel does so for those that it raises itself. */
 static void give_back(struct kvm_vcpu *v, int vector, uint64_t dr6)
 {
     struct kvm_vcpu_events e;
     struct kvm_debugregs d;
 
+    kvm_state_flush(v); /* setting registers ends events */
     if (vector == VECTOR_DB && kvm_ioctl(v->fd, KVM_GET_DEBUGREGS, &d) == 0) {
         d.dr6 = dr6;
+        d.dr7 &= ~(uint64_t)DR7_GD;
         kvm_ioctl(v->fd, KVM_SET_DEBUGREGS, &d);
     }
     if (kvm_ioctl(v->fd, KVM_GET_VCPU_EVENTS, &e) == 0) {
@@ -315,6 +289,21 @@ static void give_back(struct kvm_vcpu *v, int vector, uint64_t dr6)
         kvm_ioctl(v->fd, KVM_SET_VCPU_EVENTS, &e);
     }
 }
+
+/* An instruction has been stepped over; *traced: the guest was tracing it, too. */
+static enum vcpu_verdict count_step(struct kvm_vcpu *v, bool *traced)
+{
+    bool last = v->steps == 1;
+
+    *traced = kvm_tf_stepped(v);
+    v->steps -= v->steps != 0;
+    arm(v, false); /* a breakpoint at the next instruction fires by itself */
+    if (*traced)
+        give_back(v, VECTOR_DB, DR6_FIXED | DR6_BS);
+    return last ? v->vcpu.event_ops->stepped(v->vcpu.event_opaque, &v->vcpu) : VCPU_GO;
+}
+
+/* ---- exits ---- */
 
 /* INT3: a trap, the guest's own (which may be under a trap that has been stepped over), or a trap
  * that is not there any more. */
@@ -331,18 +320,6 @@ static bool exit_int3(struct kvm_vcpu *v, uint64_t pc)
         give_back(v, VECTOR_BP, 0);
     }
     return true;
-}
-
-/* #DB by a flag that an earlier step has left on the guest's stack. */
-static void swallow_stray(struct kvm_vcpu *v)
-{
-    struct kvm_regs r;
-
-    v->stray = false;
-    if (!kvm_vcpu_get_regs(&v->vcpu, &r, NULL))
-        return;
-    r.rflags &= ~RFLAGS_TF;
-    kvm_vcpu_set_regs(&v->vcpu, &r, NULL);
 }
 
 /* Hardware breakpoints: those on data are of the instruction that is done, those on execution of
@@ -362,7 +339,8 @@ static bool tell_points(struct kvm_vcpu *v, bool stepped, enum vcpu_verdict *ver
         *verdict = answer > *verdict ? answer : *verdict;
     }
     for (unsigned n = 0; n < b.count; n++) {
-        if (stepped || b.slots[n].data || b.slots[n].addr != at.pc || linear_rip(v) != at.pc)
+        if (stepped || b.slots[n].data || !(at.dr6 >> n & 1) || b.slots[n].addr != at.pc ||
+            linear_rip(v) != at.pc)
             continue;
         answer = tell_exec(v, at.pc);
         *verdict = answer > *verdict ? answer : *verdict;
@@ -375,17 +353,17 @@ bool kvm_debug_exit(struct kvm_vcpu *v)
 {
     const struct kvm_debug_exit_arch at = v->run->debug.arch;
     enum vcpu_verdict verdict = VCPU_GO;
-    bool stepped = (v->stepping || v->steps) && at.dr6 & DR6_BS;
+    bool stepped = (v->stepping || v->steps) && at.dr6 & DR6_BS, traced;
 
     if (at.exception == VECTOR_BP)
         return exit_int3(v, at.pc);
     v->vcpu.machine->current_cpu = v->vcpu.port;
     if (stepped)
-        verdict = count_step(v);
+        verdict = count_step(v, &traced);
     bool ours = tell_points(v, stepped, &verdict) || stepped;
     v->vcpu.machine->current_cpu = NULL;
-    if (!ours && v->stray && at.dr6 & DR6_BS)
-        swallow_stray(v);
+    if (!ours && v->strays && at.dr6 & DR6_BS)
+        kvm_tf_swallow(v);
     else if (!ours)
         give_back(v, VECTOR_DB, at.dr6);
     return verdict != VCPU_STOP;
@@ -400,11 +378,17 @@ static void stop_after_access(struct kvm_vcpu *v, enum vcpu_verdict verdict)
 }
 
 /* When the kernel emulates a write that exits, it tells of no step: it has been made all the same.
- */
+ * Or it is an access of a handler. */
 void kvm_debug_accessed(struct kvm_vcpu *v)
 {
-    if ((v->stepping || v->steps) && linear_rip(v) != v->step_from)
-        stop_after_access(v, count_step(v));
+    bool traced;
+
+    if ((!v->stepping && !v->steps) || linear_rip(v) == v->step_from)
+        return;
+    if (linear_rip(v) - v->step_from > KVM_INSN_MAX)
+        left_for_handler(v);
+    if (v->stepping || v->steps)
+        stop_after_access(v, count_step(v, &traced));
 }
 
 bool kvm_debug_exit_halt(struct kvm_vcpu *v, bool *go)
@@ -423,9 +407,10 @@ bool kvm_debug_exit_halt(struct kvm_vcpu *v, bool *go)
             return false;
         }
     }
+    bool traced = false; /* then #DB ends the halt at once */
     if (v->stepping || v->steps)
-        *go = count_step(v) != VCPU_STOP;
-    return true;
+        *go = count_step(v, &traced) != VCPU_STOP;
+    return !traced;
 }
 
 /* The access is completed by the next KVM_RUN: a stop has to wait for that. */

@@ -3,7 +3,7 @@
  * An access is completed by the next KVM_RUN. When the kernel cannot go on, the machine is paused
  * with what is known of why: the reason, the registers, the code, and what on this host may be the
  * cause. */
-#include "cpu/kvm/kvm_internal.h"
+#include "cpu/kvm/debug.h"
 
 #include "base/bits.h"
 
@@ -227,6 +227,7 @@ bool kvm_exit_handle(struct kvm_vcpu *v, int entry_errno, enum vcpu_stop *stop)
         return true;
     case KVM_EXIT_SHUTDOWN:
         v->stats.exits_shutdown++;
+        kvm_state_shut_down(v);
         *stop = VCPU_STOP_SHUTDOWN;
         return false;
     case KVM_EXIT_SYSTEM_EVENT:

@@ -2,7 +2,7 @@
  *
  * Every refusal names its remedy, because a missing or closed /dev/kvm is what most people meet
  * first. */
-#include "cpu/kvm/kvm_internal.h"
+#include "cpu/kvm/debug.h"
 
 #include "base/alloc.h"
 #include "base/bits.h"

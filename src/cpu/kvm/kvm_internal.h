@@ -213,9 +213,13 @@ struct kvm_vcpu {
     bool lifted;        /* traps are out of the way of that */
     bool crowded;       /* another vcpu is alone: it has to wait for that before it can step */
     uint64_t step_from; /* linear address of the instruction that is stepped */
-    bool flags_pushed;  /* the instruction that is stepped is PUSHF */
-    bool stray;         /* a step has ended in a handler, whose IRET will bring TF back */
-    timer_t timer;      /* gets it out of the guest now and then, while `timed` */
+    /* Whose TF it is: see tf.c. */
+    bool step_armed;                 /* the kernel has set TF, and hides it */
+    bool own_tf;                     /* while that is so: the guest's */
+    bool flags_pushed, flags_popped; /* the instruction that is stepped is PUSHF; POPF or IRET, */
+    bool popped_tf;                  /* with that TF */
+    unsigned strays; /* steps that have ended in handlers whose IRET will bring TF back */
+    timer_t timer;   /* gets it out of the guest now and then, while `timed` */
     bool timer_made, timed;
     pid_t timer_thread;
     uint64_t steps; /* instructions until stepped() is told; 0: nobody wants to know */
@@ -399,6 +403,8 @@ void kvm_end_halt(struct kvm_vcpu *v);
 /* INIT and SIPI: SDM vol. 3 table 9-1, 8.4.4. */
 void kvm_state_init_signal(struct kvm_vcpu *v);
 void kvm_state_startup(struct kvm_vcpu *v, uint8_t vector);
+/* KVM_EXIT_SHUTDOWN */
+void kvm_state_shut_down(struct kvm_vcpu *v);
 /* Around KVM_RUN: before it with the machine lock, after it without. */
 void kvm_state_enter(struct kvm_vcpu *v);
 void kvm_state_left(struct kvm_vcpu *v);
@@ -419,61 +425,6 @@ int64_t kvm_tsc_deadline_ns(struct cpu_port *p, uint64_t tsc);
 /* Put why the backend cannot go on, the registers and the bytes at rip into vcpu.failure. */
 void kvm_state_describe(struct kvm_vcpu *v, const char *why);
 
-/* debug.c */
-/* How the next instruction is entered: with breakpoints; stepped, with them; stepped, without those
- * on execution, because it has been told of. */
-enum kvm_stepping { KVM_NO_STEP, KVM_STEP, KVM_STEP_OVER };
-bool kvm_set_breakpoints(const struct accel *a, int vcpu_fd, const struct kvm_stop_points *b,
-                         bool traps, enum kvm_stepping step);
-void kvm_debug_step(struct vcpu *vcpu, uint64_t count);
-bool kvm_set_msr_filter(int vm_fd, const struct vcpu_ranges *msrs);
-void kvm_debug_watch(struct vcpu *vcpu, const struct vcpu_watch *w);
-void kvm_debug_free(struct kvm_vcpu *v);
-/* At the beginning of `run`. */
-void kvm_debug_before_run(struct kvm_vcpu *v);
-/* Around each KVM_RUN. */
-void kvm_debug_begin(struct kvm_vcpu *v);
-void kvm_debug_end(struct kvm_vcpu *v, bool interrupted);
-static inline void kvm_debug_enter(struct kvm_vcpu *v)
-{
-    if (UNLIKELY(v->accel->pages.places || v->stepping || v->steps || v->timed || v->crowded))
-        kvm_debug_begin(v);
-}
-static inline void kvm_debug_leave(struct kvm_vcpu *v, bool interrupted)
-{
-    if (UNLIKELY(v->lifted || v->stepping || v->accel->alone == v))
-        kvm_debug_end(v, interrupted);
-}
-/* Interrupts wait: it executes a single instruction. */
-bool kvm_debug_holds_interrupts(const struct kvm_vcpu *v);
-/* KVM_EXIT_DEBUG. False: somebody wants the machine to stop. */
-bool kvm_debug_exit(struct kvm_vcpu *v);
-/* KVM_EXIT_HLT. False: it was none, but a trap; *go is as above. */
-bool kvm_debug_exit_halt(struct kvm_vcpu *v, bool *go);
-/* KVM_EXIT_X86_RDMSR, KVM_EXIT_X86_WRMSR */
-void kvm_debug_exit_msr(struct kvm_vcpu *v, bool write);
-/* KVM_EXIT_MMIO, before a write and after a read: what is watched is told of. False: no write. */
-bool kvm_debug_exit_mmio(struct kvm_vcpu *v);
-/* After KVM_EXIT_MMIO and KVM_EXIT_IO: these may have been a step. */
-void kvm_debug_accessed(struct kvm_vcpu *v);
-
-/* plan.c */
-/* What serves a watch: the processor, traps in copies of pages, and pages whose accesses exit. */
-struct kvm_plan {
-    struct kvm_stop_points points;
-    struct vcpu_range *trap, *data, *reads;
-    size_t traps, datas, readses;
-};
-/* To be freed. */
-void kvm_plan_make(struct kvm_vcpu *v, const struct vcpu_watch *w, struct kvm_plan *p);
-/* The error says what there are no means for. */
-bool kvm_plan_check(struct accel *a, const struct kvm_plan *p, struct error *err);
-void kvm_plan_free(struct kvm_plan *p);
-bool kvm_debug_fits_always(struct vcpu *vcpu, enum vcpu_event event, uint64_t first, uint64_t last);
-bool kvm_debug_fits(struct vcpu *vcpu, const struct vcpu_watch *w, struct error *err);
-const char *kvm_debug_means(struct vcpu *vcpu, enum vcpu_event event, uint64_t first,
-                            uint64_t last);
-
 /* msrs.c */
 size_t kvm_vcpu_msrs(struct vcpu *vcpu, uint32_t *out, size_t max);
 
@@ -485,15 +436,3 @@ bool kvm_vcpu_set_lapic(struct vcpu *vcpu, const struct kvm_lapic_state *lapic);
 
 /* survey.c */
 bool kvm_survey(bool thorough, struct vcpu_survey *out, struct error *err);
-
-/* probe.c */
-/* Do breakpoints, steps, writes, MSRs work? Runs trials. */
-bool kvm_debug_supports(struct vcpu *vcpu, enum vcpu_event event, struct error *err);
-bool kvm_debug_can_step(struct vcpu *vcpu, struct error *err);
-/* Does it work here? The first call tries it out. */
-bool kvm_works(struct accel *a, enum kvm_trial what);
-/* By whatever means. */
-bool kvm_tells_exec(struct accel *a);
-bool kvm_tells_writes(struct accel *a);
-/* Find an instruction to make traps of: a->trap. False: none works. */
-bool kvm_find_trap(struct accel *a);

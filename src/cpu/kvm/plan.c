@@ -4,7 +4,7 @@
  * execution, in ascending order of addresses; they work in every page and cost nothing. What does
  * not fit, or where a trial has shown that they do not work, is served by traps in copies of pages
  * (execution) and by pages whose accesses exit (data): pages.c. Reads always are. */
-#include "cpu/kvm/kvm_internal.h"
+#include "cpu/kvm/debug.h"
 
 #include "base/alloc.h"
 

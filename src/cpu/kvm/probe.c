@@ -9,6 +9,7 @@
  * does, which always exits while the interrupt controllers are not in the kernel. Only privilege
  * level 0 may execute it, so that on such hosts code of other levels has no software breakpoints
  * (places.c). */
+#include "cpu/kvm/debug.h"
 #include "cpu/kvm/trial.h"
 
 #include <string.h>
@@ -28,14 +29,14 @@ static bool begin(struct trial *t, const struct accel *a)
 static bool arm(const struct trial *t, struct kvm_stop_point point, bool over)
 {
     return kvm_set_breakpoints(t->accel, t->fd, &(struct kvm_stop_points){ { point }, 1 }, false,
-                               over ? KVM_STEP_OVER : KVM_NO_STEP);
+                               over ? KVM_STEP_OVER : KVM_NO_STEP, point.addr);
 }
 
 static bool arm_traps(const struct trial *t, bool over)
 {
     static const struct kvm_stop_points none;
 
-    return kvm_set_breakpoints(t->accel, t->fd, &none, true, over ? KVM_STEP_OVER : KVM_NO_STEP);
+    return kvm_set_breakpoints(t->accel, t->fd, &none, true, over ? KVM_STEP_OVER : KVM_NO_STEP, 0);
 }
 
 static bool stops(const struct trial *t, uint64_t pc, uint64_t dr6)

@@ -29,7 +29,9 @@
 #define PAT_RESET 0x0007040600070406ULL
 
 #define CR0_CACHES 0x60000000ULL /* CD, NW */
+#define CR0_WP     0x10000ULL
 
+#define RFLAGS_TF 0x100ULL
 #define RFLAGS_IF 0x200ULL
 
 enum { RIP_RESET = 0xfff0, RFLAGS_RESET = 2, MXCSR_RESET = 0x1f80, FCW_RESET = 0x40 };
@@ -40,6 +42,13 @@ static bool transfer(struct vcpu *vcpu, unsigned long request, void *data, const
     if (kvm_vcpu_ioctl(kvm_vcpu_of(vcpu), request, data) >= 0)
         return true;
     return error_set_host(err, errno, "kvm: cannot access the %s of the vcpu", what);
+}
+
+/* While the guest is stepped the kernel hides its TF. */
+static void show_own_tf(struct kvm_vcpu *v)
+{
+    if (v->own_tf)
+        v->run->s.regs.regs.rflags |= RFLAGS_TF;
 }
 
 /* Have the set in run->s.regs. */
@@ -55,6 +64,8 @@ static bool know(struct kvm_vcpu *v, unsigned set, struct error *err)
                   : transfer(&v->vcpu, KVM_GET_SREGS, &s->sregs, "system registers", err)))
         return false;
     v->known |= set;
+    if (general)
+        show_own_tf(v);
     return true;
 }
 
@@ -83,6 +94,7 @@ void kvm_state_left(struct kvm_vcpu *v)
 {
     v->regs_dirty = v->run->kvm_dirty_regs & KVM_SYNC_X86_REGS;
     v->known = v->regs_dirty ? KVM_SYNC_X86_REGS : v->run->kvm_valid_regs;
+    show_own_tf(v);
 }
 
 bool kvm_vcpu_get_regs(struct vcpu *vcpu, struct kvm_regs *regs, struct error *err)
@@ -138,6 +150,7 @@ bool kvm_vcpu_set_regs(struct vcpu *vcpu, const struct kvm_regs *regs, struct er
     v->run->s.regs.regs = *regs;
     v->known |= KVM_SYNC_X86_REGS;
     v->regs_dirty = true;
+    v->own_tf = v->step_armed && regs->rflags & RFLAGS_TF;
     v->run->if_flag = !!(regs->rflags & RFLAGS_IF); /* what a halted one is woken by */
     v->halted = false;
     kvm_end_halt(v);
@@ -315,6 +328,7 @@ static void start_state(struct kvm_vcpu *v, uint64_t keep)
     reset_events(v);
     if (!kvm_vcpu_set_sregs(&v->vcpu, &sregs, &err) || !kvm_vcpu_set_regs(&v->vcpu, &regs, &err))
         log_host(LOG_ERROR, "kvm", "reset: %s", err.text);
+    v->strays = 0;
     v->halted = v->nmi = v->exception_waits =
         false; /* the INTR pin is the interrupt controller's to lower */
     v->cr8 = 0;
@@ -368,6 +382,25 @@ void kvm_vcpu_reset(struct vcpu *vcpu)
     reset_paravirtual(v);
     v->init_waits = v->sipi_waits = v->incomplete = false;
     v->wait_sipi = !vcpu->port->bootstrap && !v->accel->chips; /* or the kernel has it wait */
+}
+
+/* After a triple fault kvm-amd clears its VMCB and with it the root of the nested page tables,
+ * which it sets again when the MMU is (shutdown_interception() and svm_load_mmu_pgd() of
+ * Linux 6.1). A guest without paging keeps its MMU over RESET, and would meet page 0 of the host as
+ * its tables, for ever. Another CR0, for a moment, sets the MMU anew. */
+void kvm_state_shut_down(struct kvm_vcpu *v)
+{
+    struct kvm_sregs sregs;
+    struct error err;
+
+    if (!kvm_vcpu_get_sregs(&v->vcpu, &sregs, &err))
+        return;
+    sregs.cr0 ^= CR0_WP;
+    if (!kvm_vcpu_set_sregs(&v->vcpu, &sregs, &err))
+        return;
+    sregs.cr0 ^= CR0_WP;
+    if (!kvm_vcpu_set_sregs(&v->vcpu, &sregs, &err))
+        log_host(LOG_ERROR, "kvm", "after a triple fault: %s", err.text);
 }
 
 /* Up to 15 bytes at rip in hexadecimal, where they can be read. */

@@ -3,6 +3,7 @@
  *
  * A /dev/kvm that opens is not proof: some hosts interpret the guest's kernel code at a few million
  * instructions a second, and answer that they know interfaces which they do not honour. */
+#include "cpu/kvm/debug.h"
 #include "cpu/kvm/trial.h"
 
 #include "base/alloc.h"

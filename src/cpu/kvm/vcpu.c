@@ -7,7 +7,7 @@
  * A kick must not fall between the last look at `kicked` and the guest. run->immediate_exit closes
  * the gap: KVM looks at it after the signal could last have been lost. Who kicks sets it and sends
  * the signal; whichever comes too early for the other works. */
-#include "cpu/kvm/kvm_internal.h"
+#include "cpu/kvm/debug.h"
 
 #include "base/alloc.h"
 #include "base/bits.h"
