@@ -208,6 +208,11 @@ struct vcpu_backend {
                              struct error *err);
     void (*vcpu_free)(struct vcpu *v);
 
+    /* Wake those that wait for a change of memory (MWAIT), if it has changed. Called where that
+     * does not depend on the host: between time slices, and when no vcpu has anything to execute;
+     * on the vcpus' thread. NULL: none waits so. */
+    void (*look)(struct accel *a);
+
     /* Execute until something is up, at most until `limit` instructions have retired in all on
      * backends that count. Without the machine lock; takes it for device accesses. */
     enum vcpu_stop (*run)(struct vcpu *v, uint64_t limit);
@@ -295,6 +300,11 @@ struct vcpu {
     /* Set by who runs the vcpu: ends the waiting of a halted one. */
     void (*wake)(void *opaque);
     void *wake_opaque;
+    /* Set by who runs several on one thread; opaque as of wake(). The vcpu gives up its time slice
+     * by the instruction after which `now` will have retired in all. The limit of its next one, if
+     * that begins at once, as if `run` had come back and been called again; 0: `run` comes back
+     * (VCPU_STOP_YIELD). On the vcpu's thread, without the machine lock. */
+    uint64_t (*next_slice)(void *opaque, uint64_t now);
     /* Set by who runs the vcpu: where events go. */
     const struct vcpu_event_ops *event_ops;
     void *event_opaque;

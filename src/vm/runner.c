@@ -7,7 +7,8 @@
  *
  * Several cpus of one runner take turns by fixed numbers of instructions. Who comes next depends on
  * nothing but who has executed how many instructions and why it stopped: a run in which none was
- * retired (a cpu that has been woken for nothing) leaves no trace. */
+ * retired (a cpu that has been woken for nothing) leaves no trace. A cpu whose turn it is again
+ * when it gives its slice up, because the others wait, begins the next one without coming out. */
 #include "vm/vm_internal.h"
 
 #include "base/log.h"
@@ -237,17 +238,33 @@ static uint64_t count_now(const struct runner *r)
     return r->cpu_count > 1 ? vm_retired(r->vm) : 0;
 }
 
+static bool can_execute(const struct vm *vm, struct vm_cpu *c)
+{
+    if (vm->stepped && vm->stepped != c)
+        return false;
+    if (vm_cpu_is_stalled(vm, c->vcpu->port->index))
+        c->waits = true; /* until it is woken at the end */
+    return !c->waits;
+}
+
+/* Wake those that wait for a change of memory. */
+static void look(struct vm *vm)
+{
+    if (vm->backend->look)
+        vm->backend->look(vm->accel);
+}
+
 /* Its slice goes on while it is not over; then it is the turn of the next that can execute
  * something. NULL: none can. */
 static struct vm_cpu *next_cpu(struct runner *r)
 {
-    for (unsigned n = r->slice_over; n <= r->cpu_count; n++) {
-        struct vm_cpu *c = &r->cpus[(r->last + n) % r->cpu_count];
-        if (r->vm->stepped && r->vm->stepped != c)
-            continue;
-        if (vm_cpu_is_stalled(r->vm, c->vcpu->port->index))
-            c->waits = true; /* until it is woken at the end */
-        else if (!c->waits)
+    struct vm_cpu *c = &r->cpus[r->last];
+    if (!r->slice_over && can_execute(r->vm, c))
+        return c;
+    look(r->vm);
+    for (unsigned n = 1; n <= r->cpu_count; n++) {
+        c = &r->cpus[(r->last + n) % r->cpu_count];
+        if (can_execute(r->vm, c))
             return c;
     }
     return NULL;
@@ -258,23 +275,51 @@ static bool ends_slice(enum vcpu_stop stop)
     return stop == VCPU_STOP_HALT || stop == VCPU_STOP_WAIT_SIPI || stop == VCPU_STOP_YIELD;
 }
 
-static void end_run(struct runner *r, unsigned which, uint64_t begun, enum vcpu_stop stop)
+static unsigned index_of(const struct vm_cpu *c)
 {
-    uint64_t now = count_now(r);
-    if (now == begun && (which != r->last || r->slice_over))
+    return (unsigned)(c - c->runner->cpus);
+}
+
+static void begin_run(struct vm_cpu *c, uint64_t now)
+{
+    struct runner *r = c->runner;
+    bool goes_on = index_of(c) == r->last && !r->slice_over;
+    r->run_begun = now;
+    r->run_end = r->cpu_count == 1 ? UINT64_MAX : goes_on ? r->slice_end : now + TIME_SLICE;
+}
+
+static void end_run(struct vm_cpu *c, uint64_t now, enum vcpu_stop stop)
+{
+    struct runner *r = c->runner;
+    if (now == r->run_begun && (index_of(c) != r->last || r->slice_over))
         return;
-    r->last = which;
+    r->last = index_of(c);
     r->slice_end = r->run_end;
     r->slice_over = ends_slice(stop) || now >= r->run_end;
+}
+
+/* Without the lock. What else may be due, such as a request, comes with a kick, and so cannot be
+ * passed over: the slice that begins here is then left at once. */
+uint64_t vm_next_slice(void *cpu, uint64_t now)
+{
+    struct vm_cpu *c = cpu;
+    struct runner *r = c->runner;
+    if (now >= r->limit)
+        return 0;
+    look(r->vm);
+    for (unsigned n = 0; n < r->cpu_count; n++)
+        if (&r->cpus[n] != c && !r->cpus[n].waits)
+            return 0;
+    end_run(c, now, VCPU_STOP_YIELD);
+    begin_run(c, now);
+    return r->limit < r->run_end ? r->limit : r->run_end;
 }
 
 static void execute(struct runner *r, struct vm_cpu *c)
 {
     struct vm *vm = r->vm;
-    unsigned which = (unsigned)(c - r->cpus);
-    uint64_t begun = count_now(r), limit = 0;
-    bool goes_on = which == r->last && !r->slice_over;
-    r->run_end = r->cpu_count == 1 ? UINT64_MAX : goes_on ? r->slice_end : begun + TIME_SLICE;
+    uint64_t limit = 0;
+    begin_run(c, count_now(r));
     if (vm->backend->counts_instructions)
         limit = vm_run_limit(vm);
     vm_publish(vm);
@@ -287,7 +332,7 @@ static void execute(struct runner *r, struct vm_cpu *c)
     machine_lock_take(loop_lock(vm->loop));
     r->executes = NULL;
     vm_publish(vm);
-    end_run(r, which, begun, stop);
+    end_run(c, count_now(r), stop);
     if (stop != VCPU_STOP_HALT && stop != VCPU_STOP_WAIT_SIPI)
         c->waits = false;
     after_stop(vm, c->vcpu, stop);

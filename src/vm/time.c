@@ -65,7 +65,7 @@ static uint64_t virtual_limit(const struct vm *vm, uint64_t done)
  * hundredths of a second at full speed. At fixed counts, so that every run is cut alike. */
 #define PUBLISH_EVERY (4ULL << 20)
 
-uint64_t vm_instruction_limit(const struct vm *vm)
+static uint64_t instruction_limit(const struct vm *vm)
 {
     uint64_t done = vm_retired(vm), limit = virtual_limit(vm, done);
     uint64_t counted = (uint64_t)clock_deadline(&vm->instructions); /* CLOCK_NEVER is large */
@@ -75,10 +75,11 @@ uint64_t vm_instruction_limit(const struct vm *vm)
     return publish < limit ? publish : limit;
 }
 
-uint64_t vm_run_limit(const struct vm *vm)
+uint64_t vm_run_limit(struct vm *vm)
 {
-    uint64_t limit = vm_instruction_limit(vm), end = vm->runners[0].run_end;
-    return limit < end ? limit : end;
+    struct runner *r = &vm->runners[0];
+    r->limit = instruction_limit(vm);
+    return r->limit < r->run_end ? r->limit : r->run_end;
 }
 
 void vm_publish(struct vm *vm)

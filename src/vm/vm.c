@@ -216,6 +216,7 @@ struct cpu_port *vm_add_cpu(struct vm *vm, const char *model, struct error *err)
     vm_assign_runner(vm, c);
     v->wake = wake_cpu;
     v->wake_opaque = c;
+    v->next_slice = vm_next_slice;
     v->event_ops = &vm_vcpu_event_ops;
     v->event_opaque = vm;
     vm->cpu_count++;

@@ -95,7 +95,9 @@ struct runner {
     unsigned last;      /* the cpu that has executed an instruction last */
     bool slice_over;    /* its time slice is */
     uint64_t slice_end; /* the count of instructions at which it is, at the latest */
-    uint64_t run_end;   /* the same of the run that goes on */
+    /* Of the run that goes on; its own thread's. */
+    uint64_t run_begun, run_end; /* count at its begin; as slice_end */
+    uint64_t limit;              /* where it ends for another reason */
 };
 
 struct vm {
@@ -208,6 +210,8 @@ void vm_wake_runners(struct vm *vm);
 void vm_nudge(struct vm *vm);
 /* The same of the first: somebody is to look after the door. */
 void vm_nudge_one(struct vm *vm);
+/* next_slice() of a vcpu; `cpu` is its struct vm_cpu. */
+uint64_t vm_next_slice(void *cpu, uint64_t now);
 
 /* ---- run.c ---- */
 
@@ -250,10 +254,8 @@ void vm_publish(struct vm *vm);
 /* The machine starts or stops to run. */
 void vm_time_resume(struct vm *vm);
 void vm_time_pause(struct vm *vm);
-/* Counting backends: how many instructions may retire in all before the next timer, of virtual time
- * or of the count, is due, the horizon is reached, or something is to be published. The end of a
- * time slice is not among these. */
-uint64_t vm_instruction_limit(const struct vm *vm);
-/* The limit of the run that goes on: that, and the end of the time slice. */
-uint64_t vm_run_limit(const struct vm *vm);
+/* Counting backends: how many instructions may retire in all before the run ends, because the next
+ * timer, of virtual time or of the count, is due, the horizon is reached, something is to be
+ * published (the runner's `limit`), or because the time slice is over. */
+uint64_t vm_run_limit(struct vm *vm);
 void vm_time_add_cpu(struct vm_cpu *c);

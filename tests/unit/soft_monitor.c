@@ -59,6 +59,7 @@ static void write_by_other(uint64_t offset, uint64_t value)
     soft_of(other)->halted = false;
     guest.vcpu = other;
     assert_int_equal(guest_run(&guest, 100), VCPU_STOP_HALT);
+    vcpu_soft.look(guest.accel);
     guest.vcpu = first;
 }
 

@@ -319,9 +319,5 @@ int op_fence(struct soft_cpu *c, const struct insn *i)
 int op_pause(struct soft_cpu *c, const struct insn *i)
 {
     (void)i;
-    if (c->accel->cpu_count == 1)
-        return 0;
-    c->yields = true;
-    soft_recheck(c);
-    return X_BREAK;
+    return c->accel->cpu_count == 1 ? 0 : soft_yield(c);
 }

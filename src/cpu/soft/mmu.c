@@ -102,19 +102,22 @@ static const struct flat_range *fetch_range(struct soft_cpu *c, uint64_t gpa)
     return r;
 }
 
+const uint8_t *mmu_memory(struct soft_cpu *c, uint64_t gpa, uint64_t size)
+{
+    const struct flat_range *first = fetch_range(c, gpa), *last = fetch_range(c, gpa + size - 1);
+    if (!first || !last)
+        return NULL;
+    const uint8_t *host = first->host + (gpa - first->start);
+    return last->host + (gpa + size - 1 - last->start) == host + size - 1 ? host : NULL;
+}
+
 /* The page at `gpa_page` as one piece of host memory: *ram gets its RAM address. NULL: it is not.
  */
 static const uint8_t *fetch_page(struct soft_cpu *c, uint64_t gpa_page, uint64_t *ram)
 {
-    const struct flat_range *first = fetch_range(c, gpa_page),
-                            *last = fetch_range(c, gpa_page + 0xfff);
-    if (!first || !last)
-        return NULL;
-    const uint8_t *host = first->host + (gpa_page - first->start);
-    if (last->host + (gpa_page + 0xfff - last->start) != host + 0xfff)
-        return NULL;
-    *ram = first->ram_addr + (gpa_page - first->start);
-    return host;
+    const struct flat_range *first = fetch_range(c, gpa_page);
+    *ram = first ? first->ram_addr + (gpa_page - first->start) : 0;
+    return mmu_memory(c, gpa_page, 0x1000);
 }
 
 const uint8_t *mmu_fetch(struct soft_cpu *c, uint64_t va, uint64_t *ram_addr)
@@ -403,7 +406,7 @@ static void take_view(struct soft_cpu *c)
     struct flatview *old = c->view;
     c->view = flatview_ref(address_space_view(c->vcpu.memory));
     flatview_unref(old);
-    monitor_forget(c);
+    monitor_remap(c);
     mmu_flush(c);
     soft_recheck(c);
 }

@@ -27,11 +27,12 @@ int op_monitor(struct soft_cpu *c, const struct insn *i)
     int st = check(c);
     if (st || (st = ea_at(c, i, c->r[RAX], 1, false, &va)) || (st = load(c, va, 1, &byte)) < 0)
         return st < 0 ? st : X_FAULT;
-    int status;
-    const uint8_t *host = mmu_host(c, va & ~(uint64_t)(LINE - 1), ACCESS_READ, &status);
-    c->monitor = (struct monitor){ .armed = true, .line = host };
-    if (host)
-        memcpy(c->monitor.was, host, LINE);
+    struct monitor *m = &c->monitor;
+    *m = (struct monitor){ .armed = true };
+    if (mmu_translate_quiet(c, va & ~(uint64_t)(LINE - 1), &m->gpa))
+        m->line = mmu_memory(c, m->gpa, LINE);
+    if (m->line)
+        memcpy(m->was, m->line, LINE);
     return 0;
 }
 
@@ -44,11 +45,8 @@ int op_mwait(struct soft_cpu *c, const struct insn *i)
     if (!c->monitor.armed || changed(&c->monitor))
         return X_BREAK;
     c->monitor.armed = false;
-    if (!c->monitor.line) {
-        c->yields = true; /* it cannot be watched: look again soon */
-        soft_recheck(c);
-        return X_BREAK;
-    }
+    if (!c->monitor.line) /* it cannot be watched: look again soon */
+        return soft_yield(c);
     c->monitor.waits = true;
     c->halted = true;
     c->stats.exits_halt++;
@@ -67,9 +65,12 @@ static void end_wait(struct soft_cpu *c)
     c->monitor.waits = false;
 }
 
-void monitor_forget(struct soft_cpu *c)
+void monitor_remap(struct soft_cpu *c)
 {
-    c->monitor.armed = false;
+    struct monitor *m = &c->monitor;
+    if (m->line && mmu_memory(c, m->gpa, LINE) == m->line)
+        return;
+    m->armed = false;
     end_wait(c);
 }
 

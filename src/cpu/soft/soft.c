@@ -316,9 +316,23 @@ static enum vcpu_stop soft_run(struct vcpu *v, uint64_t limit)
     enum vcpu_stop stop = soft_exec(c);
     a->retired = c->others + c->icount;
     a->running = NULL;
-    if (stop != VCPU_STOP_KICK && stop != VCPU_STOP_DEBUG)
-        monitor_look(a);
     return stop;
+}
+
+int soft_yield(struct soft_cpu *c)
+{
+    struct vcpu *v = &c->vcpu;
+    uint64_t now = c->others + soft_icount(c) + 1, was = c->limit;
+    uint64_t limit = v->next_slice ? v->next_slice(v->wake_opaque, now) : 0;
+    if (!limit) {
+        c->yields = true;
+        soft_recheck(c);
+        return X_BREAK;
+    }
+    c->limit = attainable(limit) - c->others;
+    /* Unless the loop is to look at something, which it will then find the new limit after. */
+    atomic_compare_exchange_strong(&c->stop_at, &was, c->limit);
+    return 0;
 }
 
 static void soft_kick(struct vcpu *v)
@@ -554,6 +568,7 @@ const struct vcpu_backend vcpu_soft = {
     .cpu_offer = soft_offer,
     .vcpu_new = soft_vcpu_new,
     .vcpu_free = soft_vcpu_free,
+    .look = monitor_look,
     .run = soft_run,
     .kick = soft_kick,
     .set_limit = soft_set_limit,

@@ -404,6 +404,7 @@ struct soft_cpu {
     bool yields;        /* PAUSE: let another cpu go on */
     struct monitor {    /* of MONITOR and MWAIT: see monitor.c */
         bool armed, waits;
+        uint64_t gpa;
         const uint8_t *line; /* NULL: not memory */
         uint64_t was[8];
     } monitor;
@@ -530,6 +531,8 @@ int mmu_probe_system(struct soft_cpu *c, uint64_t va, unsigned size);
 /* Host address of `va` for plain reading or writing to the end of its page, or NULL when it is not
  * plain memory; *status X_FAULT on a fault. For string instructions. */
 uint8_t *mmu_host(struct soft_cpu *c, uint64_t va, int access, int *status);
+/* The memory at `gpa`, also below taps; NULL: not all of it is memory, in one piece. */
+const uint8_t *mmu_memory(struct soft_cpu *c, uint64_t gpa, uint64_t size);
 
 /* Port accesses: machine lock taken inside. */
 int io_in(struct soft_cpu *c, uint16_t port, unsigned size, uint64_t *value);
@@ -633,11 +636,10 @@ const char *soft_isa_name(unsigned bit);
 
 /* ---- monitor.c ---- */
 
-/* A cpu has been executing, until a point that does not depend on the host: wake those in MWAIT
- * whose line it has changed. */
+/* look() of the backend: wake those in MWAIT whose line has changed. */
 void monitor_look(struct accel *a);
-/* The map of memory changes. */
-void monitor_forget(struct soft_cpu *c);
+/* The map of memory has changed: where another line is now, it counts as written. */
+void monitor_remap(struct soft_cpu *c);
 
 /* ---- msr.c, cpuid.c, control.c ---- */
 
@@ -684,6 +686,9 @@ bool xsave_set(struct soft_cpu *c, const struct kvm_xcrs *xcrs, const struct kvm
 
 /* To the state after INIT (SDM vol. 3 table 9-1): an application processor then waits for SIPI. */
 void soft_init(struct soft_cpu *c);
+
+/* The instruction under way gives up the time slice: 0 if the next begins at once, X_BREAK else. */
+int soft_yield(struct soft_cpu *c);
 
 /* Time stamp counter now. */
 uint64_t soft_tsc(const struct soft_cpu *c);
