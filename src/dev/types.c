@@ -48,24 +48,21 @@ void type_registry_free(struct type_registry *r)
     free(r);
 }
 
-/* Index of the first type whose name is not below `name`. */
-static size_t lower_bound(const struct type_registry *r, const char *name)
+static int by_name(const void *name, const void *entry)
 {
-    size_t lo = 0, hi = r->count;
-    while (lo < hi) {
-        size_t mid = lo + (hi - lo) / 2;
-        if (strcmp(r->types[mid]->name, name) < 0)
-            lo = mid + 1;
-        else
-            hi = mid;
-    }
-    return lo;
+    return strcmp(name, (*(const struct device_type *const *)entry)->name);
+}
+
+/* Its place in the array, or NULL. */
+static const struct device_type **place_of(const struct type_registry *r, const char *name)
+{
+    return r->count ? bsearch(name, r->types, r->count, sizeof *r->types, by_name) : NULL;
 }
 
 static const struct device_type *lookup(const struct type_registry *r, const char *name)
 {
-    size_t i = lower_bound(r, name);
-    return i < r->count && !strcmp(r->types[i]->name, name) ? r->types[i] : NULL;
+    const struct device_type **place = place_of(r, name);
+    return place ? *place : NULL;
 }
 
 static const char *nearest_type(const struct type_registry *r, const char *name)
@@ -114,11 +111,11 @@ bool type_register(struct type_registry *r, const struct device_type *t, struct 
         return error_set(err, "device type '%s' exists already; choose another name", t->name);
     if (!check_parent(r, t, err))
         return false;
-    size_t at = lower_bound(r, t->name);
     ALLOC_GROW(r->types, r->count, r->capacity);
-    memmove(r->types + at + 1, r->types + at, (r->count - at) * sizeof *r->types);
+    size_t at = r->count++;
+    for (; at && strcmp(r->types[at - 1]->name, t->name) > 0; at--)
+        r->types[at] = r->types[at - 1];
     r->types[at] = t;
-    r->count++;
     return true;
 }
 
@@ -137,8 +134,8 @@ const struct device_type *type_find(struct type_registry *r, const char *name, s
 
 const struct device_type *type_next(struct type_registry *r, const struct device_type *t)
 {
-    size_t i = t ? lower_bound(r, t->name) + 1 : 0;
-    return i < r->count ? r->types[i] : NULL;
+    size_t next = t ? (size_t)(place_of(r, t->name) - r->types) + 1 : 0;
+    return next < r->count ? r->types[next] : NULL;
 }
 
 const struct device_type *type_parent(struct type_registry *r, const struct device_type *t)
