@@ -132,12 +132,17 @@ static struct vcpu *check_cpu(lua_State *L)
     return binding_ptr(L, 1, META_CPU);
 }
 
+void script_check_still(lua_State *L, const struct script_vm *svm, const struct vcpu *v)
+{
+    if (!vm_cpu_is_still(svm->vm, v->port->index))
+        luaL_error(L, "cpu %d is running: pause the machine first, or use a hook of that cpu",
+                   (int)v->port->index);
+}
+
 struct vcpu *script_still_cpu(lua_State *L)
 {
     struct vcpu *v = check_cpu(L);
-    struct script_vm *svm = binding_vm(L, 1, META_CPU);
-    if (!vm_cpu_is_still(svm->vm, v->port->index))
-        luaL_error(L, "cpu %d is running: pause the machine first", (int)v->port->index);
+    script_check_still(L, binding_vm(L, 1, META_CPU), v);
     return v;
 }
 

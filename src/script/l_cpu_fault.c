@@ -1,5 +1,6 @@
 /* Disturbing a cpu: exceptions, NMIs, machine checks, stalls. */
 #include "script/script_fault.h"
+#include "script/script_state.h"
 
 #include <inttypes.h>
 
@@ -8,21 +9,11 @@ static struct vcpu *check_cpu(lua_State *L)
     return binding_ptr(L, 1, META_CPU);
 }
 
-/* What happens between two instructions is asked for between them. */
-static struct vcpu *check_still_cpu(lua_State *L)
-{
-    struct vcpu *v = check_cpu(L);
-    if (!vm_cpu_is_still(binding_vm(L, 1, META_CPU)->vm, v->port->index))
-        luaL_error(L, "cpu %d is running: pause the machine first, or use a hook",
-                   (int)v->port->index);
-    return v;
-}
-
 /* inject(vector [, error_code]): before the next instruction. */
 int l_cpu_inject(lua_State *L)
 {
     enum { NMI = 2 };
-    struct vcpu *v = check_still_cpu(L);
+    struct vcpu *v = script_still_cpu(L);
     lua_Integer vector = luaL_checkinteger(L, 2), code = luaL_optinteger(L, 3, 0);
     luaL_argcheck(L, vector >= 0 && vector < 32, 2, "exceptions have vectors 0 to 31");
     luaL_argcheck(L, vector != NMI, 2, "vector 2 is the NMI: use cpu:nmi()");
@@ -62,7 +53,7 @@ static uint64_t field(lua_State *L, const char *name, uint64_t fallback, bool *g
 int l_cpu_mce(lua_State *L)
 {
     static const char *const keys[] = { "bank", "status", "addr", "misc", "mcg_status", NULL };
-    struct vcpu *v = check_still_cpu(L);
+    struct vcpu *v = script_still_cpu(L);
     check_keys(L, 2, "cpu:mce", keys);
     bool given, has_addr, has_misc;
     struct vcpu_machine_check m = {
@@ -89,7 +80,7 @@ int l_cpu_mce(lua_State *L)
 /* stall(ns): of virtual time, from now. */
 int l_cpu_stall(lua_State *L)
 {
-    struct vcpu *v = check_still_cpu(L);
+    struct vcpu *v = script_still_cpu(L);
     lua_Number ns = luaL_checknumber(L, 2);
     luaL_argcheck(L, ns >= 0 && ns < 9.2e18, 2, "a time in ns, not negative");
     vm_stall_cpu(binding_vm(L, 1, META_CPU)->vm, v->port->index, (int64_t)ns);
@@ -106,7 +97,7 @@ int l_cpu_get_stalled(lua_State *L)
 /* skew(ppm): the TSC against everything else. */
 int l_cpu_skew(lua_State *L)
 {
-    struct vcpu *v = check_still_cpu(L);
+    struct vcpu *v = script_still_cpu(L);
     lua_Integer ppm = luaL_checkinteger(L, 2);
     luaL_argcheck(L, ppm > -1000000 && ppm <= 1000000, 2,
                   "parts per million: more than -1000000, at most 1000000");

@@ -1,5 +1,6 @@
 /* Symbols, disassembly and backtraces for scripts. */
 #include "script/script_hook.h"
+#include "script/script_state.h"
 #include "script/script_symbols.h"
 #include "script/symbols_job.h"
 
@@ -197,18 +198,12 @@ int l_vm_load_symbols(lua_State *L)
     return 1;
 }
 
-static void check_still(lua_State *L, struct script_vm *svm, const struct vcpu *v)
-{
-    if (!vm_cpu_is_still(svm->vm, v->port->index))
-        luaL_error(L, "cpu %d is running: pause the machine first", (int)v->port->index);
-}
-
 static struct vcpu *check_first_still(lua_State *L, struct script_vm *svm)
 {
     struct vcpu *v = vm_vcpu(svm->vm, 0);
     if (!v)
         luaL_error(L, "machine \"%s\" has no cpu", vm_name(svm->vm));
-    check_still(L, svm, v);
+    script_check_still(L, svm, v);
     return v;
 }
 
@@ -315,7 +310,7 @@ static struct vcpu *check_cpu_still(lua_State *L, struct script_vm **svm)
 {
     struct vcpu *v = binding_ptr(L, 1, META_CPU);
     *svm = binding_vm(L, 1, META_CPU);
-    check_still(L, *svm, v);
+    script_check_still(L, *svm, v);
     return v;
 }
 

@@ -8,8 +8,10 @@ struct state_field;
 /* The value of a field in the structure at `base`. */
 void push_state_field(lua_State *L, const void *base, const struct state_field *f);
 
-/* l_cpu.c: the cpu at 1, whose registers can be seen: while nothing executes, or by what the cpu
- * itself has called. Raises else. */
+/* l_cpu.c: can the cpu's registers be seen, and can it be disturbed? While nothing executes, or by
+ * what the cpu itself has called. Raises else. */
+void script_check_still(lua_State *L, const struct script_vm *svm, const struct vcpu *v);
+/* The same of the cpu at 1. */
 struct vcpu *script_still_cpu(lua_State *L);
 
 int l_cpu_state(lua_State *L);             /* cpu:state() */

@@ -1,6 +1,7 @@
 -- Exceptions, NMIs, machine checks and stalls from a script: docs/hooks.md, "Disturbing a cpu".
 local check = require "check"
 local monitor = require "perilune.monitor"
+local uv = require "luv"
 
 local equal, raises = check.equal, check.raises
 
@@ -41,6 +42,22 @@ check.case("an exception comes before the next instruction", function()
     ends(vm, 6)
     equal(cpu.rax, 0x06)
     equal(vm.memory:read(0x3000 - 6, 2), 0x1002, "return address")
+    vm:close()
+end)
+
+check.case("a cpu that executes is neither looked at nor disturbed from outside of it", function()
+    local vm, cpu = program("\xeb\xfe") -- jmp $
+    local timer, seen = uv.new_timer(), 0
+    timer:start(0, 0, function()
+        for _, f in ipairs { cpu.inject, cpu.mce, cpu.state, cpu.stall, cpu.disas, vm.find_slide } do
+            raises("cpu 0 is running: pause the machine first", f, f == vm.find_slide and vm or cpu, 6)
+            seen = seen + 1
+        end
+        timer:close()
+        vm:pause()
+    end)
+    vm:run()
+    equal(seen, 6)
     vm:close()
 end)
 
