@@ -2,6 +2,7 @@
  * and to all others, NMI, a change of page tables that others are told of, code that another processor changes, time
  * stamps that never go back between processors, and INIT of one that loops. Needs three processors. */
 #include "lib.inc"
+#include "trampoline.inc"
 
 /* r15 is the address of the local APIC everywhere. */
 #define APIC        0xfee00000
@@ -18,7 +19,6 @@
 #define ICR_OTHERS  0xc0000
 
 #define OTHERS     2
-#define TRAMPOLINE 0x9000 /* SIPI vector 9 */
 #define STACK_SIZE 0x1000
 #define ROUNDS     500
 #define COUNTS     5000
@@ -66,29 +66,7 @@ page_new:  .skip 4096
 code_page: .skip 4096
 
     .text
-/* Copied to TRAMPOLINE: where a start-up message makes a processor begin. */
-    .code16
-trampoline:
-    cli
-    mov %cs, %ax
-    mov %ax, %ds
-    lgdtl trampoline_gdt - trampoline
-    mov $(CR0_PE | CR0_MP | CR0_NE), %eax
-    mov %eax, %cr0
-    ljmpl $SEL_CODE32, $other_32
-    .balign 8
-trampoline_gdt:
-    .word 0x7f
-    .long gdt
-trampoline_end:
-
-    .code32
-other_32:
-    mov $SEL_DATA, %eax
-    mov %eax, %ds
-    mov %eax, %es
-    mov %eax, %ss
-    protected32_to_long
+other_64:
     mov $1, %eax
     lock xadd %rax, online
     inc %eax
@@ -157,10 +135,7 @@ test_main:
     ret
 
 startup:
-    mov $trampoline, %esi
-    mov $TRAMPOLINE, %edi
-    mov $(trampoline_end - trampoline), %ecx
-    rep movsb
+    copy_trampoline
     send ICR_INIT + ICR_OTHERS
     call delay
     send ICR_STARTUP + ICR_OTHERS + (TRAMPOLINE >> 12)

@@ -1,12 +1,12 @@
 /* The same work shared by all cpus that there are: integer instructions, loads, stores and calls. The passes of the
  * command line are divided among them. */
 #include "lib.inc"
+#include "trampoline.inc"
 
 #define APIC        0xfee00000
 #define APIC_ICR    0x300(%r15)
 #define ICR_INIT    0xc4500 /* all others */
 #define ICR_STARTUP 0xc4600
-#define TRAMPOLINE  0x9000
 #define STACK_SIZE  0x1000
 
     .data
@@ -22,30 +22,8 @@ done:      .quad 0
     .balign 4096
 stacks:    .skip 16 * STACK_SIZE
 
-    .section .rodata
-    .code16
-trampoline:
-    cli
-    mov %cs, %ax
-    mov %ax, %ds
-    lgdtl trampoline_gdt - trampoline
-    mov $(CR0_PE | CR0_MP | CR0_NE), %eax
-    mov %eax, %cr0
-    ljmpl $SEL_CODE32, $other_32
-    .balign 8
-trampoline_gdt:
-    .word 0x7f
-    .long gdt
-trampoline_end:
-
     .text
-    .code32
-other_32:
-    mov $SEL_DATA, %eax
-    mov %eax, %ds
-    mov %eax, %es
-    mov %eax, %ss
-    protected32_to_long
+other_64:
     mov $1, %eax
     lock xadd %rax, online
     shl $12, %eax /* STACK_SIZE */
@@ -87,10 +65,7 @@ test_main:
     call bench_count
     mov %rax, %r14
     mov $APIC, %r15d
-    mov $trampoline, %esi
-    mov $TRAMPOLINE, %edi
-    mov $(trampoline_end - trampoline), %ecx
-    rep movsb
+    copy_trampoline
     movl $ICR_INIT, APIC_ICR
     call delay
     movl $(ICR_STARTUP + (TRAMPOLINE >> 12)), APIC_ICR
