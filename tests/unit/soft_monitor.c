@@ -116,6 +116,36 @@ static void test_write_before(void **state)
     assert_int_equal(guest_regs(&guest).rcx, 7);
 }
 
+PROGRAM(stepped_hlt, "    pushfq\n"
+                     "    orq $0x100, (%rsp)\n"
+                     "    popfq\n"
+                     "    hlt");
+PROGRAM(stepped_mwait, "    mov $0x20040, %eax\n"
+                       "    xor %ecx, %ecx\n"
+                       "    xor %edx, %edx\n"
+                       "    monitor\n"
+                       "    pushfq\n"
+                       "    orq $0x100, (%rsp)\n"
+                       "    popfq\n"
+                       "    mwait");
+
+/* The #DB of a single step ends both: SDM vol. 2, HLT. The handler's own HLT is executed. */
+static void test_step_wakes(void **state)
+{
+    struct guest_frame f;
+    (void)state;
+    START(stepped_hlt);
+    assert_int_equal(guest_run(&guest, 100), VCPU_STOP_HALT);
+    assert_int_equal(guest_fault(&guest, &f), VEC_DB);
+    assert_int_equal(guest_regs(&guest).rip, HANDLERS + 16 * VEC_DB + 1);
+    assert_int_equal(f.rip, CODE + (uint64_t)(stepped_hlt_end - stepped_hlt));
+    START(stepped_mwait);
+    assert_int_equal(guest_run(&guest, 100), VCPU_STOP_HALT);
+    assert_int_equal(guest_fault(&guest, &f), VEC_DB);
+    assert_int_equal(guest_regs(&guest).rip, HANDLERS + 16 * VEC_DB + 1);
+    assert_int_equal(f.rip, CODE + (uint64_t)(stepped_mwait_end - stepped_mwait));
+}
+
 PROGRAM(with_extension, "    mov $0x20040, %eax\n"
                         "    mov $1, %ecx\n"
                         "    monitor\n"
@@ -138,10 +168,8 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_write_wakes),
-        TEST(test_interrupt_wakes),
-        TEST(test_write_before),
-        TEST(test_faults),
+        TEST(test_write_wakes), TEST(test_interrupt_wakes), TEST(test_write_before),
+        TEST(test_step_wakes),  TEST(test_faults),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

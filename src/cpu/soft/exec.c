@@ -67,11 +67,11 @@ static bool take_external(struct soft_cpu *c)
     return vector < 0 || deliver_interrupt(c, vector);
 }
 
-/* The #DB that follows an instruction: a finished step, or a watched access. */
+/* The #DB that follows an instruction: a finished step, or a watched access. It ends a HLT. */
 static bool take_debug_trap(struct soft_cpu *c)
 {
     c->debug_hits |= c->step_pending ? DR6_BS : 0;
-    c->step_pending = false;
+    c->step_pending = c->halted = false;
     debug_take_hits(c);
     raise_exception(c, VEC_DB);
     return take_fault(c);
