@@ -84,6 +84,18 @@ expect("no vcpu", f"{status} {err}", "4 perilune: kvm: cannot create a vcpu")
 out, err, status, _ = run(["--accel", "kvm", "--smp", "3", "--machine", "pc", "--dump", "flat"], "cap.66=2")
 expect("too many cpus", err, "at most 2 cpus in a machine: use --smp 2")
 
+CAP_NR_VCPUS, CAP_MAX_VCPUS = 9, 66
+for known, most in (f"cap.{CAP_MAX_VCPUS}=0 cap.{CAP_NR_VCPUS}=3", 3), (f"cap.{CAP_MAX_VCPUS}=0 cap.{CAP_NR_VCPUS}=0", 4):
+    out, err, status, _ = run(["--accel", "kvm", "--smp", "5", "--machine", "pc", "--dump", "flat"], known)
+    expect("too many cpus of an old kernel", err, f"at most {most} cpus in a machine: use --smp {most}")
+for irqchip, cap, lacks in (("kernel", 0, "interrupt controllers"), ("kernel", 33, "an interval timer"),
+                            ("split", 121, "local APICs alone")):
+    out, err, status, _ = run(["--accel", f"kvm,irqchip={irqchip}", "--machine", "pc", "--dump", "flat"], f"cap.{cap}=0")
+    expect(f"irqchip={irqchip}", f"{status} {err}", f"4 perilune: kvm: irqchip={irqchip}: this kernel lacks {lacks}; "
+           "use irqchip=user")
+out, err, status, _ = run(["--accel", "kvm", "--machine", "pc", "--dump", "flat"], "cap.0=0")
+expect("no chips in the kernel: the machine's own", str(status), "0")
+
 # A host that hangs: nothing takes longer than its patience; one that is fast is taken.
 out, err, status, seconds = run(["--accel", "auto", *MACHINE], "hang=1")
 expect("hanging: auto", f"{status} {err}", "0 perilune: --accel auto: soft, because")

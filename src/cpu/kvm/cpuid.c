@@ -276,7 +276,10 @@ bool kvm_cpuid_set(struct kvm_vcpu *v, struct error *err)
     bool ok = kvm_ioctl(v->fd, KVM_SET_CPUID2, c) == 0;
 
     if (!ok)
-        error_set_host(err, errno, "kvm: the host refuses what CPUID is to show");
+        error_set_host(
+            err, errno,
+            "kvm: the host refuses what CPUID is to show; another --cpu, or --accel soft, may "
+            "help");
     for (unsigned i = 0; i < c->nent; i++)
         if (c->entries[i].function == 1)
             v->signature = c->entries[i].eax;

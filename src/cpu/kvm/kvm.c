@@ -104,6 +104,15 @@ static unsigned capability(const struct accel *a, long which)
     return n < 0 ? 0 : (unsigned)n;
 }
 
+/* api.rst, KVM_CREATE_VCPU: kernels that do not say take as many as they recommend, or four. */
+static unsigned most_vcpus(const struct accel *a)
+{
+    unsigned max = capability(a, KVM_CAP_MAX_VCPUS);
+    unsigned recommended = capability(a, KVM_CAP_NR_VCPUS);
+
+    return max ? max : recommended ? recommended : 4;
+}
+
 /* Intel hosts without unrestricted guests need three pages for real mode, and one for its page
  * table, out of the guest's sight: below the firmware's 4 GiB end, where no PC has memory. */
 bool kvm_create_vm(struct accel *a, struct error *err)
@@ -119,9 +128,12 @@ bool kvm_create_vm(struct accel *a, struct error *err)
                               "hypervisor using the processor? --accel soft needs none");
     size = kvm_ioctl(a->kvm_fd, KVM_GET_VCPU_MMAP_SIZE, NULL);
     if (size < (int)sizeof(struct kvm_run))
-        return error_set_host(err, 0, "kvm: this kernel's vcpu area is too small (%d bytes)", size);
+        return error_set_host(err, 0,
+                              "kvm: this kernel's vcpu area is too small (%d bytes): use another "
+                              "kernel, or --accel soft",
+                              size);
     a->run_size = size;
-    a->vcpus_max = capability(a, KVM_CAP_MAX_VCPUS);
+    a->vcpus_max = most_vcpus(a);
     a->sync_regs = capability(a, KVM_CAP_SYNC_REGS);
     if (kvm_ioctl(a->vm_fd, KVM_SET_IDENTITY_MAP_ADDR, &identity_map) < 0 ||
         ioctl(a->vm_fd, KVM_SET_TSS_ADDR, tss_address) < 0)

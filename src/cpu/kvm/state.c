@@ -278,7 +278,8 @@ bool kvm_state_init(struct kvm_vcpu *v, struct error *err)
     int khz = ioctl(v->fd, KVM_GET_TSC_KHZ, 0);
 
     if (khz <= 0)
-        return error_set_host(err, errno, "kvm: the host does not know its TSC frequency");
+        return error_set_host(err, errno,
+                              "kvm: the host does not know its TSC frequency; use --accel soft");
     v->tsc_khz = khz;
     return kvm_vcpu_get_sregs(&v->vcpu, &v->reset_sregs, err) &&
            kvm_vcpu_get_fpu(&v->vcpu, &v->reset_fpu, err);

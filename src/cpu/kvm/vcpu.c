@@ -365,7 +365,9 @@ static bool create(struct kvm_vcpu *v, struct error *err)
 
     v->fd = ioctl(v->accel->vm_fd, KVM_CREATE_VCPU, (unsigned long)v->vcpu.port->apic_id);
     if (v->fd < 0)
-        return error_set_host(err, errno, "kvm: cannot create a vcpu");
+        return error_set_host(err, errno,
+                              "kvm: cannot create a vcpu; fewer of them (--smp), a higher limit of "
+                              "open files (ulimit -n), or --accel soft may help");
     area = mmap(NULL, v->accel->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, v->fd, 0);
     if (area == MAP_FAILED)
         return error_set_host(err, errno, "kvm: cannot map the vcpu's shared area");
