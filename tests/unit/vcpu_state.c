@@ -248,6 +248,106 @@ static void test_soft_to_kvm(void **state)
     move(&vcpu_kvm);
 }
 
+/* ---- extended state ---- */
+
+/* SDM vol. 1 13.4 and 13.5.3, the area that is not compacted: MXCSR_MASK, what is reserved, and the
+ * other half of each 80-bit register's 16 bytes are nobody's. */
+enum { XSAVE_HEADER = 512, XSAVE_YMM = 576, XSAVE_YMM_SIZE = 256, X87_SSE_AVX = 7 };
+
+static void assert_same_area(const struct vcpu_misc *a, const struct vcpu_misc *b)
+{
+    static const struct {
+        const char *name;
+        unsigned offset, size;
+    } parts[] = {
+        { "FCW, FSW", 0, 4 },       { "FTW", 4, 1 },
+        { "MXCSR", 24, 4 },         { "ST0", 32, 10 },
+        { "ST1", 48, 10 },          { "ST7", 144, 10 },
+        { "XMM0 to 15", 160, 256 }, { "the upper halves of YMM", XSAVE_YMM, XSAVE_YMM_SIZE },
+    };
+    const uint8_t *x = (const uint8_t *)a->xsave.region, *y = (const uint8_t *)b->xsave.region;
+
+    assert_true(a->has_xsave && b->has_xsave && a->has_avx && b->has_avx);
+    assert_int_equal(a->xcrs.xcrs[0].value, b->xcrs.xcrs[0].value);
+    assert_int_equal(x[XSAVE_HEADER] & X87_SSE_AVX, y[XSAVE_HEADER] & X87_SSE_AVX);
+    for (size_t n = 0; n < ARRAY_LEN(parts); n++)
+        if (memcmp(x + parts[n].offset, y + parts[n].offset, parts[n].size) != 0)
+            fail_msg("%s differ", parts[n].name);
+}
+
+static void fill_area(struct vcpu_misc *m)
+{
+    uint8_t *area = (uint8_t *)m->xsave.region;
+
+    m->xcrs.nr_xcrs = 1;
+    m->xcrs.xcrs[0].value = X87_SSE_AVX;
+    for (unsigned n = 160; n < 160 + 256; n++)
+        area[n] = (uint8_t)(n * 7);
+    for (unsigned n = 0; n < XSAVE_YMM_SIZE; n++)
+        area[XSAVE_YMM + n] = (uint8_t)(n * 11 + 1);
+    for (unsigned n = 0; n < 8; n++) /* 1.something, by 2 to the n */
+        st_le(area + 32 + 16 * n, 8, 0x8000000000000000 | n),
+            st_le(area + 40 + 16 * n, 2, 0x3fff + n);
+    st_le(area, 2, 0x37f);
+    area[4] = 0xff;
+    st_le(area + 24, 4, 0x1f80);
+    area[XSAVE_HEADER] |= X87_SSE_AVX;
+}
+
+/* False: this backend has no AVX on this host. */
+static bool has_avx(const struct vcpu_backend *backend)
+{
+    struct cpu_offer offer;
+    struct cpu_features set;
+    struct error err = { 0 };
+
+    if (backend->cpu_offer(&offer, &err) && cpu_model_parse("base,+avx", &offer, &set, &err))
+        return true;
+    print_message("skipped: %s\n", err.text);
+    return false;
+}
+
+static void move_avx(const struct vcpu_backend *to)
+{
+    struct guest from, into;
+    struct vcpu_misc given, there, back;
+    struct error err = { 0 };
+
+    if (!has_avx(to))
+        skip();
+    guest_init_on(&from, &vcpu_soft, IRQCHIP_USER, "base,+avx");
+    guest_init_on(&into, to, IRQCHIP_USER, "base,+avx");
+    begin(&from);
+    begin(&into);
+    ok(from.backend->get_misc(from.vcpu, &given, &err), &err);
+    fill_area(&given);
+    ok(from.backend->set_misc(from.vcpu, &given, &err), &err);
+    ok(from.backend->get_misc(from.vcpu, &there, &err), &err);
+    assert_same_area(&given, &there);
+    ok(into.backend->set_misc(into.vcpu, &there, &err), &err);
+    ok(into.backend->get_misc(into.vcpu, &there, &err), &err);
+    assert_same_area(&given, &there);
+    from.backend->reset(from.vcpu);
+    ok(from.backend->set_misc(from.vcpu, &there, &err), &err);
+    ok(from.backend->get_misc(from.vcpu, &back, &err), &err);
+    assert_same_area(&given, &back);
+    guest_fini(&into);
+    guest_fini(&from);
+}
+
+static void test_avx_soft(void **state)
+{
+    move_avx(&vcpu_soft);
+}
+
+static void test_avx_kvm(void **state)
+{
+    skip_without_kvm();
+    move_avx(&vcpu_kvm);
+}
+
+/* ---- events ---- */
+
 /* An NMI that waits, an exception that is about to be delivered, waiting for start-up. */
 static void events(const struct vcpu_backend *backend)
 {
@@ -361,6 +461,7 @@ static void test_lapic_in_kernel(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_avx_soft),        cmocka_unit_test(test_avx_kvm),
         cmocka_unit_test(test_soft_to_soft),    cmocka_unit_test(test_soft_to_kvm),
         cmocka_unit_test(test_events_soft),     cmocka_unit_test(test_events_kvm),
         cmocka_unit_test(test_lapic_in_kernel), cmocka_unit_test(test_woken_soft),
