@@ -280,6 +280,8 @@ static int run(struct model_vcpu *v)
     struct kvm_run *r = v->run;
     sigset_t kick, old;
 
+    if (v->entering)
+        v->entering(v->opaque);
     sigemptyset(&kick);
     sigaddset(&kick, SIGRTMIN + KICK_OFFSET);
     pthread_sigmask(SIG_BLOCK, &kick, &old);

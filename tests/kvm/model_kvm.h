@@ -51,8 +51,10 @@ struct model_vcpu {
     struct kvm_msr_entry msr[MODEL_MSRS];
     unsigned msrs;
     enum model_pending pending;
-    uint64_t pending_rip; /* behind the instruction */
-    bool answered;        /* run->mmio.data is what its read gets */
+    uint64_t pending_rip;           /* behind the instruction */
+    void (*entering)(void *opaque); /* a test's, at the beginning of KVM_RUN; NULL */
+    void *opaque;
+    bool answered; /* run->mmio.data is what its read gets */
     /* of the instruction under way */
     unsigned operand; /* bytes */
     bool exits, faulted, unknown;

@@ -286,6 +286,31 @@ check.case("on KVM: an exception, an NMI, a stall", function()
     cpu:stall(1000000)
     ends(vm, 1)
     equal(vm.clock.virtual.now >= 1000000, true)
+    for _, name in ipairs { "inject", "nmi", "mce", "stall" } do
+        equal(vm:supports(name), true, name)
+    end
+    equal(vm:supports("skew"), false)
+    raises("skew", cpu.skew, cpu, 1000)
+    vm:close()
+end)
+
+check.case("on KVM: a machine check, in a bank that the guest has enabled", function()
+    -- mov ecx, 0x404; mov eax, -1; mov edx, eax; wrmsr; out 0x80, al
+    local code = "\x66\xb9\x04\x04\x00\x00\x66\xb8\xff\xff\xff\xff\x66\x89\xc2\x0f\x30\xe6\x80"
+    local there, vm, cpu = pcall(program, code .. NOPS .. out(1),
+        { [18] = rdmsr(0x405, 0x2000) .. rdmsr(0x406, 0x2008) .. out(18) }, "kvm")
+    if not there then
+        print("skipped: " .. tostring(vm))
+        return
+    end
+    cpu.cr4 = cpu.cr4 | 0x40
+    vm:on("pio", { port = 0x80 }, function()
+        cpu:mce { bank = 1, status = UC | EN | 0x150, addr = 0x12345000 }
+    end)
+    ends(vm, 18)
+    equal(vm.memory:read(0x2000, 8), math.mininteger | UC | EN | 0x150)
+    equal(vm.memory:read(0x2008, 8), 0x12345000)
+    raises("bank 200", cpu.mce, cpu, { bank = 200 })
     vm:close()
 end)
 

@@ -1,6 +1,6 @@
-/* Breakpoints, steps and the guest's own debugging under KVM, on a /dev/kvm that is a model
- * (tests/kvm/model_kvm.h), because no host at hand honours all of it: what the kernel is asked for,
- * and what becomes of what it answers. */
+/* Breakpoints, steps, the guest's own debugging, and the last moment of a kick under KVM, on a
+ * /dev/kvm that is a model (tests/kvm/model_kvm.h), because no host at hand honours all of it: what
+ * the kernel is asked for, and what becomes of what it answers. */
 #include "kvm_fixture.h"
 
 #include "kvm/model_kvm.h"
@@ -377,6 +377,28 @@ static void test_step_into_handler(void **state)
     }
 }
 
+static void kick(void *opaque)
+{
+    struct bed *b = opaque;
+
+    b->model->entering = NULL;
+    vcpu_kvm.kick(b->g.vcpu);
+}
+
+/* Its signal is handled before the guest is entered, and after everything has been looked at. */
+static void test_kick_at_the_door(void **state)
+{
+    struct bed b;
+
+    bed_init(&b, "\xeb\xfe", 2);
+    b.model->opaque = &b;
+    for (unsigned n = 0; n < 3; n++) {
+        b.model->entering = kick;
+        assert_int_equal(run(&b.g), VCPU_STOP_KICK);
+    }
+    bed_fini(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -388,6 +410,7 @@ int main(void)
         cmocka_unit_test(test_own_debug),
         cmocka_unit_test(test_guest_that_steps),
         cmocka_unit_test(test_step_into_handler),
+        cmocka_unit_test(test_kick_at_the_door),
     };
 
     signal(SIGALRM, on_alarm);
