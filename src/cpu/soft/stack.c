@@ -52,11 +52,14 @@ int op_popa(struct soft_cpu *c, const struct insn *i)
     static const uint8_t order[] = { RDI, RSI, RBP, RSP, RBX, RDX, RCX, RAX };
     uint64_t sp = c->r[RSP], v[8];
     int st = 0;
-    for (unsigned n = 0; n < 8; n++)
-        if ((st = pop(c, i->size, &v[n])) < 0) {
+    for (unsigned n = 0; n < 8; n++) {
+        int one = pop(c, i->size, &v[n]);
+        if (one < 0) {
             c->r[RSP] = sp;
-            return st;
+            return one;
         }
+        st |= one;
+    }
     for (unsigned n = 0; n < 8; n++)
         if (order[n] != RSP)
             reg_set(c, order[n], i->size, v[n]);
@@ -92,37 +95,43 @@ static int probe_stack(struct soft_cpu *c, uint64_t sp, unsigned size)
     return st && code64(c) ? raise_stack_fault(c) : st;
 }
 
+/* Copy a frame's address from the frame at `bp` of before, whose level it is. */
+static int copy_frame(struct soft_cpu *c, uint64_t bp, unsigned size)
+{
+    uint64_t v, va = bp & bits_mask(8 * stack_size(c));
+    if (!code64(c)) {
+        int st = segment_check(c, SEG_SS, va, size, false);
+        if (st)
+            return st;
+        va = (uint32_t)(va + c->seg[SEG_SS].base);
+    }
+    int st = load(c, va, size, &v);
+    if (st < 0)
+        return raise_stack_fault(c);
+    int pushed = push(c, size, v);
+    return pushed < 0 ? pushed : st | pushed;
+}
+
 int op_enter(struct soft_cpu *c, const struct insn *i)
 {
     unsigned bytes = (uint16_t)i->imm, level = i->imm >> 16 & 31, n = i->size;
-    uint64_t sp = c->r[RSP], frame, v;
-    int st = push(c, n, c->r[RBP]);
-    if (st < 0)
-        return st;
-    frame = c->r[RSP];
-    uint64_t bp = c->r[RBP];
-    uint64_t mask = bits_mask(8 * stack_size(c));
-    for (unsigned k = 1; k < level && st >= 0; k++) {
-        bp -= n;
-        uint64_t va = bp & mask;
-        if (!code64(c)) {
-            if ((st = segment_check(c, SEG_SS, va, n, false)))
-                break;
-            va = (uint32_t)(va + c->seg[SEG_SS].base);
+    uint64_t sp = c->r[RSP], bp = c->r[RBP], frame = 0;
+    int st = 0;
+    for (unsigned k = 0; k <= level; k++) {
+        int one = k == 0       ? push(c, n, bp)
+                  : k == level ? push(c, n, frame)
+                               : copy_frame(c, bp - k * n, n);
+        if (one < 0) {
+            c->r[RSP] = sp;
+            return one;
         }
-        if ((st = load(c, va, n, &v)) < 0)
-            raise_stack_fault(c);
-        else
-            st = push(c, n, v);
+        st |= one;
+        frame = k ? frame : c->r[RSP];
     }
-    if (st >= 0 && level)
-        st = push(c, n, frame);
     uint64_t new_sp = c->r[RSP] - bytes;
-    if (st >= 0)
-        st = probe_stack(c, new_sp & mask, n);
-    if (st < 0) {
+    if (probe_stack(c, new_sp & bits_mask(8 * stack_size(c)), n)) {
         c->r[RSP] = sp;
-        return st;
+        return X_FAULT;
     }
     reg_set(c, RBP, n, frame);
     reg_set(c, RSP, stack_size(c), new_sp);

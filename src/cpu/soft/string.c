@@ -207,6 +207,14 @@ static bool comparison_ends(const struct soft_cpu *c, const struct string *s)
     return s->rep && flag_zf(c) != !!(s->i->flags & INSN_REP);
 }
 
+/* A comparing REP gives flags when it ends. When it faults, or waits for its next chunk, they are
+ * those of before it (SDM vol. 2, REP). */
+static int unfinished(struct soft_cpu *c, uint32_t flags, int st)
+{
+    c->flags = flags;
+    return st;
+}
+
 int op_cmps(struct soft_cpu *c, const struct insn *i)
 {
     struct string s = begin(c, i);
@@ -216,16 +224,15 @@ int op_cmps(struct soft_cpu *c, const struct insn *i)
     uint64_t from = offset_of(c, &s, RSI) + c->ea_base[src.seg];
     uint64_t to = offset_of(c, &s, RDI) + c->ea_base[SEG_ES], a, b;
     uint64_t n = page_elements(&s, from), m = page_elements(&s, to);
+    uint32_t flags = c->flags;
     n = n < m ? n : m;
     n = n < s.count ? n : s.count;
     int st = 0;
     for (; n; n--) {
-        int one = address_of(c, &s, &src, &from), two;
+        int one = address_of(c, &s, &src, &from), two = 0;
         if (one || (one = address_of(c, &s, &dest_read, &to)) ||
-            (one = load(c, from, s.size, &a)) < 0)
-            return one;
-        if ((two = load(c, to, s.size, &b)) < 0)
-            return two;
+            (one = load(c, from, s.size, &a)) < 0 || (two = load(c, to, s.size, &b)) < 0)
+            return unfinished(c, flags, X_FAULT);
         st |= one | two;
         host_sub(c, a, b, s.size);
         advance(c, &s, RSI, 1);
@@ -234,7 +241,7 @@ int op_cmps(struct soft_cpu *c, const struct insn *i)
         if (comparison_ends(c, &s))
             return st;
     }
-    return finish(&s, st);
+    return s.count ? unfinished(c, flags, X_REPEAT) : st;
 }
 
 int op_scas(struct soft_cpu *c, const struct insn *i)
@@ -244,12 +251,13 @@ int op_scas(struct soft_cpu *c, const struct insn *i)
         return 0;
     uint64_t va = offset_of(c, &s, RDI) + c->ea_base[SEG_ES], a = reg_get(c, RAX, s.size), b;
     uint64_t n = page_elements(&s, va);
+    uint32_t flags = c->flags;
     n = n < s.count ? n : s.count;
     int st = 0;
     for (; n; n--) {
         int one = address_of(c, &s, &dest_read, &va);
         if (one || (one = load(c, va, s.size, &b)) < 0)
-            return one;
+            return unfinished(c, flags, X_FAULT);
         st |= one;
         host_sub(c, a, b, s.size);
         advance(c, &s, RDI, 1);
@@ -257,7 +265,7 @@ int op_scas(struct soft_cpu *c, const struct insn *i)
         if (comparison_ends(c, &s))
             return st;
     }
-    return finish(&s, st);
+    return s.count ? unfinished(c, flags, X_REPEAT) : st;
 }
 
 /* ---- ports ---- */
