@@ -606,7 +606,6 @@ void watch_tell_cpuid(struct soft_cpu *c, uint32_t leaf, uint32_t subleaf, uint3
 /* ---- inject.c ---- */
 
 bool soft_inject(struct vcpu *v, const struct vcpu_exception *e, struct error *err);
-void soft_skew_tsc(struct vcpu *v, int32_t ppm); /* soft.c */
 bool soft_machine_check(struct vcpu *v, const struct vcpu_machine_check *m, struct error *err);
 /* Put what was injected into c->exc: mc_waits or exception_waits says that something was. */
 void inject_take_machine_check(struct soft_cpu *c);
@@ -649,8 +648,6 @@ uint32_t msr_groups(const struct cpu_features *set);
 bool msr_exists(const struct soft_cpu *c, uint32_t index);
 bool msr_read(struct soft_cpu *c, uint32_t index, uint64_t *value);         /* false: #GP */
 bool msr_write(struct soft_cpu *c, uint32_t index, uint64_t value);         /* false: #GP */
-bool soft_get_misc(struct vcpu *v, struct vcpu_misc *m, struct error *err); /* state.c */
-bool soft_set_misc(struct vcpu *v, const struct vcpu_misc *m, struct error *err);
 size_t soft_msrs(struct vcpu *v, uint32_t *out, size_t max); /* as the backend's msrs() */
 /* What the software CPU can do: the same on every host. */
 void soft_cpu_offer(struct cpu_offer *out);
@@ -662,6 +659,20 @@ int write_cr0(struct soft_cpu *c, uint64_t v);
 int write_cr3(struct soft_cpu *c, uint64_t v);
 int write_cr4(struct soft_cpu *c, uint64_t v);
 bool write_efer(struct soft_cpu *c, uint64_t v);
+
+/* ---- state.c: functions of the backend ---- */
+
+uint64_t soft_get_reg(struct vcpu *v, unsigned number);
+bool soft_get_regs(struct vcpu *v, struct kvm_regs *r, struct error *err);
+bool soft_set_regs(struct vcpu *v, const struct kvm_regs *r, struct error *err);
+bool soft_get_sregs(struct vcpu *v, struct kvm_sregs *s, struct error *err);
+bool soft_set_sregs(struct vcpu *v, const struct kvm_sregs *s, struct error *err);
+bool soft_get_fpu(struct vcpu *v, struct kvm_fpu *fpu, struct error *err);
+bool soft_set_fpu(struct vcpu *v, const struct kvm_fpu *fpu, struct error *err);
+bool soft_get_msr(struct vcpu *v, uint32_t index, uint64_t *value, struct error *err);
+bool soft_set_msr(struct vcpu *v, uint32_t index, uint64_t value, struct error *err);
+bool soft_get_misc(struct vcpu *v, struct vcpu_misc *m, struct error *err);
+bool soft_set_misc(struct vcpu *v, const struct vcpu_misc *m, struct error *err);
 
 /* ---- fxsave.c ---- */
 
@@ -692,6 +703,7 @@ int soft_yield(struct soft_cpu *c);
 
 /* Time stamp counter now. */
 uint64_t soft_tsc(const struct soft_cpu *c);
+void soft_skew_tsc(struct vcpu *v, int32_t ppm);
 
 static inline bool is_user(const struct soft_cpu *c)
 {
