@@ -449,9 +449,9 @@ void monitor_remap(struct soft_cpu *c);
 uint32_t msr_groups(const struct cpu_features *set);
 /* Is the MSR one that the model has? */
 bool msr_exists(const struct soft_cpu *c, uint32_t index);
-bool msr_read(struct soft_cpu *c, uint32_t index, uint64_t *value);         /* false: #GP */
-bool msr_write(struct soft_cpu *c, uint32_t index, uint64_t value);         /* false: #GP */
-size_t soft_msrs(struct vcpu *v, uint32_t *out, size_t max); /* as the backend's msrs() */
+bool msr_read(struct soft_cpu *c, uint32_t index, uint64_t *value); /* false: #GP */
+bool msr_write(struct soft_cpu *c, uint32_t index, uint64_t value); /* false: #GP */
+size_t soft_msrs(struct vcpu *v, uint32_t *out, size_t max);        /* as the backend's msrs() */
 /* What the software CPU can do: the same on every host. */
 void soft_cpu_offer(struct cpu_offer *out);
 /* What follows from c->features. */
