@@ -1,11 +1,8 @@
 /* Interrupts: the 8259 pair moved to vectors 0x20 and on, the 8254 on line 0, HLT and the shadows of STI and MOV SS, the
  * local APIC's timer, self interrupts, priorities by CR8, and an NMI. */
 #include "lib.inc"
+#include "pic.inc"
 
-#define PIC_CMD   0x20
-#define PIC_DATA  0x21
-#define PIC2_CMD  0xa0
-#define PIC2_DATA 0xa1
 #define PIT_CH0   0x40
 #define PIT_CMD   0x43
 
@@ -38,11 +35,6 @@ nmi_within: .quad 0
 timer_count: .quad 0
 
     .text
-.macro io_out port, value
-    mov $\value, %al
-    out %al, $\port
-.endm
-
     .globl test_main
 test_main:
     call set_up
@@ -54,16 +46,7 @@ test_main:
     ret
 
 set_up:
-    io_out PIC_CMD, 0x11
-    io_out PIC_DATA, 0x20
-    io_out PIC_DATA, 0x04
-    io_out PIC_DATA, 0x01
-    io_out PIC2_CMD, 0x11
-    io_out PIC2_DATA, 0x28
-    io_out PIC2_DATA, 0x02
-    io_out PIC2_DATA, 0x01
-    io_out PIC_DATA, 0xfe
-    io_out PIC2_DATA, 0xff
+    set_up_pics 0xfe
     in $PIC_DATA, %al
     movzbl %al, %eax
     EXPECT(%rax, $0xfe)

@@ -2,11 +2,8 @@
  * levels, with the end of interrupt that sends a level again), the 8254 with port 0x61, messages, the local APIC's
  * timer and self interrupts, x2APIC. */
 #include "lib.inc"
+#include "pic.inc"
 
-#define PIC_CMD   0x20
-#define PIC_DATA  0x21
-#define PIC2_CMD  0xa0
-#define PIC2_DATA 0xa1
 #define PIT_CH0   0x40
 #define PIT_CH2   0x42
 #define PIT_CMD   0x43
@@ -51,11 +48,6 @@ test_name: .asciz "irqchip"
 seen: .fill 256, 8, 0 /* by vector */
 
     .text
-.macro io_out port, value
-    mov $\value, %al
-    out %al, $\port
-.endm
-
 .macro uart_out port, value
     mov $\port, %edx
     mov $\value, %al
@@ -128,16 +120,7 @@ test_main:
     ret
 
 set_up:
-    io_out PIC_CMD, 0x11
-    io_out PIC_DATA, 0x20
-    io_out PIC_DATA, 0x04
-    io_out PIC_DATA, 0x01
-    io_out PIC2_CMD, 0x11
-    io_out PIC2_DATA, 0x28
-    io_out PIC2_DATA, 0x02
-    io_out PIC2_DATA, 0x01
-    io_out PIC_DATA, 0xff
-    io_out PIC2_DATA, 0xff
+    set_up_pics 0xff
     set_gate 0x20, on_pic_timer
     set_gate 0x24, on_pic_uart
     set_gate 0x28, on_pic_rtc
