@@ -102,9 +102,9 @@ function Builder:nic(spec, index)
     if n.type == "none" then
         return index
     elseif n.type ~= "user" and n.type ~= "wire" and n.type ~= "hubport" then
-        util.fail(util.suggest(('nic: there is no type "%s"; use none, user or wire'):format(n.type
-            or ""),
-            n.type or "", { "none", "user", "wire" }), { property = "nic" })
+        local problem = util.suggest(('there is no type "%s"; use none, user or wire'):format(n.type or ""),
+            n.type or "", { "none", "user", "wire" })
+        util.fail("nic: " .. problem, { property = "nic", problem = problem })
     end
     local id = n.id or "net" .. index
     self:netdev { type = n.type, id = id, hostfwd = n.hostfwd, restrict = n.restrict }

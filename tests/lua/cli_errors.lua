@@ -60,9 +60,10 @@ check.case("trace", function()
 end)
 
 check.case("machines", function()
-    refused('there is no machine "pcc" (there are: minimal, pc, sample_board); did you mean "pc"?', "--machine",
+    refused('perilune: --machine: there is no machine "pcc" (there are: minimal, pc, sample_board); did you mean "pc"?',
+        "--machine",
         "pcc", "--dump", "mtree")
-    refused("there is no machine definition", "--machine", "/nowhere/m.lua", "--dump", "mtree")
+    refused("perilune: --machine: there is no machine definition", "--machine", "/nowhere/m.lua", "--dump", "mtree")
 end)
 
 check.case("definitions", function()
@@ -131,7 +132,7 @@ end)
 check.case("networks", function()
     refused("mac", "--nic", "user,mac=zz:00", "--dump", "mtree")
     refused("hostfwd", "--nic", "user,hostfwd=tcp:nonsense", "--dump", "mtree")
-    refused("--nic: nic: there is no type \"tap\"", "--nic", "tap", "--dump", "mtree")
+    refused("--nic: there is no type \"tap\"", "--nic", "tap", "--dump", "mtree")
     refused('unknown key "hostfw"; did you mean "hostfwd"?', "--nic", "user,hostfw=x", "--dump",
         "mtree")
     refused('there is no network backend "n2"', "--netdev", "user,id=n1", "--device",

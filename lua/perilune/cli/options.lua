@@ -458,7 +458,7 @@ function M.option_of(state, property_name)
         shutdown = "no-shutdown" }
     local name = state.given[property_name] or other[property_name] or property_name
     local map = by_spelling()
-    if map[name] and name ~= "set" and name ~= "machine" then
+    if property_name == "machine" or (map[name] and name ~= "set" and name ~= "machine") then
         return "--" .. name
     end
     return ("--%s %s"):format(map[name] and name or "set", property_name)
