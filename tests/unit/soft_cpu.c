@@ -532,31 +532,6 @@ static void test_branch_prefix(void **state)
     assert_int_equal(r.rbx, end - 5);
 }
 
-/* What the list of MSRs names can be read, set to something else, and read again. */
-static void test_msrs(void **state)
-{
-    struct vcpu *v = guest.vcpu;
-    uint32_t list[128];
-    uint64_t value;
-    size_t count = vcpu_soft.msrs(v, list, ARRAY_LEN(list));
-
-    assert_in_range(count, 50, ARRAY_LEN(list));
-    assert_int_equal(vcpu_soft.msrs(v, list, 1), count);
-    for (size_t n = 0; n < count; n++) {
-        for (size_t m = 0; m < n; m++)
-            assert_int_not_equal(list[n], list[m]);
-        assert_true(vcpu_soft.get_msr(v, list[n], &value, NULL));
-        bool mask = list[n] >= 0x200 && list[n] < 0x210 && list[n] & 1; /* of an MTRR: no bit 0 */
-        uint64_t wanted = value ^ (mask ? 1 << 11 : 1);
-        assert_true(vcpu_soft.set_msr(v, list[n], wanted, NULL));
-        assert_true(vcpu_soft.get_msr(v, list[n], &value, NULL));
-        assert_true(value == wanted);
-    }
-    assert_true(vcpu_soft.set_msr(v, 0x401, 1ULL << 63 | 5, NULL)); /* a bank's status */
-    assert_true(vcpu_soft.get_msr(v, 0x401, &value, NULL));
-    assert_true(value == (1ULL << 63 | 5));
-}
-
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -577,7 +552,6 @@ int main(void)
         TEST(test_triple_fault),
         TEST(test_endless_faults),
         TEST(test_branch_prefix),
-        TEST(test_msrs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

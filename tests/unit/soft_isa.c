@@ -333,70 +333,6 @@ static void test_switched_off(void **state)
             fail_msg("no instruction of %s is tried", soft_isa_name(bit));
 }
 
-/* What a model has beside instructions: MSRs, bits of EFER, pages. */
-static int msr_vector(const char *model, uint32_t index, bool write, uint64_t value)
-{
-    static const uint8_t rdmsr[] = { 0x0f, 0x32 }, wrmsr[] = { 0x0f, 0x30 };
-    struct guest_frame f;
-    guest_init_model(&guest, model);
-    guest_load(&guest, write ? wrmsr : rdmsr, 2);
-    guest_cpu(&guest)->r[RCX] = index;
-    guest_cpu(&guest)->r[RAX] = (uint32_t)value;
-    guest_cpu(&guest)->r[RDX] = value >> 32;
-    guest_run(&guest, 1);
-    int vector = guest_fault(&guest, &f);
-    guest_fini(&guest);
-    return vector;
-}
-
-static void test_msrs(void **state)
-{
-    enum { EFER = 0xc0000080, EFER_NOW = EFER_LME | EFER_LMA };
-    static const struct {
-        const char *without;
-        uint32_t index;
-        bool write;
-        uint64_t value;
-    } cases[] = {
-        { "max,-mtrr", 0x200, false, 0 },
-        { "max,-mtrr", 0xfe, false, 0 },
-        { "max,-pat", 0x277, false, 0 },
-        { "max,-sep", 0x174, true, 8 },
-        { "max,-tsc_adjust", 0x3b, false, 0 },
-        { "max,-mca", 0x179, false, 0 },
-        { "max,-rdtscp,-rdpid", 0xc0000103, false, 0 },
-        { "max,-nx", EFER, true, EFER_NOW | EFER_NX },
-    };
-    (void)state;
-    for (unsigned n = 0; n < ARRAY_LEN(cases); n++) {
-        if (msr_vector("max", cases[n].index, cases[n].write, cases[n].value) != -1)
-            fail_msg("MSR %#x is not there", cases[n].index);
-        if (msr_vector(cases[n].without, cases[n].index, cases[n].write, cases[n].value) != VEC_GP)
-            fail_msg("MSR %#x is there with %s", cases[n].index, cases[n].without);
-    }
-    assert_int_equal(msr_vector("max,-rdtscp", 0xc0000103, false, 0), -1);
-    assert_int_equal(msr_vector("max,-nx", EFER, false, 0), -1);
-}
-
-static void test_large_pages(void **state)
-{
-    enum { LARGE = 0x40000000, MAP_LARGE = MAP_P | MAP_W | 0x80 };
-    static const uint8_t load[] = { 0x8a, 0x06 };
-    (void)state;
-    for (unsigned has = 0; has < 2; has++) {
-        struct guest_frame f = { .error = 0 };
-        guest_init_model(&guest, has ? "max" : "max,-pdpe1gb");
-        uint64_t pdpt = *guest_entry(&guest, TABLES, 0) & ~0xfffULL;
-        *guest_entry(&guest, pdpt, LARGE >> 30) = MAP_LARGE;
-        guest_load(&guest, load, sizeof load);
-        guest_cpu(&guest)->r[RSI] = LARGE + DATA;
-        guest_run(&guest, 1);
-        assert_int_equal(guest_fault(&guest, &f), has ? -1 : VEC_PF);
-        assert_int_equal(f.error, has ? 0 : 9);
-        guest_fini(&guest);
-    }
-}
-
 /* Prefixed scans are scans where they are not counts; POPCNT has nothing to fall back on. XGETBV
  * with ECX 1 is #GP. LAHF belongs to all processors outside of 64-bit mode. */
 static void test_scans(void **state)
@@ -635,7 +571,6 @@ int main(void)
         cmocka_unit_test(test_switched_on),  cmocka_unit_test(test_system_instructions),
         cmocka_unit_test(test_upper_halves), cmocka_unit_test(test_gather_faults),
         cmocka_unit_test(test_state),        cmocka_unit_test(test_scans),
-        cmocka_unit_test(test_msrs),         cmocka_unit_test(test_large_pages),
     };
     soft_exec(NULL); /* the labels that the decoder puts into instructions */
     return cmocka_run_group_tests(tests, NULL, NULL);

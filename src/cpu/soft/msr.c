@@ -27,39 +27,50 @@ enum {
 #define MSR_KERNEL_GS_BASE 0xc0000102u
 #define MSR_TSC_AUX        0xc0000103u
 
-/* MSRs that belong to a feature. One that several name is there with any of them. */
+/* What there is to know of an MSR beyond its value: the feature that it belongs to (NULL: none; of
+ * several rows any), and whether it belongs to the state of a cpu that goes elsewhere. TSC_ADJUST
+ * is another view of the TSC; EFER and the bases of FS and GS are in struct kvm_sregs. */
 static const struct {
     uint32_t first, last;
     const char *feature;
-} groups[] = {
+    bool state;
+} ranges[] = {
     /* clang-format off */
-    { MSR_TSC, MSR_TSC, "tsc" },
-    { MSR_APIC_BASE, MSR_APIC_BASE, "apic" },
-    { MSR_TSC_ADJUST, MSR_TSC_ADJUST, "tsc_adjust" },
-    { MSR_MTRRCAP, MSR_MTRRCAP, "mtrr" },
-    { MSR_SYSENTER_CS, MSR_SYSENTER_EIP, "sep" },
-    { MSR_MCG_CAP, MSR_MCG_STATUS, "mca" },
-    { MSR_MTRR_PHYS0, MSR_MTRR_FIX4K + 7, "mtrr" },
-    { MSR_PAT, MSR_PAT, "pat" },
-    { MSR_MTRR_DEF_TYPE, MSR_MTRR_DEF_TYPE, "mtrr" },
-    { MSR_MC0_CTL, MSR_MC0_CTL + 4 * MC_BANKS - 1, "mca" },
-    { MSR_TSC_DEADLINE, MSR_TSC_DEADLINE, "tsc_deadline_timer" },
-    { MSR_X2APIC, MSR_X2APIC_LAST, "x2apic" },
-    { MSR_EFER, MSR_EFER, "lm" },
-    { MSR_EFER, MSR_EFER, "nx" },
-    { MSR_EFER, MSR_EFER, "syscall" },
-    { MSR_STAR, MSR_SFMASK, "syscall" },
-    { MSR_FS_BASE, MSR_KERNEL_GS_BASE, "lm" },
-    { MSR_TSC_AUX, MSR_TSC_AUX, "rdtscp" },
-    { MSR_TSC_AUX, MSR_TSC_AUX, "rdpid" },
+    { MSR_TSC, MSR_TSC, "tsc", true },
+    { MSR_APIC_BASE, MSR_APIC_BASE, "apic", false },
+    { MSR_TSC_ADJUST, MSR_TSC_ADJUST, "tsc_adjust", false },
+    { MSR_SMBASE, MSR_SMBASE, NULL, true },
+    { MSR_MTRRCAP, MSR_MTRRCAP, "mtrr", false },
+    { MSR_SYSENTER_CS, MSR_SYSENTER_EIP, "sep", true },
+    { MSR_MCG_CAP, MSR_MCG_CAP, "mca", false },
+    { MSR_MCG_STATUS, MSR_MCG_STATUS, "mca", true },
+    { MSR_MISC_ENABLE, MSR_MISC_ENABLE, NULL, true },
+    { MSR_MTRR_PHYS0, MSR_MTRR_PHYS0 + 15, "mtrr", true },
+    { MSR_MTRR_FIX64K, MSR_MTRR_FIX64K, "mtrr", true },
+    { MSR_MTRR_FIX16K_80000, MSR_MTRR_FIX16K_A0000, "mtrr", true },
+    { MSR_MTRR_FIX4K, MSR_MTRR_FIX4K + 7, "mtrr", true },
+    { MSR_PAT, MSR_PAT, "pat", true },
+    { MSR_MTRR_DEF_TYPE, MSR_MTRR_DEF_TYPE, "mtrr", true },
+    { MSR_MC0_CTL, MSR_MC0_CTL + 4 * MC_BANKS - 1, "mca", true },
+    { MSR_TSC_DEADLINE, MSR_TSC_DEADLINE, "tsc_deadline_timer", false },
+    { MSR_X2APIC, MSR_X2APIC_LAST, "x2apic", false },
+    { MSR_EFER, MSR_EFER, "lm", false },
+    { MSR_EFER, MSR_EFER, "nx", false },
+    { MSR_EFER, MSR_EFER, "syscall", false },
+    { MSR_STAR, MSR_SFMASK, "syscall", true },
+    { MSR_FS_BASE, MSR_GS_BASE, "lm", false },
+    { MSR_KERNEL_GS_BASE, MSR_KERNEL_GS_BASE, "lm", true },
+    { MSR_TSC_AUX, MSR_TSC_AUX, "rdtscp", true },
+    { MSR_TSC_AUX, MSR_TSC_AUX, "rdpid", false },
     /* clang-format on */
 };
+_Static_assert(ARRAY_LEN(ranges) <= 32, "a bit of soft_cpu.msrs for each");
 
 uint32_t msr_groups(const struct cpu_features *set)
 {
     uint32_t found = 0;
-    for (unsigned n = 0; n < ARRAY_LEN(groups); n++)
-        if (cpu_has_named(set, groups[n].feature))
+    for (unsigned n = 0; n < ARRAY_LEN(ranges); n++)
+        if (!ranges[n].feature || cpu_has_named(set, ranges[n].feature))
             found |= 1u << n;
     return found;
 }
@@ -67,13 +78,29 @@ uint32_t msr_groups(const struct cpu_features *set)
 bool msr_exists(const struct soft_cpu *c, uint32_t index)
 {
     bool is_owned = false;
-    for (unsigned n = 0; n < ARRAY_LEN(groups); n++)
-        if (index >= groups[n].first && index <= groups[n].last) {
+    for (unsigned n = 0; n < ARRAY_LEN(ranges); n++)
+        if (index >= ranges[n].first && index <= ranges[n].last) {
             if (c->msrs >> n & 1)
                 return true;
             is_owned = true;
         }
     return !is_owned;
+}
+
+size_t soft_msrs(struct vcpu *v, uint32_t *out, size_t max)
+{
+    size_t count = 0;
+    for (size_t n = 0; n < ARRAY_LEN(ranges); n++)
+        for (uint32_t index = ranges[n].first; ranges[n].state && index <= ranges[n].last;
+             index++, count++)
+            if (count < max)
+                out[count] = index;
+    if (v->port->apic_ops) {
+        if (count < max)
+            out[count] = MSR_TSC_DEADLINE;
+        count++;
+    }
+    return count;
 }
 
 static bool is_apic_msr(uint32_t index)
@@ -121,40 +148,6 @@ static uint64_t *plain_msr(struct soft_cpu *c, uint32_t index)
             return &c->mtrr_var[index - MSR_MTRR_PHYS0];
         return NULL;
     }
-}
-
-/* TSC_ADJUST is another view of the TSC; EFER and the bases of segments are in struct kvm_sregs. */
-size_t soft_msrs(struct vcpu *v, uint32_t *out, size_t max)
-{
-    static const struct {
-        uint32_t first, last;
-    } ranges[] = {
-        { MSR_TSC, MSR_TSC },
-        { MSR_SMBASE, MSR_SMBASE },
-        { MSR_SYSENTER_CS, MSR_SYSENTER_EIP },
-        { MSR_MISC_ENABLE, MSR_MISC_ENABLE },
-        { MSR_MTRR_PHYS0, MSR_MTRR_PHYS0 + 15 },
-        { MSR_MTRR_FIX64K, MSR_MTRR_FIX64K },
-        { MSR_MTRR_FIX16K_80000, MSR_MTRR_FIX16K_A0000 },
-        { MSR_MTRR_FIX4K, MSR_MTRR_FIX4K + 7 },
-        { MSR_PAT, MSR_PAT },
-        { MSR_MTRR_DEF_TYPE, MSR_MTRR_DEF_TYPE },
-        { MSR_STAR, MSR_SFMASK },
-        { MSR_KERNEL_GS_BASE, MSR_TSC_AUX },
-        { MSR_MCG_STATUS, MSR_MCG_STATUS },
-        { MSR_MC0_CTL, MSR_MC0_CTL + 4 * MC_BANKS - 1 },
-    };
-    size_t count = 0;
-    for (size_t n = 0; n < ARRAY_LEN(ranges); n++)
-        for (uint32_t index = ranges[n].first; index <= ranges[n].last; index++, count++)
-            if (count < max)
-                out[count] = index;
-    if (v->port->apic_ops) {
-        if (count < max)
-            out[count] = MSR_TSC_DEADLINE;
-        count++;
-    }
-    return count;
 }
 
 bool msr_read(struct soft_cpu *c, uint32_t index, uint64_t *v)
@@ -282,6 +275,12 @@ static bool set_base(struct soft_cpu *c, unsigned seg, uint64_t v)
     c->seg[seg].base = v;
     update_mode(c);
     return true;
+}
+
+bool msr_write_by_guest(struct soft_cpu *c, uint32_t index, uint64_t v)
+{
+    const uint64_t fixed = index == MSR_MISC_ENABLE ? MISC_READ_ONLY : 0;
+    return msr_write(c, index, (v & ~fixed) | (c->misc_enable & fixed));
 }
 
 bool msr_write(struct soft_cpu *c, uint32_t index, uint64_t v)

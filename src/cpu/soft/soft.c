@@ -90,7 +90,7 @@ static void soft_reset(struct vcpu *v)
     c->star = c->lstar = c->cstar = c->sfmask = c->kernel_gs_base = 0;
     c->sysenter_cs = c->sysenter_esp = c->sysenter_eip = 0;
     c->pat = 0x0007040600070406;
-    c->misc_enable = 1; /* fast strings */
+    c->misc_enable = MISC_RESET;
     c->tsc_offset = c->tsc_aux = 0;
     c->mtrr_def_type = 0;
     memset(c->mtrr_fixed, 0, sizeof c->mtrr_fixed);

@@ -102,6 +102,10 @@ struct x87 {
 enum { SOFT_PHYSICAL_BITS = 40 }; /* of an address: MAXPHYADDR */
 enum { MC_BANKS = 4 };            /* of machine checks */
 enum { MSR_SMBASE = 0x9e };       /* for the host: see smm.c */
+/* MISC_ENABLE, SDM vol. 4: fast strings; there are neither performance counters (bit 7) nor the two
+ * kinds of traces that go with them, whatever software writes. */
+enum { MISC_NO_BTS = 1 << 11, MISC_NO_PEBS = 1 << 12, MISC_READ_ONLY = 1 << 7 | 3 << 11 };
+enum { MISC_RESET = 1 | MISC_NO_BTS | MISC_NO_PEBS };
 enum { MSR_MCG_CAP = 0x179, MSR_MCG_STATUS = 0x17a, MSR_MC0_CTL = 0x400 };
 
 struct code_page;
@@ -451,7 +455,9 @@ uint32_t msr_groups(const struct cpu_features *set);
 bool msr_exists(const struct soft_cpu *c, uint32_t index);
 bool msr_read(struct soft_cpu *c, uint32_t index, uint64_t *value); /* false: #GP */
 bool msr_write(struct soft_cpu *c, uint32_t index, uint64_t value); /* false: #GP */
-size_t soft_msrs(struct vcpu *v, uint32_t *out, size_t max);        /* as the backend's msrs() */
+/* The same, but bits that software cannot write stay. */
+bool msr_write_by_guest(struct soft_cpu *c, uint32_t index, uint64_t value);
+size_t soft_msrs(struct vcpu *v, uint32_t *out, size_t max); /* as the backend's msrs() */
 /* What the software CPU can do: the same on every host. */
 void soft_cpu_offer(struct cpu_offer *out);
 /* What follows from c->features. */

@@ -100,7 +100,8 @@ int op_wrmsr(struct soft_cpu *c, const struct insn *i)
     uint64_t v = c->r[RDX] << 32 | (uint32_t)c->r[RAX];
     if (!msr_exists(c, (uint32_t)c->r[RCX]))
         return raise_error(c, VEC_GP, 0);
-    if (watch_tell_msr(c, (uint32_t)c->r[RCX], true, &v) && !msr_write(c, (uint32_t)c->r[RCX], v))
+    if (watch_tell_msr(c, (uint32_t)c->r[RCX], true, &v) &&
+        !msr_write_by_guest(c, (uint32_t)c->r[RCX], v))
         return raise_error(c, VEC_GP, 0);
     TRACE(soft_trace, SOFT_TRACE_MSR_WRITE, soft_source(c), (uint32_t)c->r[RCX], v);
     return X_BREAK;
