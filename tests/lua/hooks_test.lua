@@ -99,6 +99,35 @@ conform("hooks change nothing that the guest could see", { "hook.exec", "hook.wr
     equal(h1, h2)
 end)
 
+conform("an instruction that lies in two pages", { "hook.exec" }, function()
+    local AT <const> = 0x1ffe
+    local vm = program("\xb9\x0a\x00" .. -- 1000 mov cx, 10
+        "\xe9\xf8\x0f") --               1003 jmp 0x1ffe
+    vm.memory:write_bytes(AT, "\x81\xc0\x01\x01" .. -- 1ffe add ax, 0x101
+        "\x49" ..                                   -- 2002 dec cx
+        "\x75\xf9" .. bare.EXIT) --                   2003 jnz 0x1ffe
+    local seen = {}
+    local h
+    local function add()
+        h = vm:on("exec", { at = AT }, function(cpu)
+            seen[#seen + 1] = ("%x"):format(cpu.rax)
+            if #seen == 3 then
+                h:remove()
+            end
+        end)
+    end
+    add()
+    local rounds
+    rounds = vm:on("exec", { at = 0x2003, skip = 5 }, function()
+        rounds:remove()
+        add()
+    end)
+    run(vm)
+    equal(table.concat(seen, " "), "0 101 202 606 707 808 909")
+    equal(vm.cpus[1].rax & 0xff00, 0xa00)
+    vm:close()
+end)
+
 conform("ranges", { "hook.exec" }, function()
     local vm = program(counting)
     local range = vm:on("exec", { at = { INC, 0x1009 } }, function() end)

@@ -193,7 +193,7 @@ static bool attend(struct soft_cpu *c, int64_t *budget, enum vcpu_stop *stop)
 }
 
 /* May block `from`, which has been executed, remember that `to`, at c->rip, follows it? Only within
- * a page, of RAM (see block.c) and of linear addresses: another one may lie elsewhere the next
+ * a page, of RAM (see code_cache.c) and of linear addresses: another one may lie elsewhere the next
  * time. */
 static bool linkable(const struct soft_cpu *c, const struct block *from, const struct block *to)
 {
@@ -268,7 +268,7 @@ static bool tell_point(struct soft_cpu *c, const struct insn *i)
 
 /* What block_at_rip() would find first, for code that may be known to be of 64 bits. NULL: ask it.
  */
-static ALWAYS_INLINE struct block *cached_block(const struct soft_cpu *c, bool is64)
+static ALWAYS_INLINE struct block *cached_block(struct soft_cpu *c, bool is64)
 {
     const struct jump_cache_entry *e = jump_cache_slot(c, c->rip);
     return LIKELY(e->rip == c->rip && e->key == c->jump_key && (is64 || code64(c))) ? e->block

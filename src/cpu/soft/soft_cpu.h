@@ -59,6 +59,7 @@ struct jump_cache_entry {
     struct block *block;
     uint64_t key; /* jump_key of when it was made */
 };
+#define JUMP_KEY_NONE UINT64_MAX /* no cpu has it */
 enum { JUMP_CACHE_SIZE = 4096 };
 
 union vec128 {
@@ -272,7 +273,7 @@ static inline uint64_t soft_icount(const struct soft_cpu *c)
 
 /* ---- exec.c ---- */
 
-static inline const struct jump_cache_entry *jump_cache_slot(const struct soft_cpu *c, uint64_t va)
+static inline struct jump_cache_entry *jump_cache_slot(struct soft_cpu *c, uint64_t va)
 {
     return &c->jump_cache[(va ^ va >> 12) & (JUMP_CACHE_SIZE - 1)];
 }
@@ -289,7 +290,7 @@ enum vcpu_stop soft_exec(struct soft_cpu *c);
 int soft_decode(const uint8_t *code, unsigned avail, uint32_t mode, uint64_t isa, struct insn *i,
                 bool *ends);
 
-/* ---- block.c ---- */
+/* ---- code_cache.c ---- */
 
 struct code_cache *code_cache_new(struct mem *mem);
 void code_cache_free(struct code_cache *cc);
