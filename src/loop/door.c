@@ -2,6 +2,7 @@
 #include "loop/door.h"
 
 #include "base/alloc.h"
+#include "base/bits.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -72,6 +73,16 @@ void door_post(struct door_source *s, const void *data, size_t len)
     d->queued++;
     if (was_empty && d->knock)
         d->knock(d->opaque);
+}
+
+void *door_newest(struct door_source *s, size_t *len)
+{
+    struct door *d = s->door;
+    struct entry *e = d->first ? CONTAINER_OF(d->last, struct entry, next) : NULL;
+    if (!e || e->source != s)
+        return NULL;
+    *len = e->len;
+    return e->data;
 }
 
 bool door_pending(const struct door *d)

@@ -41,6 +41,10 @@ void door_source_fini(struct door_source *s);
 /* Copy `len` bytes (0 is allowed: a mere event) into the queue. */
 void door_post(struct door_source *s, const void *data, size_t len);
 
+/* What was posted last and has not entered, if it is from this source: its bytes, which may be
+ * changed until the next call of the door, and how many. Else NULL. */
+void *door_newest(struct door_source *s, size_t *len);
+
 bool door_pending(const struct door *d);
 
 /* Let everything in that was posted before this call. Returns how many entered. */

@@ -25,6 +25,12 @@ enum { SLIRP_TRACE_FROM_GUEST, SLIRP_TRACE_TO_GUEST, SLIRP_TRACE_HOLD };
 /* Free every hub of the net; their ports are gone by then. */
 void net_hubs_free(struct net *n);
 
+/* tcp_ack.c: two frames of one direction, of which nothing lies between: is each an acknowledgement
+ * of the same TCP connection and nothing else, and does the newer say all that the older says? (Two
+ * that acknowledge the same are a sign of loss, and both needed: RFC 5681 3.2.) */
+bool net_ack_supersedes(const uint8_t *newer, size_t newer_len, const uint8_t *older,
+                        size_t older_len);
+
 /* Where a frame stands. */
 struct net_mark {
     uint64_t after; /* the taps up to this order have seen it */

@@ -268,9 +268,24 @@ static void on_ready(void *opaque)
 
 /* ---- towards the guest ---- */
 
+/* slirp acknowledges every segment. Of a burst that the guest has sent at once, it is told what the
+ * last one says, as by a host whose card puts segments together (RFC 3449 5.2.1): some thousand
+ * instructions less for each of the others. */
+static bool renew_ack(struct user_net *u, const void *frame, size_t len)
+{
+    size_t older_len;
+    uint8_t *older = door_newest(&u->door, &older_len);
+    if (!older || !net_ack_supersedes(frame, len, older, older_len))
+        return false;
+    memcpy(older, frame, len);
+    return true;
+}
+
 static ssize_t send_packet(const void *frame, size_t len, void *opaque)
 {
     struct user_net *u = opaque;
+    if (renew_ack(u, frame, len))
+        return (ssize_t)len;
     if (on_the_way(u) < BACKLOG_MAX) {
         u->posted++;
         door_post(&u->door, frame, len);

@@ -106,6 +106,24 @@ static void test_a_source_goes_away(void **state)
     assert_string_equal(log_text, "a1 a3 a4 ");
 }
 
+static void test_the_newest_can_be_changed(void **state)
+{
+    size_t len;
+    assert_null(door_newest(&a.source, &len));
+    door_post(&a.source, "1", 1);
+    door_post(&a.source, "23", 2);
+    char *newest = door_newest(&a.source, &len);
+    assert_non_null(newest);
+    assert_int_equal(len, 2);
+    newest[1] = '4';
+    assert_null(door_newest(&b.source, &len));
+    door_post(&b.source, "5", 1);
+    assert_null(door_newest(&a.source, &len)); /* another's lies behind it */
+    door_drain(door);
+    assert_string_equal(log_text, "a1 a24 b5 ");
+    assert_null(door_newest(&b.source, &len)); /* it has entered */
+}
+
 static void test_free_with_entries_waiting(void **state)
 {
     door_post(&a.source, "never", 5);
@@ -119,7 +137,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_order_and_knocking),        TEST(test_data_is_copied),
         TEST(test_posts_from_within_wait),    TEST(test_a_source_goes_away),
-        TEST(test_free_with_entries_waiting),
+        TEST(test_the_newest_can_be_changed), TEST(test_free_with_entries_waiting),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -615,6 +615,65 @@ static void test_tcp_on_vcpu_thread(void **state)
     world_free(w);
 }
 
+static bool tcp_open(struct world *w)
+{
+    return w->tcp.open;
+}
+
+static void *reader_main(void *opaque)
+{
+    struct sender *s = opaque;
+    uint8_t block[4096];
+    int fd = accept(s->fd, NULL, NULL);
+    for (ssize_t n = 1; n > 0; s->bytes += n > 0 ? (uint64_t)n : 0)
+        n = recv(fd, block, sizeof block, 0);
+    close(fd);
+    return NULL;
+}
+
+/* Of segments that the guest sends at once only the last is acknowledged; a gap at once. */
+static void test_tcp_burst(void **state)
+{
+    (void)state;
+    enum { SEGMENTS = 20 };
+    struct world *w = world_new(NULL);
+    uint16_t port;
+    struct sender s = { .fd = server(SOCK_STREAM, &port) };
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, reader_main, &s), 0);
+    w->tcp = (struct tcp){ .port = GUEST_PORT, .peer_port = port, .seq = 1000 };
+    send_tcp(w, TCP_SYN);
+    assert_true(run_until(w, tcp_open));
+    run_for_ms(w, TICK_MS);
+
+    w->frames = 0;
+    for (unsigned n = 0; n < SEGMENTS; n++)
+        send_segment(w, TCP_ACK, "0123456789");
+    door_drain(w->door);
+    assert_int_equal(w->frames, 1);
+    assert_int_equal(ld_be32(w->last + 42), w->tcp.seq);
+
+    /* One is missing: what comes after it is answered with what has come before it, each time. */
+    uint32_t missing = w->tcp.seq;
+    w->tcp.seq += 10;
+    w->frames = 0;
+    for (unsigned n = 0; n < 3; n++)
+        send_segment(w, TCP_ACK, "abcdefghij");
+    door_drain(w->door);
+    assert_int_equal(w->frames, 3);
+    assert_int_equal(ld_be32(w->last + 42), missing);
+
+    w->tcp.seq = missing;
+    send_segment(w, TCP_ACK, "0123456789");
+    w->tcp.seq += 30;
+    send_tcp(w, TCP_FIN | TCP_ACK);
+    assert_true(run_until(w, tcp_closed));
+    pthread_join(thread, NULL);
+    assert_int_equal(s.bytes, (SEGMENTS + 4) * 10);
+    close(s.fd);
+    world_free(w);
+}
+
 /* One connection after the other: their descriptors are closed and reused. */
 static void test_tcp_reused_descriptors(void **state)
 {
@@ -630,11 +689,6 @@ static void test_tcp_reused_descriptors(void **state)
     pthread_join(thread, NULL);
     close(s.fd);
     world_free(w);
-}
-
-static bool tcp_open(struct world *w)
-{
-    return w->tcp.open;
 }
 
 /* The host's end is closed, and the guest goes on sending: slirp writes to a socket that nobody
@@ -781,6 +835,7 @@ int main(void)
         cmocka_unit_test(test_restricted),
         cmocka_unit_test(test_tcp_download),
         cmocka_unit_test(test_tcp_on_vcpu_thread),
+        cmocka_unit_test(test_tcp_burst),
         cmocka_unit_test(test_tcp_reused_descriptors),
         cmocka_unit_test(test_tcp_peer_gone),
         cmocka_unit_test(test_hostfwd),
