@@ -87,6 +87,7 @@ def prompt_without_machine(program, state):
     t.expect(PROMPT)
     t.interrupt(b"while true do end")
     t.interrupt(b"perilune.wait(function() end)")
+    t.line(b"io.read(), io.stdin:read(), (io.lines()())", b"nil\tnil\tnil")
     t.type(b"half a line\x03")
     t.expect(b"^C")
     t.expect(PROMPT)

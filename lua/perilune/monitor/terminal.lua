@@ -33,6 +33,14 @@ local function print_text(text)
     io.flush()
 end
 
+--- What is typed is for the prompt. Lua code that read it would wait for it in C, where nothing reaches it, Ctrl-C
+-- included: it finds the end of input instead.
+local function keep_input()
+    local nothing = io.open("/dev/null")
+    io.input(nothing)
+    rawset(io, "stdin", nothing)
+end
+
 --- Ctrl-C at the prompt: drop what was typed, and pause.
 local function interrupted(session)
     session.drop()
@@ -108,6 +116,7 @@ function M.run(options)
     local interactive = uv.guess_handle(0) == "tty" and uv.guess_handle(1) == "tty"
     local terminal <close> = core.terminal { chardev = shared_port(vm), focus = options.focus,
         history = interactive and history_path() or nil }
+    keep_input()
     local session = monitor.session()
     local told <close> = setmetatable({}, { __close = function(told)
         if told.hook then
