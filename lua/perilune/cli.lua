@@ -146,7 +146,8 @@ local function run_to_end(vm)
     end
 end
 
---- Run with the monitor at the prompt. quit ends the run like anything else.
+--- Run with the monitor at the prompt. quit ends the run like anything else. Returns whether the machine is still
+-- there.
 local function run_monitored(vm, state)
     _G.vm = vm
     if not state.start_paused then
@@ -157,9 +158,14 @@ local function run_monitored(vm, state)
         greeting = focus and 'help lists commands; any other line is Lua' or nil })
     if not ok and not (type(problem) == "table" and problem.kind == "exit") then
         error(problem, 0)
-    elseif vm.state ~= "ended" then
+    end
+    local there, now = pcall(function()
+        return vm.state
+    end)
+    if there and now ~= "ended" then
         vm:stop("quit", not ok and problem.status or 0)
     end
+    return there
 end
 
 --- A monitor on the backend of that id; at the process's terminal it is the one with the editor.
@@ -267,7 +273,10 @@ local function run_machine(state)
     local seen = watch_signals(vm)
     local before_run = core.realtime_ns()
     if has_monitor(state) then
-        run_monitored(vm, state)
+        if not run_monitored(vm, state) then
+            close_all(servers)
+            return 0
+        end
     elseif state.start_paused then
         vm:wait()
     else

@@ -221,6 +221,10 @@ def lines_from_a_pipe(program, state):
                           input=b"info status\nquit 7\n", capture_output=True, timeout=LIMIT,
                           check=False)
     assert done.returncode == 7 and done.stdout == b"VM status: paused\n", done
+    done = subprocess.run([program, "--machine", "minimal", "--monitor", "stdio", "-S"],
+                          input=b"vm:close()\nprint('more')\n", capture_output=True, timeout=LIMIT,
+                          check=False)
+    assert done.returncode == 0 and done.stdout + done.stderr == b"", done
 
 
 def others_are_told(program, state):

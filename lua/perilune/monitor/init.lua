@@ -201,8 +201,8 @@ local function as_command(line)
     local command = name and by_name[name]
     if not name or (gap == "" and rest ~= "" and rest:sub(1, 1) ~= "/") then
         return nil
-    elseif goes_on_as_lua(rest) then
-        return nil
+    elseif goes_on_as_lua(rest) and not (command and name:find("-", 1, true)) then
+        return nil -- but for "qom-get / type": a name with "-" is none in Lua
     elseif command and rest == "" and needs_arguments(command) then
         local variable = rawget(_G, name)
         if variable ~= nil and type(variable) ~= "function" then

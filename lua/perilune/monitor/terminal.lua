@@ -41,14 +41,19 @@ local function keep_input()
     rawset(io, "stdin", nothing)
 end
 
+--- nil: there is no such machine, or no more.
+local function state_of(vm)
+    local ok, state = pcall(function()
+        return vm.state
+    end)
+    return ok and state or nil
+end
+
 --- Ctrl-C at the prompt: drop what was typed, and pause.
 local function interrupted(session)
     session.drop()
     local vm = rawget(_G, "vm")
-    local ok, state = pcall(function()
-        return vm.state
-    end)
-    if ok and state == "running" then
+    if state_of(vm) == "running" then
         session.executing = true
         vm:pause("user")
         session.executing = false
@@ -109,8 +114,8 @@ local function shared_port(vm)
     end
 end
 
---- Read and execute until the end of input, quit, or the end of `vm` (nil: no machine yet). The
--- request to exit that quit makes is raised.
+--- Read and execute until the end of input, quit, or the end of `vm` (nil: no machine yet), or until a line has
+-- closed that. The request to exit that quit makes is raised.
 function M.run(options)
     local vm = options.vm
     local interactive = uv.guess_handle(0) == "tty" and uv.guess_handle(1) == "tty"
@@ -126,7 +131,7 @@ function M.run(options)
     if interactive and options.greeting then
         print_text(options.greeting)
     end
-    while true do
+    while not vm or state_of(vm) do
         local prompt = not interactive and "" or session.waiting() and ">> " or "perilune> "
         follow(told, session, terminal)
         local event, text = terminal:read(prompt, vm)
