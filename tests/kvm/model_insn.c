@@ -91,36 +91,75 @@ static bool is_move(struct model_vcpu *v, uint8_t op)
     return true;
 }
 
+/* ADD, OR, ADC, SBB, AND, SUB, XOR, CMP by number; there is no carry. */
+static uint64_t compute(struct model_vcpu *v, unsigned what, uint64_t a, uint64_t b)
+{
+    v->unknown |= what == 2 || what == 3;
+    return what == 0 ? a + b : what == 1 ? a | b : what == 4 ? a & b : what == 6 ? a ^ b : a - b;
+}
+
+enum { CMP = 7 };
+
+/* With a register, or the constant behind it. */
 static bool is_arithmetic(struct model_vcpu *v, uint8_t op)
 {
-    unsigned size = op & 1 ? v->operand : 1;
-    uint64_t value;
-    struct place p;
+    unsigned size = op & 1 ? v->operand : 1, what = op >> 3;
+    bool group = op >= 0x80 && op <= 0x83, to_register = op & 2;
+    struct place p = { .number = 0 };
+    uint64_t value, other;
 
-    if (op >= 0x40 && op <= 0x4f) {
-        value = model_get(v, op & 7, v->operand) + (op & 8 ? -1 : 1);
-        model_set(v, op & 7, v->operand, value);
-        set_zf(v, value, v->operand);
-        return true;
-    }
-    if (op != 0x83 && op != 0x31 && op != 0xfe && op != 0xff)
+    if (!group && (op >= 0x40 || (op & 7) >= 6) && op != 0x84 && op != 0x85)
         return false;
-    p = modrm(v);
+    if (!group && op < 0x40 && op & 4) {
+        value = compute(v, what, model_get(v, 0, size), model_fetch(v, size));
+    } else {
+        p = modrm(v);
+        value = get_place(v, &p, size);
+        if (group) {
+            what = p.reg;
+            other = op == 0x83 ? (uint64_t)(int8_t)model_fetch(v, 1) : model_fetch(v, size);
+        } else {
+            other = model_get(v, p.reg, size);
+        }
+        if (op == 0x84 || op == 0x85) {
+            set_zf(v, value & other, size);
+            return true;
+        }
+        value =
+            to_register && !group ? compute(v, what, other, value) : compute(v, what, value, other);
+    }
+    set_zf(v, value, size);
+    if (what == CMP)
+        return true;
+    if (to_register && !group)
+        model_set(v, p.reg, size, value);
+    else
+        set_place(v, &p, size, value);
+    return true;
+}
+
+/* By one, and calls of what is in a register or memory. */
+static bool is_count(struct model_vcpu *v, uint8_t op)
+{
+    unsigned size = op & 1 || op < 0x80 ? v->operand : 1;
+    struct place p = { .number = op & 7, .reg = op >> 3 & 1 };
+    uint64_t value;
+
+    if ((op < 0x40 || op > 0x4f) && op != 0xfe && op != 0xff)
+        return false;
+    if (op >= 0xfe)
+        p = modrm(v);
     value = get_place(v, &p, size);
-    if (op == 0x31) {
-        set_place(v, &p, size, value ^= model_get(v, p.reg, size));
-    } else if (op == 0x83 && p.reg == 7) {
-        value -= (uint64_t)(int8_t)model_fetch(v, 1);
-    } else if (op >= 0xfe && p.reg < 2) {
-        set_place(v, &p, size, value += p.reg ? -1 : 1);
+    if (p.reg < 2) {
+        value += p.reg ? -1 : 1;
+        set_place(v, &p, size, value);
+        set_zf(v, value, size);
     } else if (op == 0xff && p.reg == 2) {
         model_push(v, v->regs.rip);
         v->regs.rip = value;
-        return true;
     } else {
         v->unknown = true;
     }
-    set_zf(v, value, size);
     return true;
 }
 
@@ -132,9 +171,9 @@ static bool is_jump(struct model_vcpu *v, uint8_t op)
         v->regs.rip = model_pop(v);
         return true;
     }
-    if (op != 0x74 && op != 0x75 && op != 0xeb && op != 0xe2 && op != 0xe8)
+    if (op != 0x74 && op != 0x75 && op != 0xeb && op != 0xe2 && op != 0xe8 && op != 0xe9)
         return false;
-    by = op == 0xe8 ? (int16_t)model_fetch(v, 2) : (int8_t)model_fetch(v, 1);
+    by = op == 0xe8 || op == 0xe9 ? (int16_t)model_fetch(v, 2) : (int8_t)model_fetch(v, 1);
     if (op == 0xe8)
         model_push(v, v->regs.rip);
     if (op == 0xe2)
@@ -267,8 +306,8 @@ void model_execute(struct model_vcpu *v)
     v->operand = op == 0x66 ? 4 : 2;
     if (op == 0x66)
         op = (uint8_t)model_fetch(v, 1);
-    if (is_move(v, op) || is_arithmetic(v, op) || is_jump(v, op) || is_port(v, op) ||
-        is_flag(v, op))
+    if (is_move(v, op) || is_arithmetic(v, op) || is_count(v, op) || is_jump(v, op) ||
+        is_port(v, op) || is_flag(v, op))
         return;
     if (op == 0x0f) {
         two_byte(v);

@@ -21,7 +21,8 @@ enum { FDS = 1024, KICK_OFFSET = 3 /* of SIGRTMIN: the backend's signal */ };
 
 enum kind { NOBODY, DEVICE, VM, VCPU };
 
-/* A descriptor's number is used again when it is closed: the newest holds. */
+/* A descriptor's number is used again when it is closed: the newest holds. What had it before has
+ * been out of use since then. */
 static struct {
     enum kind kind;
     void *object;
@@ -39,6 +40,9 @@ static int add(const char *name, enum kind kind, void *object)
 
     if (fd < 0 || fd >= FDS)
         return refuse(EMFILE);
+    if (table[fd].kind == VCPU)
+        munmap(((struct model_vcpu *)table[fd].object)->run, MODEL_RUN_SIZE);
+    free(table[fd].object);
     table[fd].kind = kind;
     table[fd].object = object;
     return fd;

@@ -110,6 +110,63 @@ static void test_device_memory(void **state)
     guest_fini(&g);
 }
 
+static void assert_bytes(const struct guest *g, unsigned *n, bool write, uint64_t offset,
+                         uint64_t value, unsigned size)
+{
+    for (unsigned done = 0; done < size; (*n)++) {
+        const struct access *a = &g->log[*n];
+
+        assert_true(*n < g->logged);
+        assert_int_equal(a->write, write);
+        assert_int_equal(a->offset, offset + done);
+        assert_true(a->size && a->size <= size - done);
+        if (write)
+            assert_int_equal(a->value, value >> 8 * done & bits_mask(8 * a->size));
+        done += a->size;
+    }
+}
+
+/* Out of a device's page, and 16 bytes: the kernel brings them in pieces, also of 3 bytes. */
+static void test_odd_device_memory(void **state)
+{
+    static const uint8_t code[] = {
+        0xbb, 0x00, 0x00, 0x30, 0x00,                   /* mov $0x300000, %ebx */
+        0xb8, 0x44, 0x33, 0x22, 0x11,                   /* mov $0x11223344, %eax */
+        0x89, 0x83, 0xfd, 0x0f, 0x00, 0x00,             /* mov %eax, 0xffd(%rbx) */
+        0x8b, 0x8b, 0xfd, 0x0f, 0x00, 0x00,             /* mov 0xffd(%rbx), %ecx */
+        0xf3, 0x0f, 0x6f, 0x83, 0x00, 0x00, 0xe0, 0xff, /* movdqu -0x200000(%rbx), %xmm0 */
+        0xf3, 0x0f, 0x7f, 0x43, 0x20,                   /* movdqu %xmm0, 0x20(%rbx) */
+        0xf4,                                           /* hlt */
+    };
+    struct guest g;
+    struct kvm_regs regs;
+    struct kvm_sregs sregs;
+    unsigned n = 0;
+
+    skip_without_kvm();
+    guest_init(&g, "host");
+    g.answer = 0x8877665544332211;
+    memcpy(g.rom.host, "0123456789abcdef", 16);
+    start_long(&g, code, sizeof code);
+    assert_true(vcpu_kvm.get_sregs(g.vcpu, &sregs, NULL));
+    sregs.cr4 |= 0x600; /* OSFXSR, OSXMMEXCPT */
+    assert_true(vcpu_kvm.set_sregs(g.vcpu, &sregs, NULL));
+    region_set_addr(&g.rom, DEVICE_BASE - 0x200000);
+    enum vcpu_stop stop = run(&g);
+    assert_bytes(&g, &n, true, 0xffd, 0x223344, 3);
+    assert_bytes(&g, &n, false, 0xffd, 0, 3);
+    assert_true(vcpu_kvm.get_regs(g.vcpu, &regs, NULL));
+    assert_int_equal(regs.rcx >> 24, 0xff); /* behind the page is nothing */
+    if (stop == VCPU_STOP_ERROR) {
+        print_message("this host's /dev/kvm interprets guests and knows no SSE\n");
+    } else {
+        assert_int_equal(stop, VCPU_STOP_HALT);
+        assert_bytes(&g, &n, true, 0x20, 0x3736353433323130, 8);
+        assert_bytes(&g, &n, true, 0x28, 0x6665646362613938, 8);
+    }
+    guest_fini(&g);
+}
+
 /* ROM is read without an exit; a write goes to its ops and changes nothing. */
 static void test_read_only(void **state)
 {
@@ -674,6 +731,7 @@ int main(void)
         cmocka_unit_test(test_ports),
         cmocka_unit_test(test_string_ports),
         cmocka_unit_test(test_device_memory),
+        cmocka_unit_test(test_odd_device_memory),
         cmocka_unit_test(test_read_only),
         cmocka_unit_test(test_triple_fault),
         cmocka_unit_test(test_triple_fault_in_real_mode),
