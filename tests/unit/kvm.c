@@ -546,6 +546,10 @@ static void test_cpuid(void **state)
     assert_int_equal(host->entries[9].ecx, 0);
     free(host);
     free(base);
+    host = shown("host,-kvmclock", 0);
+    assert_int_equal(host->entries[7].eax & (1 << 0 | 1 << 3 | 1 << 24), 0);
+    assert_int_equal(host->entries[7].eax & (1 << 1 | 1 << 5), 1 << 1 | 1 << 5);
+    free(host);
 }
 
 /* Leaf 0xd tells of the states of what is offered, and how much they take. */
