@@ -1,19 +1,18 @@
-/* Intel 8042 keyboard controller with a PS/2 keyboard and mouse, as far as software probes them.
+/* Intel 8042 keyboard controller, with the keyboard and the mouse of ps2.c.
  *
  * IBM PS/2 Hardware Interface Technical Reference, keyboard and auxiliary device controller. Bytes
  * for the host wait in three queues (answers of the controller, keyboard, mouse) and pass one by
- * one through the output buffer, each raising its interrupt. Nothing presses keys yet: the devices
- * only answer commands. */
+ * one through the output buffer, each raising its interrupt. */
 #include "base/log.h"
 #include "dev/isa.h"
 #include "dev/machine.h"
+#include "hw/input/ps2.h"
 
 enum {
     I8042_DATA = 0x60,
     I8042_STATUS_COMMAND = 0x64,
     I8042_KBD_IRQ = 1,
     I8042_AUX_IRQ = 12,
-    I8042_QUEUE = 16,
     I8042_RAM = 32,
 
     STATUS_OBF = 1 << 0, /* a byte waits for the host */
@@ -57,34 +56,6 @@ enum { /* controller commands */
        CMD_PULSE = 0xf0,
 };
 
-enum { /* PS/2 device commands and answers */
-       PS2_MOUSE_SCALE_1 = 0xe6,
-       PS2_MOUSE_SCALE_2 = 0xe7,
-       PS2_MOUSE_RESOLUTION = 0xe8,
-       PS2_MOUSE_STATUS = 0xe9,
-       PS2_MOUSE_STREAM = 0xea,
-       PS2_MOUSE_READ = 0xeb,
-       PS2_KBD_LEDS = 0xed,
-       PS2_KBD_ECHO = 0xee,
-       PS2_SET_MODE = 0xf0, /* keyboard: scancode set; mouse: remote mode */
-       PS2_IDENTIFY = 0xf2,
-       PS2_RATE = 0xf3,
-       PS2_ENABLE = 0xf4,
-       PS2_DISABLE = 0xf5,
-       PS2_DEFAULTS = 0xf6,
-       PS2_RESEND = 0xfe, /* also the answer to what is not understood */
-       PS2_RESET = 0xff,
-       PS2_ACK = 0xfa,
-       PS2_TEST_PASSED = 0xaa,
-};
-
-struct ps2_queue {
-    uint8_t data[I8042_QUEUE];
-    uint8_t head, count;
-};
-
-enum { FROM_CONTROLLER, FROM_KBD, FROM_AUX, SOURCES };
-
 struct i8042 {
     struct isa_device isa;
     struct region data_io, command_io;
@@ -93,16 +64,10 @@ struct i8042 {
     uint8_t status, output, outport;
     uint8_t command;        /* waits for a byte at the data port; 0: none */
     uint8_t ram[I8042_RAM]; /* [0] is the command byte */
-    struct ps2_queue queues[SOURCES];
-    uint16_t
-        from_aux; /* bit per slot of the controller's queue: pretend that it is from the mouse */
-    /* keyboard */
-    uint8_t kbd_command; /* waits for its argument; 0: none */
-    uint8_t kbd_last, kbd_set, kbd_leds, kbd_rate;
-    bool kbd_scanning;
-    /* mouse */
-    uint8_t aux_command, aux_last, aux_resolution, aux_rate;
-    bool aux_reporting, aux_remote, aux_scale_2;
+    struct ps2_queue answers;
+    uint16_t from_aux; /* bit per slot of `answers`: pretend that it is from the mouse */
+    struct ps2_keyboard kbd;
+    struct ps2_mouse mouse;
 };
 
 /* ---- output buffer ---- */
@@ -112,15 +77,6 @@ static void i8042_update_irqs(struct i8042 *s)
     bool full = s->status & STATUS_OBF, aux = s->status & STATUS_AUX;
     irq_set(s->kbd_irq, full && !aux && s->ram[0] & CCB_KBD_INT);
     irq_set(s->aux_irq, full && aux && s->ram[0] & CCB_AUX_INT);
-}
-
-/* Put a byte at the end of a queue; false when the queue is full and it is lost. */
-static bool ps2_put(struct ps2_queue *q, uint8_t value)
-{
-    if (q->count == I8042_QUEUE)
-        return false;
-    q->data[(q->head + q->count++) % I8042_QUEUE] = value;
-    return true;
 }
 
 /* What the controller makes of set 2 codes in translating mode. Only answers pass here, no keys:
@@ -142,32 +98,29 @@ static uint8_t i8042_translate(uint8_t value)
     }
 }
 
-/* The source whose byte comes next, or SOURCES. */
-static unsigned i8042_next_source(const struct i8042 *s)
+/* The queue whose byte comes next, or NULL. */
+static struct ps2_queue *i8042_next_queue(struct i8042 *s)
 {
-    if (s->queues[FROM_CONTROLLER].count)
-        return FROM_CONTROLLER;
-    if (s->queues[FROM_KBD].count && !(s->ram[0] & CCB_KBD_DISABLED))
-        return FROM_KBD;
-    if (s->queues[FROM_AUX].count && !(s->ram[0] & CCB_AUX_DISABLED))
-        return FROM_AUX;
-    return SOURCES;
+    if (s->answers.count)
+        return &s->answers;
+    if (s->kbd.out.count && !(s->ram[0] & CCB_KBD_DISABLED))
+        return &s->kbd.out;
+    if (s->mouse.out.count && !(s->ram[0] & CCB_AUX_DISABLED))
+        return &s->mouse.out;
+    return NULL;
 }
 
 /* Move the next byte into the output buffer if that is empty. */
 static void i8042_fill_output(struct i8042 *s)
 {
-    unsigned source = i8042_next_source(s);
-    if (s->status & STATUS_OBF || source == SOURCES) {
+    struct ps2_queue *q = i8042_next_queue(s);
+    if (s->status & STATUS_OBF || !q) {
         i8042_update_irqs(s);
         return;
     }
-    struct ps2_queue *q = &s->queues[source];
-    bool aux = source == FROM_AUX || (source == FROM_CONTROLLER && s->from_aux >> q->head & 1);
-    uint8_t value = q->data[q->head];
-    q->head = (q->head + 1) % I8042_QUEUE;
-    q->count--;
-    if (source == FROM_KBD && s->ram[0] & CCB_TRANSLATE)
+    bool aux = q == &s->mouse.out || (q == &s->answers && s->from_aux >> q->head & 1);
+    uint8_t value = ps2_take(q);
+    if (q == &s->kbd.out && s->ram[0] & CCB_TRANSLATE)
         value = i8042_translate(value);
     s->output = value;
     s->status = (s->status & ~STATUS_AUX) | STATUS_OBF | (aux ? STATUS_AUX : 0);
@@ -176,190 +129,9 @@ static void i8042_fill_output(struct i8042 *s)
 
 static void i8042_answer(struct i8042 *s, uint8_t value, bool aux)
 {
-    struct ps2_queue *q = &s->queues[FROM_CONTROLLER];
-    unsigned slot = (q->head + q->count) % I8042_QUEUE;
-    if (ps2_put(q, value))
+    unsigned slot = (s->answers.head + s->answers.count) % PS2_QUEUE;
+    if (ps2_put(&s->answers, value))
         s->from_aux = (uint16_t)bits_put(s->from_aux, slot, 1, aux);
-}
-
-/* ---- keyboard ---- */
-
-static void kbd_put(struct i8042 *s, uint8_t value)
-{
-    ps2_put(&s->queues[FROM_KBD], value);
-    s->kbd_last = value;
-}
-
-static void kbd_defaults(struct i8042 *s)
-{
-    s->kbd_set = 2;
-    s->kbd_rate = 0x2b;
-    s->kbd_leds = 0;
-}
-
-static void kbd_argument(struct i8042 *s, uint8_t value)
-{
-    uint8_t command = s->kbd_command;
-    s->kbd_command = 0;
-    kbd_put(s, PS2_ACK);
-    if (command == PS2_KBD_LEDS)
-        s->kbd_leds = value & 7;
-    else if (command == PS2_RATE)
-        s->kbd_rate = value & 0x7f;
-    else if (value == 0)
-        kbd_put(s, s->kbd_set);
-    else if (value <= 3)
-        s->kbd_set = value;
-}
-
-static void kbd_send(struct i8042 *s, uint8_t value)
-{
-    if (s->kbd_command && value < 0x80) {
-        kbd_argument(s, value);
-        return;
-    }
-    s->kbd_command = 0;
-    switch (value) {
-    case PS2_KBD_LEDS:
-    case PS2_SET_MODE:
-    case PS2_RATE:
-        s->kbd_command = value;
-        kbd_put(s, PS2_ACK);
-        break;
-    case PS2_KBD_ECHO:
-        kbd_put(s, PS2_KBD_ECHO);
-        break;
-    case PS2_IDENTIFY:
-        kbd_put(s, PS2_ACK);
-        kbd_put(s, 0xab);
-        kbd_put(s, 0x83);
-        break;
-    case PS2_ENABLE:
-        s->kbd_scanning = true;
-        kbd_put(s, PS2_ACK);
-        break;
-    case PS2_DISABLE:
-    case PS2_DEFAULTS:
-        s->kbd_scanning = value == PS2_DEFAULTS;
-        kbd_defaults(s);
-        kbd_put(s, PS2_ACK);
-        break;
-    case PS2_RESEND:
-        ps2_put(&s->queues[FROM_KBD], s->kbd_last);
-        break;
-    case PS2_RESET:
-        s->queues[FROM_KBD].count = 0;
-        kbd_defaults(s);
-        s->kbd_scanning = true;
-        kbd_put(s, PS2_ACK);
-        kbd_put(s, PS2_TEST_PASSED);
-        break;
-    default:
-        kbd_put(s, PS2_RESEND);
-        break;
-    }
-}
-
-/* ---- mouse ---- */
-
-static void aux_put(struct i8042 *s, uint8_t value)
-{
-    ps2_put(&s->queues[FROM_AUX], value);
-    s->aux_last = value;
-}
-
-static void aux_defaults(struct i8042 *s)
-{
-    s->aux_rate = 100;
-    s->aux_resolution = 2;
-    s->aux_scale_2 = s->aux_remote = s->aux_reporting = false;
-}
-
-static void aux_put_status(struct i8042 *s)
-{
-    aux_put(s, s->aux_remote << 6 | s->aux_reporting << 5 | s->aux_scale_2 << 4);
-    aux_put(s, s->aux_resolution);
-    aux_put(s, s->aux_rate);
-}
-
-static void aux_argument(struct i8042 *s, uint8_t value)
-{
-    if (s->aux_command == PS2_MOUSE_RESOLUTION)
-        s->aux_resolution = value & 3;
-    else
-        s->aux_rate = value;
-    s->aux_command = 0;
-    aux_put(s, PS2_ACK);
-}
-
-/* Commands that change one setting. False for those it does not know. */
-static bool aux_set(struct i8042 *s, uint8_t value)
-{
-    switch (value) {
-    case PS2_MOUSE_SCALE_1:
-    case PS2_MOUSE_SCALE_2:
-        s->aux_scale_2 = value == PS2_MOUSE_SCALE_2;
-        return true;
-    case PS2_MOUSE_STREAM:
-    case PS2_SET_MODE:
-        s->aux_remote = value == PS2_SET_MODE;
-        return true;
-    case PS2_MOUSE_RESOLUTION:
-    case PS2_RATE:
-        s->aux_command = value;
-        return true;
-    case PS2_ENABLE:
-    case PS2_DISABLE:
-        s->aux_reporting = value == PS2_ENABLE;
-        return true;
-    case PS2_DEFAULTS:
-        aux_defaults(s);
-        return true;
-    default:
-        return false;
-    }
-}
-
-static void aux_send(struct i8042 *s, uint8_t value)
-{
-    if (s->aux_command) {
-        aux_argument(s, value);
-        return;
-    }
-    if (value == PS2_RESEND) {
-        ps2_put(&s->queues[FROM_AUX], s->aux_last);
-        return;
-    }
-    s->queues[FROM_AUX].count = 0; /* a command ends what was being told */
-    if (aux_set(s, value)) {
-        aux_put(s, PS2_ACK);
-        return;
-    }
-    switch (value) {
-    case PS2_MOUSE_STATUS:
-        aux_put(s, PS2_ACK);
-        aux_put_status(s);
-        break;
-    case PS2_MOUSE_READ: /* a packet: nothing pressed, nothing moved */
-        aux_put(s, PS2_ACK);
-        aux_put(s, 1 << 3);
-        aux_put(s, 0);
-        aux_put(s, 0);
-        break;
-    case PS2_IDENTIFY:
-        aux_put(s, PS2_ACK);
-        aux_put(s, 0);
-        break;
-    case PS2_RESET:
-        aux_defaults(s);
-        aux_put(s, PS2_ACK);
-        aux_put(s, PS2_TEST_PASSED);
-        aux_put(s, 0);
-        break;
-    default:
-        aux_put(s, PS2_RESEND);
-        break;
-    }
 }
 
 /* ---- controller ---- */
@@ -457,7 +229,7 @@ static void i8042_data(struct i8042 *s, uint8_t value)
     switch (command) {
     case 0:
         s->ram[0] &= ~CCB_KBD_DISABLED; /* sending needs the clock line */
-        kbd_send(s, value);
+        ps2_keyboard_send(&s->kbd, value);
         break;
     case CMD_WRITE_RAM:
         i8042_set_ccb(s, value);
@@ -471,7 +243,7 @@ static void i8042_data(struct i8042 *s, uint8_t value)
         break;
     case CMD_AUX_SEND:
         s->ram[0] &= ~CCB_AUX_DISABLED;
-        aux_send(s, value);
+        ps2_mouse_send(&s->mouse, value);
         break;
     default:
         s->ram[command - CMD_WRITE_RAM] = value;
@@ -581,11 +353,9 @@ static void i8042_reset(struct device *d)
     s->command = s->output = 0;
     memset(s->ram, 0, sizeof s->ram);
     s->ram[0] = CCB_DEFAULT;
-    memset(s->queues, 0, sizeof s->queues);
-    s->kbd_command = s->aux_command = s->kbd_last = s->aux_last = 0;
-    s->kbd_scanning = true;
-    kbd_defaults(s);
-    aux_defaults(s);
+    s->answers = (struct ps2_queue){ .count = 0 };
+    ps2_keyboard_reset(&s->kbd);
+    ps2_mouse_reset(&s->mouse);
     i8042_set_outport(s, OUTPORT_RUN | OUTPORT_A20);
     i8042_update_irqs(s);
 }
@@ -597,9 +367,9 @@ static void i8042_finalize(struct device *d)
     region_fini(&s->command_io);
 }
 
-#define QUEUE_STATE(N)                                                                 \
-    STATE_BYTES(struct i8042, queues[N].data), STATE_U8(struct i8042, queues[N].head), \
-        STATE_U8(struct i8042, queues[N].count)
+#define QUEUE_STATE(NAME)                                                    \
+    STATE_BYTES(struct i8042, NAME.data), STATE_U8(struct i8042, NAME.head), \
+        STATE_U8(struct i8042, NAME.count)
 
 static const struct state_field i8042_state[] = {
     STATE_U8(struct i8042, status),
@@ -607,23 +377,23 @@ static const struct state_field i8042_state[] = {
     STATE_U8(struct i8042, outport),
     STATE_U8(struct i8042, command),
     STATE_BYTES(struct i8042, ram),
-    QUEUE_STATE(FROM_CONTROLLER),
-    QUEUE_STATE(FROM_KBD),
-    QUEUE_STATE(FROM_AUX),
+    QUEUE_STATE(answers),
+    QUEUE_STATE(kbd.out),
+    QUEUE_STATE(mouse.out),
     STATE_U16(struct i8042, from_aux),
-    STATE_U8(struct i8042, kbd_command),
-    STATE_U8(struct i8042, kbd_last),
-    STATE_U8(struct i8042, kbd_set),
-    STATE_U8(struct i8042, kbd_leds),
-    STATE_U8(struct i8042, kbd_rate),
-    STATE_BOOL(struct i8042, kbd_scanning),
-    STATE_U8(struct i8042, aux_command),
-    STATE_U8(struct i8042, aux_last),
-    STATE_U8(struct i8042, aux_resolution),
-    STATE_U8(struct i8042, aux_rate),
-    STATE_BOOL(struct i8042, aux_reporting),
-    STATE_BOOL(struct i8042, aux_remote),
-    STATE_BOOL(struct i8042, aux_scale_2),
+    STATE_U8(struct i8042, kbd.command),
+    STATE_U8(struct i8042, kbd.last),
+    STATE_U8(struct i8042, kbd.set),
+    STATE_U8(struct i8042, kbd.leds),
+    STATE_U8(struct i8042, kbd.rate),
+    STATE_BOOL(struct i8042, kbd.scanning),
+    STATE_U8(struct i8042, mouse.command),
+    STATE_U8(struct i8042, mouse.last),
+    STATE_U8(struct i8042, mouse.resolution),
+    STATE_U8(struct i8042, mouse.rate),
+    STATE_BOOL(struct i8042, mouse.reporting),
+    STATE_BOOL(struct i8042, mouse.remote),
+    STATE_BOOL(struct i8042, mouse.scale_2),
     STATE_END,
 };
 
