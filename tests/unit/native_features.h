@@ -7,7 +7,7 @@
 #include <string.h>
 
 /* Does the host's /proc/cpuinfo name the feature? */
-static bool host_has(const char *feature)
+static inline bool host_has(const char *feature)
 {
     static char flags[4096];
     FILE *f = *flags ? NULL : fopen("/proc/cpuinfo", "r");
@@ -23,7 +23,7 @@ static bool host_has(const char *feature)
 }
 
 /* The first feature of ISA_* bits that the host has not; NULL: it has all. */
-static const char *host_lacks(uint64_t needs)
+static inline const char *host_lacks(uint64_t needs)
 {
     for (unsigned bit = 0; bit < ISA_COUNT; bit++)
         if (needs >> bit & 1 && !host_has(soft_isa_name(bit)))

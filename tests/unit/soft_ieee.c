@@ -1,5 +1,5 @@
 /* Fused multiply-add and half precision: cases worked out by hand, for hosts that cannot compare
- * with an instruction of their own as unit.soft_fpu does. */
+ * with an instruction of their own as unit.soft_simd does. */
 #include "cpu/soft/ieee.h"
 #include "cpu/soft/simd.h"
 
