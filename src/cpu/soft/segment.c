@@ -1,6 +1,7 @@
 /* Segmentation: descriptors, segment loads, limits, and what the task state segment is read for.
  *
- * SDM vol. 3 chapters 3, 5 and 8. Transfers between code segments are far_transfer.c. */
+ * SDM vol. 3 chapters 3, 5 and 8. Transfers between code segments are far_transfer.c
+ * and far_return.c. */
 #include "cpu/soft/operand.h"
 #include "cpu/soft/segment.h"
 

@@ -94,7 +94,7 @@ static inline int need_umip(struct soft_cpu *c)
     return c->cpl && (c->cr4 & CR4_UMIP) ? raise_error(c, VEC_GP, 0) : 0;
 }
 
-/* ---- far_transfer.c ---- */
+/* ---- far_transfer.c, far_return.c ---- */
 
 /* `next` is what follows the instruction: where a call returns to, and where a task that is left
  * goes on. */
