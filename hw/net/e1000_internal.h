@@ -1,8 +1,9 @@
-/* The e1000's state, shared by its files: e1000.c (registers, lifecycle), e1000_irq.c (interrupts),
- * e1000_nvm.c (EEPROM and PHY), e1000_tx.c and e1000_rx.c (the two halves of the data path),
- * e1000_ring.c (descriptors on the chip), e1000_fifo.c (what is received and not yet in memory),
- * e1000_rx_sum.c (received checksums), e1000_flow.c (PAUSE frames), e1000_power.c (D0 and D3),
- * e1000_wake.c (wake-up filters), e1000_trace.c (names of events). */
+/* The e1000's state, shared by its files: e1000.c (DMA, access, lifecycle), e1000_table.c
+ * (registers), e1000_irq.c (interrupts), e1000_nvm.c (EEPROM and PHY), e1000_tx.c and e1000_rx.c
+ * (the two halves of the data path), e1000_ring.c (descriptors on the chip), e1000_fifo.c (what is
+ * received and not yet in memory), e1000_rx_sum.c (received checksums), e1000_flow.c (PAUSE
+ * frames), e1000_power.c (D0 and D3), e1000_wake.c (wake-up filters), e1000_trace.c (names of
+ * events). */
 #pragma once
 
 #include "dev/machine.h"
@@ -155,26 +156,33 @@ static inline struct trace_source e1000_source(const struct e1000 *s)
     return device_source(&s->pci.dev);
 }
 
+/* The Internet checksum (RFC 1071) without the final inversion: ones' complement sum of big-endian
+ * words. */
+uint16_t e1000_sum(const uint8_t *data, size_t len, uint32_t initial);
+
 /* DMA as a bus master. False when some byte was not there; all of `buf` is then as the bus gave it.
  */
 bool e1000_dma_read(struct e1000 *s, uint64_t addr, void *buf, size_t len);
 bool e1000_dma_write(struct e1000 *s, uint64_t addr, const void *buf, size_t len);
 
+/* The reset of CTRL.RST and all others: 14.3. */
+void e1000_mac_reset(struct e1000 *s);
+void e1000_cancel_timers(struct e1000 *s);
+void e1000_wake_up(struct e1000 *s);
+
+/* e1000_table.c */
+/* Make the bank, with all registers as after power on. */
+void e1000_registers_init(struct e1000 *s);
+/* There may be room for frames now. */
+void e1000_rx_maybe_ready(struct e1000 *s);
 /* A statistics counter; 64-bit ones are named by their low half. */
 void e1000_count(struct e1000 *s, uint32_t counter, uint64_t n);
 /* One of six counters by frame length (FCS included), from the one for 64 bytes at `first`. */
 void e1000_count_size(struct e1000 *s, uint32_t first, size_t len);
 
-/* The Internet checksum (RFC 1071) without the final inversion: ones' complement sum of big-endian
- * words. */
-uint16_t e1000_sum(const uint8_t *data, size_t len, uint32_t initial);
-
 /* Recompute STATUS.LU and tell of a change. */
 void e1000_update_link(struct e1000 *s);
 bool e1000_wire_up(const struct e1000 *s);
-
-void e1000_cancel_timers(struct e1000 *s);
-void e1000_wake_up(struct e1000 *s);
 
 /* e1000_irq.c */
 void e1000_irq_init(struct e1000 *s);
