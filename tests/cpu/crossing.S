@@ -238,3 +238,5 @@ itself:
     movzbl page1, %eax
     EXPECT(%rax, $8)
     ret
+
+    .section .note.GNU-stack, "", @progbits
