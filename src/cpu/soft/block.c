@@ -57,6 +57,48 @@ static void fuse(struct block *b)
             i->handler = soft_labels->fused[n];
 }
 
+enum flags_effect { READS_OR_STOPS, WRITES_ALL, WRITES_BUT_CF, LEAVES_ALONE };
+
+static enum flags_effect flags_effect(const struct insn *i)
+{
+    static const uint8_t effects[OP_COUNT] = {
+#define X(op) [OP_##op] = WRITES_ALL,
+        FLAGS_ALL_OPS(X) FLAGS_SHIFT_OPS(X)
+#undef X
+#define X(op) [OP_##op] = WRITES_BUT_CF,
+            FLAGS_BUT_CF_OPS(X)
+#undef X
+#define X(op) [OP_##op] = LEAVES_ALONE,
+                FLAGS_NO_OPS(X)
+#undef X
+    };
+    if (i->handler == soft_labels->any[OP_point])
+        return READS_OR_STOPS;
+    if (i->op >= OP_shl_ri_1 && i->op <= OP_sar_ri_8 && effects[i->op] == WRITES_ALL &&
+        !(i->imm & 31))
+        return READS_OR_STOPS;
+    return effects[i->op];
+}
+
+/* If the last instruction writes all flags, nobody sees those of the ones before it, up to one that
+ * reads them, or in which the block can be left. Where it is cut they get their handlers back: see
+ * block_cut(). */
+static void drop_dead_flags(struct block *b)
+{
+    struct insn *i = &b->insns[b->count - 1];
+    if (flags_effect(i) != WRITES_ALL)
+        return;
+    while (i > b->insns) {
+        enum flags_effect effect = flags_effect(--i);
+        if (effect == READS_OR_STOPS)
+            return;
+        if (soft_labels->dead[i->op])
+            i->handler = soft_labels->dead[i->op];
+        if (effect == WRITES_ALL)
+            return; /* before it this has been done */
+    }
+}
+
 void block_append(const struct soft_cpu *c, struct block *b, struct insn *i)
 {
     bool point = false;
@@ -72,6 +114,7 @@ void block_append(const struct soft_cpu *c, struct block *b, struct insn *i)
         i->handler = soft_labels->plain[i->op];
     b->insns[b->count++] = *i;
     fuse(b);
+    drop_dead_flags(b);
 }
 
 void block_note_row(const struct soft_cpu *c, const uint8_t *code, unsigned avail, int len)
@@ -107,8 +150,9 @@ void block_cut(struct block *to, const struct block *from, unsigned count)
     to->ram_page = BLOCK_SCRATCH;
     to->count = (uint16_t)count;
     to->bytes = from->insns[count - 1].next_off;
-    struct insn *last = &to->insns[count - 1];
-    if (!(last->flags & INSN_MEM) && last->handler != soft_labels->any[OP_point])
-        last->handler = soft_labels->any[last->op]; /* not with a jump that is not there any more */
+    /* Not with a jump that is not there any more, nor without flags that can be seen now. */
+    for (struct insn *i = to->insns; i < &to->insns[count]; i++)
+        if (!(i->flags & INSN_MEM) && i->handler != soft_labels->any[OP_point])
+            i->handler = soft_labels->any[i->op];
     block_end(to);
 }

@@ -5,7 +5,7 @@
  * that runs says how far it is. Whatever wants attention (a limit reached, an interrupt, a kick)
  * lowers c->stop_at, which is compared once per block; a block that would cross the limit is cut
  * short, so events happen at exact counts. */
-#include "cpu/soft/hot.h"
+#include "cpu/soft/hot_dead.h"
 #include "cpu/soft/segment.h"
 #include "cpu/soft/tracing.h"
 
@@ -293,6 +293,11 @@ enum vcpu_stop soft_exec(struct soft_cpu *c)
 #undef M
 #undef X
         },
+        .dead = {
+#define X(name) [OP_##name] = &&D_##name,
+            FLAGS_DEAD_OPS(X)
+#undef X
+        },
         .fused = {
 #define X(op, jump, cc) &&F_##op##_##jump,
             FUSED_PAIRS(X)
@@ -398,6 +403,13 @@ next_block:
     PLAIN(P_##name, h_##name(c, i, EA_PLAIN))
     HOT_PLAIN_OPS(X, M)
 #undef M
+#undef X
+
+#define X(name)                \
+    D_##name : d_##name(c, i); \
+    i++;                       \
+    goto * i->handler;
+    FLAGS_DEAD_OPS(X)
 #undef X
 
 L_cold:

@@ -57,6 +57,26 @@
     FUSED_TEST(X, test_rr_4) FUSED_TEST(X, test_rr_8) FUSED_TEST(X, sub_ri_4)                      \
     FUSED_TEST(X, add_ri_4) FUSED_TEST(X, add_ri_8)
 
+/* What operations of registers alone, which nothing can stop, do with the arithmetic flags: write all
+ * of them (shifts, unless by 0), all but CF, or leave them alone. None of these reads any. Those that
+ * are frequent have a second handler, for where the flags are dead: see drop_dead_flags(). */
+#define FOR_WIDE(X, n) X(n##_4) X(n##_8)
+#define REG_FORMS(FOR, X, n) FOR(X, n##_rr) FOR(X, n##_ri)
+#define FLAGS_DEAD_OPS(X)                                                                          \
+    REG_FORMS(FOR_WIDE, X, add) REG_FORMS(FOR_WIDE, X, or) REG_FORMS(FOR_WIDE, X, and)             \
+    REG_FORMS(FOR_WIDE, X, sub) REG_FORMS(FOR_WIDE, X, xor) FOR_WIDE(X, neg_r)                     \
+    FOR_WIDE(X, inc_r) FOR_WIDE(X, dec_r) FOR_WIDE(X, shl_ri) FOR_WIDE(X, shr_ri)                  \
+    FOR_WIDE(X, sar_ri) FOR_WIDE(X, imul_rr)
+#define FLAGS_ALL_OPS(X)                                                                           \
+    REG_FORMS(FOR_SIZES, X, add) REG_FORMS(FOR_SIZES, X, or) REG_FORMS(FOR_SIZES, X, and)          \
+    REG_FORMS(FOR_SIZES, X, sub) REG_FORMS(FOR_SIZES, X, xor) REG_FORMS(FOR_SIZES, X, cmp)         \
+    REG_FORMS(FOR_SIZES, X, test) FOR_SIZES(X, neg_r) X(imul_rr_4) X(imul_rr_8)
+#define FLAGS_SHIFT_OPS(X) FOR_SIZES(X, shl_ri) FOR_SIZES(X, shr_ri) FOR_SIZES(X, sar_ri)
+#define FLAGS_BUT_CF_OPS(X) FOR_SIZES(X, inc_r) FOR_SIZES(X, dec_r)
+#define FLAGS_NO_OPS(X)                                                                            \
+    REG_FORMS(FOR_SIZES, X, mov) FOR_SIZES(X, not_r) X(movzx_r1) X(movzx_r2) X(movsx_r1_4)         \
+    X(movsx_r2_4) X(movsx_r1_8) X(movsx_r2_8) X(movsxd_r) X(lea_4) X(lea_8) X(nop)
+
 #define HOT_OPS(X) HOT_PLAIN_OPS(X, X) HOT_JUMP_OPS(X) HOT_BRANCH_OPS(X)
 
 #define COLD_OPS(X)                                                                                \
@@ -123,6 +143,7 @@ struct soft_labels {
     /* Of operations with memory, for instructions whose address is EA_PLAIN; NULL: there is none.
      */
     const void *plain[OP_COUNT];
+    const void *dead[OP_COUNT];     /* of FLAGS_DEAD_OPS: without flags; NULL: there is none */
     const void *fused[FUSED_COUNT]; /* of FUSED_PAIRS: the handler of the first of the two */
 };
 extern const struct soft_labels *soft_labels;
