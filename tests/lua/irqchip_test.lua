@@ -283,4 +283,44 @@ on_kvm("what the guest sees of time stands still over a pause", function()
     vm:close()
 end)
 
+on_kvm("a step does not wander into the handler of an interrupt that waits in the kernel's chips", function()
+    local code = CODE:sub(1, CODE:find("\x66\xb9\x1b", 1, true) - 1) -- the pair and the timer
+        .. "\xfb\x40\x43\xeb\xfc" -- sti; 1: inc ax; inc bx; jmp 1b
+    local LOOP = 0x1000 + #code - 4
+    local vm = pc("kernel")
+    local cpu = vm.cpus[1]
+    vm.memory:write_bytes(0x1000, code)
+    vm.memory:write_bytes(0x1100, TICK)
+    vm.memory:write(0x500, 2, 0)
+    cpu.cs, cpu.cs_base, cpu.rip = 0, 0, 0x1000
+    local before
+    for _ = 1, 50 do -- a busy host may not get to it soon
+        before = before and before.ticks > 0 and before or run_for(vm, 50)
+    end
+    equal(before.ticks > 0, true, "it ticks")
+    for _ = 1, 50 do -- out of the handler, if it stands in there
+        if cpu.rip < LOOP or cpu.rip > LOOP + 2 then
+            vm:step(1)
+        end
+    end
+    local ticks = vm.memory:read(0x500, 2)
+    local ended = uv.hrtime() + 50 * 1000000 -- in which many ticks fall due
+    local steps = 0
+    while uv.hrtime() < ended or steps < 100 do
+        vm:step(1)
+        steps = steps + 1
+        if cpu.rip < LOOP or cpu.rip > LOOP + 2 then
+            error(("step %d is at 0x%x, the loop at 0x%x"):format(steps, cpu.rip, LOOP))
+        end
+    end
+    equal(vm.memory:read(0x500, 2), ticks, "no handler ran")
+    for _ = 1, 50 do
+        if vm.memory:read(0x500, 2) == ticks then
+            run_for(vm, 50)
+        end
+    end
+    equal(vm.memory:read(0x500, 2) > ticks, true, "it goes on ticking")
+    vm:close()
+end)
+
 check.finish()
