@@ -97,7 +97,13 @@ static const struct hook_kind hook_timer = { .event = "timer", .uninstall = canc
 int64_t check_duration(lua_State *L, int index)
 {
     if (lua_type(L, index) != LUA_TSTRING) {
-        lua_Integer ns = luaL_checkinteger(L, index);
+        int whole;
+        lua_Integer ns = lua_tointegerx(L, index, &whole);
+        if (!whole)
+            luaL_error(L,
+                       "%s is not a time; write a whole number of nanoseconds, or a number with "
+                       "ns, us, ms, s or min in quotes",
+                       luaL_tolstring(L, index, NULL));
         luaL_argcheck(L, ns >= 0, index, "time does not go back");
         return ns;
     }
