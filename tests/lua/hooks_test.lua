@@ -128,6 +128,22 @@ conform("an instruction that lies in two pages", { "hook.exec" }, function()
     vm:close()
 end)
 
+conform("PUSHF behind an instruction that looks like its prefix", { "hook.exec" }, function()
+    local vm = program("\xbc\x00\x30" .. -- 1000 mov sp, 0x3000
+        "\xb8\xff\xff" ..               -- 1003 mov ax, 0xffff
+        "\x50" ..                        -- 1006 push ax
+        "\x48" ..                        -- 1007 dec ax: REX.W in 64-bit mode
+        "\x9c" ..                        -- 1008 pushf
+        "\x5b\x5b" ..                    -- 1009 pop bx, twice
+        "\x89\xd8" ..                    -- 100b mov ax, bx
+        "\xa3\x00\x20" .. bare.EXIT) --  100d mov [0x2000], ax
+    local h = vm:on("exec", { at = 0x1007 }, function() end)
+    run(vm)
+    equal(h.hits, 1)
+    equal(vm.memory:read(0x2000, 2), 0xffff)
+    vm:close()
+end)
+
 conform("ranges", { "hook.exec" }, function()
     local vm = program(counting)
     local range = vm:on("exec", { at = { INC, 0x1009 } }, function() end)

@@ -73,16 +73,18 @@ void kvm_tf_begin(struct kvm_vcpu *v, uint64_t linear)
     struct kvm_sregs s;
     uint64_t gpa;
 
+    v->flags_pushed = v->flags_popped = false;
     kvm_pages_peek(v, linear, code, sizeof code);
-    bool prefix = code[0] == SIZE_PREFIX || code[0] == REX_W;
+    if (!kvm_vcpu_get_sregs(&v->vcpu, &s, NULL))
+        return;
+    bool rex = s.cs.l && code[0] == REX_W, prefix = rex || code[0] == SIZE_PREFIX;
     uint8_t op = code[prefix];
     v->flags_pushed = op == PUSHF;
-    v->flags_popped = false;
-    if ((op != POPF && op != IRET) || !kvm_vcpu_get_sregs(&v->vcpu, &s, NULL))
+    if (op != POPF && op != IRET)
         return;
     unsigned size = s.cs.l || s.cs.db ? 4 : 2;
     if (prefix)
-        size = code[0] == REX_W && s.cs.l ? 8 : 6 - size;
+        size = rex ? 8 : 6 - size;
     if (!find_flags(v, op == IRET ? 2 * size : 0, &gpa))
         return;
     address_space_read(v->vcpu.machine->memory, gpa, &byte, 1);
