@@ -151,8 +151,25 @@ class Terminal:
     def __enter__(self):
         return self
 
+    def show_threads(self):
+        """What each thread does: state R and a system call of its own, such as ioctl's 16, are a thread in the guest."""
+        folder = f"/proc/{self.process.pid}/task"
+        for task in sorted(os.listdir(folder)):
+            words = []
+            for name in "comm", "wchan", "syscall", "stat":
+                try:
+                    with open(f"{folder}/{task}/{name}", encoding="utf-8") as f:
+                        words.append(f.read().strip())
+                except OSError as e:
+                    words.append(e.strerror)
+            state = words[3].rpartition(")")[2].split()
+            print(f"thread {words[0]}: state {state[0]}, {words[1]}, system call {words[2]}, "
+                  f"{state[11]} and {state[12]} ticks of the user's and the kernel's time")
+
     def __exit__(self, *exc):
         if self.process.poll() is None:
+            if exc[0]:
+                self.show_threads()
             self.process.kill()
             self.process.wait()
         if exc[0]:
