@@ -8,9 +8,23 @@
 #include <sys/mman.h>
 #include <time.h>
 
-enum { CASES = 20000, CODE32_AT = 0x200, INSN_MAX = 8, SEL_CODE32 = 0x38, REGS = 4 };
+#define AT_HEX    0x20000000
+#define STRING(x) #x
+#define TEXT(x)   STRING(x)
+#define AT_TEXT   TEXT(AT_HEX)
+enum {
+    CASES = 20000,
+    AT = AT_HEX, /* linear address of the page that both share the looks of */
+    CODE32_AT = 0x200,
+    STACK_AT = 0x800, /* what is compared of it */
+    STACK_SIZE = 0x400,
+    INSN_MAX = 8,
+    SEL_CODE32 = 0x38,
+    REGS = 8,
+    VEC_NONE = -1,
+};
 
-/* At the beginning of a page below 4 GiB, which edi points to: native_template has the offsets. */
+/* At the beginning of the page: native_template has the offsets. */
 struct native {
     uint64_t rsp;
     struct {
@@ -18,45 +32,54 @@ struct native {
         uint16_t sel;
     } enter, leave;
     uint8_t unused[8];
-    uint32_t r[REGS], flags; /* eax, ecx, edx, ebx */
-    uint8_t insn[INSN_MAX];
+    uint32_t r[REGS], flags; /* in the order of their numbers */
 };
 _Static_assert(offsetof(struct native, enter) == 8, "native_template");
 _Static_assert(offsetof(struct native, leave) == 16, "native_template");
 _Static_assert(offsetof(struct native, r) == 32, "native_template");
-_Static_assert(offsetof(struct native, flags) == 48, "native_template");
+_Static_assert(offsetof(struct native, flags) == 64, "native_template");
 
-/* A function of rdi. The instruction goes to native_insn; there is a stack at the page's end. */
+/* A function. The instruction goes to native_insn; the flags need a stack, at the page's end. */
 __asm__(".pushsection .rodata\n"
+        ".set at, " AT_TEXT "\n"
         "native_template:\n"
         "    push %rbx\n"
         "    push %rbp\n"
-        "    mov %rsp, (%rdi)\n"
+        "    mov %rsp, at\n"
         "    mov %ss, %eax\n" /* DS is null in 64-bit processes */
         "    mov %eax, %ds\n"
-        "    ljmp *8(%rdi)\n"
+        "    ljmp *at + 8\n"
         "native_enter:\n"
         "    .code32\n"
-        "    lea 0xff0(%edi), %esp\n"
-        "    push 48(%edi)\n"
+        "    mov $at + 0xff0, %esp\n"
+        "    push at + 64\n"
         "    popf\n"
-        "    mov 32(%edi), %eax\n"
-        "    mov 36(%edi), %ecx\n"
-        "    mov 40(%edi), %edx\n"
-        "    mov 44(%edi), %ebx\n"
+        "    mov at + 32, %eax\n"
+        "    mov at + 36, %ecx\n"
+        "    mov at + 40, %edx\n"
+        "    mov at + 44, %ebx\n"
+        "    mov at + 48, %esp\n"
+        "    mov at + 52, %ebp\n"
+        "    mov at + 56, %esi\n"
+        "    mov at + 60, %edi\n"
         "native_insn:\n"
         "    .fill 8, 1, 0x90\n"
+        "    mov %esp, at + 48\n"
+        "    mov $at + 0xff0, %esp\n"
         "    pushf\n"
-        "    pop 48(%edi)\n"
-        "    mov %eax, 32(%edi)\n"
-        "    mov %ecx, 36(%edi)\n"
-        "    mov %edx, 40(%edi)\n"
-        "    mov %ebx, 44(%edi)\n"
+        "    pop at + 64\n"
+        "    mov %eax, at + 32\n"
+        "    mov %ecx, at + 36\n"
+        "    mov %edx, at + 40\n"
+        "    mov %ebx, at + 44\n"
+        "    mov %ebp, at + 52\n"
+        "    mov %esi, at + 56\n"
+        "    mov %edi, at + 60\n"
         "    cld\n"
-        "    ljmp *16(%edi)\n"
+        "    ljmp *at + 16\n"
         "    .code64\n"
         "native_leave:\n"
-        "    mov (%rdi), %rsp\n"
+        "    mov at, %rsp\n"
         "    xor %eax, %eax\n"
         "    mov %eax, %ds\n"
         "    pop %rbp\n"
@@ -68,11 +91,22 @@ extern const uint8_t native_template[], native_enter[], native_insn[], native_le
 
 static struct guest guest;
 static struct native *native;
-static sigjmp_buf no_such_mode;
+static sigjmp_buf faulted;
 
-static void cannot(int number)
+static void on_fault(int number)
 {
-    siglongjmp(no_such_mode, number);
+    siglongjmp(faulted, number);
+}
+
+/* In each test: cmocka has handlers of its own, which would use the stack of the instruction. */
+static void catch_faults(void)
+{
+    static uint8_t stack[1 << 16];
+    const stack_t signals = { .ss_sp = stack, .ss_size = sizeof stack };
+    const struct sigaction fails = { .sa_handler = on_fault, .sa_flags = SA_ONSTACK };
+    sigaltstack(&signals, NULL);
+    sigaction(SIGSEGV, &fails, NULL);
+    sigaction(SIGILL, &fails, NULL);
 }
 
 static uint32_t address_of(const uint8_t *label)
@@ -80,51 +114,52 @@ static uint32_t address_of(const uint8_t *label)
     return (uint32_t)((uintptr_t)native + CODE32_AT + (uintptr_t)(label - native_template));
 }
 
-static void run_native(void)
+/* False: it faulted; what the registers were then is not known. */
+static bool run_native(void)
 {
-    void (*function)(struct native * n);
+    void (*function)(void);
     uintptr_t at = address_of(native_template);
     memcpy(&function, &at, sizeof function);
-    function(native);
+    if (sigsetjmp(faulted, 1))
+        return false;
+    function();
+    return true;
 }
 
 /* False: this process cannot execute 32-bit code. */
 static bool begin_native(void)
 {
     uint16_t cs;
-    native = mmap(NULL, 0x1000, PROT_READ | PROT_WRITE | PROT_EXEC,
-                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
-    assert_true(native != MAP_FAILED);
+    native = mmap((void *)AT, 0x1000, PROT_READ | PROT_WRITE | PROT_EXEC,
+                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+    assert_ptr_equal(native, (void *)AT);
     memcpy((uint8_t *)native + CODE32_AT, native_template, (size_t)(native_end - native_template));
     __asm__("mov %%cs, %0" : "=r"(cs));
     native->enter.offset = address_of(native_enter);
     native->enter.sel = 0x23; /* Linux's */
     native->leave.offset = address_of(native_leave);
     native->leave.sel = cs;
-    struct sigaction fails = { .sa_handler = cannot, .sa_flags = SA_ONSTACK }, was[2];
-    static uint8_t stack[1 << 16];
-    const stack_t signals = { .ss_sp = stack, .ss_size = sizeof stack };
-    sigaltstack(&signals, NULL);
-    sigaction(SIGSEGV, &fails, &was[0]);
-    sigaction(SIGILL, &fails, &was[1]);
-    bool can = !sigsetjmp(no_such_mode, 1);
-    if (can)
-        run_native();
-    sigaction(SIGSEGV, &was[0], NULL);
-    sigaction(SIGILL, &was[1], NULL);
-    return can;
+    native->r[RSP] = AT + STACK_AT;
+    catch_faults();
+    return run_native();
 }
 
 /* The software CPU in compatibility mode at CODE. */
-static void begin_soft(void)
+static void start_soft(void)
 {
     struct kvm_sregs s;
-    guest_init(&guest);
-    st_le64(guest.ram.host + GDT + SEL_CODE32, 0x00cf9b000000ffff);
     guest_start(&guest, false);
     assert_true(vcpu_soft.get_sregs(guest.vcpu, &s, NULL));
     s.cs = guest_segment(SEL_CODE32, 11, false);
     assert_true(vcpu_soft.set_sregs(guest.vcpu, &s, NULL));
+}
+
+static void begin_soft(void)
+{
+    guest_init(&guest);
+    guest_map(&guest, AT, DATA, MAP_ALL);
+    st_le64(guest.ram.host + GDT + SEL_CODE32, 0x00cf9b000000ffff);
+    start_soft();
 }
 
 struct legacy {
@@ -133,6 +168,7 @@ struct legacy {
     unsigned len;
     uint64_t undefined; /* flags */
     bool immediate;     /* the last byte is any but 0 */
+    int vector;         /* of its exception */
 };
 
 static void put_insn(const struct legacy *l, const uint8_t *bytes)
@@ -143,24 +179,46 @@ static void put_insn(const struct legacy *l, const uint8_t *bytes)
     guest_put(&guest, CODE, bytes, l->len);
 }
 
+static void report(const struct legacy *l, const uint32_t r[REGS], uint32_t flags, int vector)
+{
+    const struct soft_cpu *c = guest_cpu(&guest);
+    for (unsigned n = 0; n < REGS; n++)
+        print_message("r%u was %x, host %x, here %llx\n", n, r[n], native->r[n],
+                      (unsigned long long)c->r[n]);
+    fail_msg("%s with flags %x: host %x, here %llx; vector here %d", l->name, flags, native->flags,
+             (unsigned long long)eflags_get(c), vector);
+}
+
 static void compare(const struct legacy *l, const uint32_t r[REGS], uint32_t flags)
 {
     struct soft_cpu *c = guest_cpu(&guest);
+    struct guest_frame frame;
+    uint8_t *host_stack = (uint8_t *)native + STACK_AT;
+    uint8_t *soft_stack = guest.ram.host + DATA + STACK_AT;
+    for (unsigned n = 0; n < STACK_SIZE; n += 8)
+        st_le64(host_stack + n, random64());
+    memcpy(soft_stack, host_stack, STACK_SIZE);
     memcpy(native->r, r, sizeof native->r);
     native->flags = flags | FLAG_IF | FLAG_1;
-    run_native();
+    bool done = run_native();
+    if (c->halted || c->seg[SEG_CS].sel != SEL_CODE32)
+        start_soft();
     for (unsigned n = 0; n < REGS; n++)
-        c->r[n] = r[n]; /* in the order of their numbers */
+        c->r[n] = r[n];
     c->rip = CODE;
     eflags_set(c, flags | FLAG_1);
     assert_int_equal(guest_run(&guest, 1), VCPU_STOP_LIMIT);
+    int vector = guest_fault(&guest, &frame);
+    if (!done || vector >= 0) {
+        if (done || vector != l->vector)
+            report(l, r, flags, vector);
+        return;
+    }
     bool same = !(((uint64_t)native->flags ^ eflags_get(c)) & FLAGS_ARITH & ~l->undefined);
     for (unsigned n = 0; n < REGS; n++)
         same = same && native->r[n] == c->r[n];
-    if (!same)
-        fail_msg("%s of eax %x ebx %x flags %x: eax %x flags %x, here %llx flags %llx", l->name,
-                 r[0], r[3], flags, native->r[0], native->flags, (unsigned long long)c->r[RAX],
-                 (unsigned long long)eflags_get(c));
+    if (!same || memcmp(host_stack, soft_stack, STACK_SIZE) != 0)
+        report(l, r, flags, VEC_NONE);
 }
 
 /* AX and flags go through all that matters to decimal arithmetic, where it is no matter of chance.
@@ -174,6 +232,7 @@ static void try_legacy(const struct legacy *l, bool exhaustive)
         uint32_t r[REGS], flags = (uint32_t)random64() & FLAGS_ARITH;
         for (unsigned k = 0; k < REGS; k++)
             r[k] = (uint32_t)(below(2) ? random64() : (uint64_t)(below(9) - 4));
+        r[RSP] = AT + STACK_AT + 64 + below(STACK_SIZE - 128);
         if (exhaustive) {
             static const uint8_t upper[] = { 0x00, 0x09, 0x7f, 0xff };
             r[0] = (r[0] & 0xffff0000) | (uint32_t)upper[n >> 10] << 8 | (n & 0xff);
@@ -215,7 +274,7 @@ static void test_other_encodings(void **state)
     for (unsigned n = 0; n < 16; n++)
         for (unsigned wide = 0; wide < 2; wide++) {
             struct legacy l = { "inc or dec", { 0x66, 0 }, 2 - wide, 0, false };
-            l.bytes[1 - wide] = (uint8_t)(0x40 | (n & 8) | (n & 3));
+            l.bytes[1 - wide] = (uint8_t)(0x40 | n);
             try_legacy(&l, false);
         }
     for (unsigned n = 0; n < 8; n++) {
@@ -227,6 +286,23 @@ static void test_other_encodings(void **state)
             try_legacy(&l, false);
         }
     }
+}
+
+/* PUSHA, POPA, INTO, and BOUND of EAX with bounds on the stack. */
+static void test_stack(void **state)
+{
+    static const struct legacy list[] = {
+        { "pusha", { 0x60 }, 1, 0, false, VEC_NONE },
+        { "pusha, 16 bits", { 0x66, 0x60 }, 2, 0, false, VEC_NONE },
+        { "popa", { 0x61 }, 1, 0, false, VEC_NONE },
+        { "popa, 16 bits", { 0x66, 0x61 }, 2, 0, false, VEC_NONE },
+        { "into", { 0xce }, 1, 0, false, VEC_OF },
+        { "bound", { 0x62, 0x04, 0x24 }, 3, 0, false, VEC_BR },
+    };
+    (void)state;
+    catch_faults();
+    for (unsigned n = 0; n < ARRAY_LEN(list); n++)
+        try_legacy(&list[n], false);
 }
 
 static int set_up(void **state)
@@ -255,6 +331,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_decimal),
         cmocka_unit_test(test_other_encodings),
+        cmocka_unit_test(test_stack),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
