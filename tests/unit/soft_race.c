@@ -4,8 +4,8 @@
  * The guest calls a function in a page that holds no decoded code; the writer, who waits for that,
  * changes it. Delays sweep over the time which decoding takes, and, with a long write that ends in
  * the function, over that between its look at the page and its last byte. Then the function is
- * called again. The first is what decode_new() in block.c compares bytes for, the second is the
- * matter of ram_region_changed() in ram.c. */
+ * called again. The first is what decode_new() in code_cache.c compares bytes for, the second is
+ * the matter of ram_region_changed() in ram.c. */
 #include "soft_fixture.h"
 
 #include <pthread.h>

@@ -57,27 +57,30 @@ static void fuse(struct block *b)
             i->handler = soft_labels->fused[n];
 }
 
-enum flags_effect { READS_OR_STOPS, WRITES_ALL, WRITES_BUT_CF, LEAVES_ALONE };
+enum flags_effect { READS_OR_STOPS, WRITES_ALL, WRITES_UNLESS_BY_0, WRITES_BUT_CF, LEAVES_ALONE };
 
 static enum flags_effect flags_effect(const struct insn *i)
 {
     static const uint8_t effects[OP_COUNT] = {
 #define X(op) [OP_##op] = WRITES_ALL,
-        FLAGS_ALL_OPS(X) FLAGS_SHIFT_OPS(X)
+        FLAGS_ALL_OPS(X)
+#undef X
+#define X(op) [OP_##op] = WRITES_UNLESS_BY_0,
+            FLAGS_SHIFT_OPS(X)
 #undef X
 #define X(op) [OP_##op] = WRITES_BUT_CF,
-            FLAGS_BUT_CF_OPS(X)
+                FLAGS_BUT_CF_OPS(X)
 #undef X
 #define X(op) [OP_##op] = LEAVES_ALONE,
-                FLAGS_NO_OPS(X)
+                    FLAGS_NO_OPS(X)
 #undef X
     };
+    enum flags_effect effect = effects[i->op];
     if (i->handler == soft_labels->any[OP_point])
         return READS_OR_STOPS;
-    if (i->op >= OP_shl_ri_1 && i->op <= OP_sar_ri_8 && effects[i->op] == WRITES_ALL &&
-        !(i->imm & 31))
-        return READS_OR_STOPS;
-    return effects[i->op];
+    if (effect == WRITES_UNLESS_BY_0) /* 32 of 64 bits is left out as well */
+        return i->imm & 31 ? WRITES_ALL : READS_OR_STOPS;
+    return effect;
 }
 
 /* If the last instruction writes all flags, nobody sees those of the ones before it, up to one that
