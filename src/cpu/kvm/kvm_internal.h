@@ -47,6 +47,8 @@ enum kvm_probe { KVM_PROBE_NOT_YET, KVM_PROBE_WORKS, KVM_PROBE_FAILS };
 /* What traps are made of: see probe.c. */
 enum { KVM_INSN_INT3 = 0xcc, KVM_INSN_HLT = 0xf4 };
 
+#define RFLAGS_TF 0x100ULL /* the guest is stepped: see tf.c */
+
 /* ---- memory: memslots.c, pages.c ---- */
 
 enum { KVM_PAGE = 4096, KVM_HOMES = 4, KVM_INSN_MAX = 15 /* bytes */ };

@@ -31,7 +31,6 @@
 #define CR0_CACHES 0x60000000ULL /* CD, NW */
 #define CR0_WP     0x10000ULL
 
-#define RFLAGS_TF 0x100ULL
 #define RFLAGS_IF 0x200ULL
 
 enum { RIP_RESET = 0xfff0, RFLAGS_RESET = 2, MXCSR_RESET = 0x1f80, FCW_RESET = 0x40 };

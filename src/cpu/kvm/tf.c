@@ -12,8 +12,6 @@
 
 #include "mem/address_space.h"
 
-#define RFLAGS_TF 0x100ULL
-
 static void set_flag(struct kvm_vcpu *v, bool on)
 {
     struct kvm_regs r;
