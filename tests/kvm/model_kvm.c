@@ -359,13 +359,6 @@ static int vcpu_call(struct model_vcpu *v, unsigned long request, void *argument
 
 /* ---- in place of the C library's ---- */
 
-static int open_model(const char *path, int flags, mode_t mode)
-{
-    if (!strcmp(path, "/dev/kvm"))
-        return add("model-kvm", DEVICE, NULL);
-    return (int)syscall(SYS_openat, AT_FDCWD, path, flags, mode);
-}
-
 int open(const char *path, int flags, ...)
 {
     mode_t mode = 0;
@@ -375,20 +368,12 @@ int open(const char *path, int flags, ...)
     if (flags & (O_CREAT | O_TMPFILE))
         mode = va_arg(ap, mode_t);
     va_end(ap);
-    return open_model(path, flags, mode);
+    if (!strcmp(path, "/dev/kvm"))
+        return add("model-kvm", DEVICE, NULL);
+    return (int)syscall(SYS_openat, AT_FDCWD, path, flags, mode);
 }
 
-int open64(const char *path, int flags, ...)
-{
-    mode_t mode = 0;
-    va_list ap;
-
-    va_start(ap, flags);
-    if (flags & (O_CREAT | O_TMPFILE))
-        mode = va_arg(ap, mode_t);
-    va_end(ap);
-    return open_model(path, flags, mode);
-}
+int open64(const char *path, int flags, ...) __attribute__((alias("open")));
 
 int ioctl(int fd, unsigned long request, ...)
 {

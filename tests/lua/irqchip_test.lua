@@ -197,6 +197,22 @@ local function run_for(vm, ms)
         count = find(vm, "kvm-apic"):state().regs[0x390 // 4 + 1] }
 end
 
+--- A PC with the kernel's chips that executes `code` at 0x1000, whose interrupts are TICK's: run in pieces of so many
+-- real milliseconds until the first has come. Returns the vm, its cpu, and what there was to see then.
+local function ticking(code, ms)
+    local vm = pc("kernel")
+    local cpu = vm.cpus[1]
+    vm.memory:write_bytes(0x1000, code)
+    vm.memory:write_bytes(0x1100, TICK)
+    vm.memory:write(0x500, 2, 0)
+    cpu.cs, cpu.cs_base, cpu.rip = 0, 0, 0x1000
+    local first
+    for _ = 1, 50 do -- a busy host may not get to it soon
+        first = first and first.ticks > 0 and first or run_for(vm, ms)
+    end
+    return vm, cpu, first
+end
+
 on_kvm("a cpu that sleeps in the kernel is woken by exceptions, NMIs and new registers, and reset", function()
     local function exits(status) -- mov al, status; out 0xf4, al; jmp $
         return "\xb0" .. string.char(status) .. "\xe6\xf4\xeb\xfe"
@@ -242,16 +258,7 @@ end)
 
 on_kvm("what the guest sees of time stands still over a pause", function()
     local PAUSE, SLACK = 1000, 500 -- ms; a burst of what was missed, or time that ran on, would be more
-    local vm = pc("kernel")
-    local cpu = vm.cpus[1]
-    vm.memory:write_bytes(0x1000, CODE)
-    vm.memory:write_bytes(0x1100, TICK)
-    vm.memory:write(0x500, 2, 0)
-    cpu.cs, cpu.cs_base, cpu.rip = 0, 0, 0x1000
-    local first
-    for _ = 1, 50 do -- a busy host may not get to it soon
-        first = first and first.ticks > 0 and first or run_for(vm, 100)
-    end
+    local vm, _, first = ticking(CODE, 100)
     local second = run_for(vm, 200)
     equal(first.ticks > 0 and second.ticks > first.ticks, true, "it ticks")
     equal(second.count < first.count, true, "the local APIC's timer counts")
@@ -287,16 +294,7 @@ on_kvm("a step does not wander into the handler of an interrupt that waits in th
     local code = CODE:sub(1, CODE:find("\x66\xb9\x1b", 1, true) - 1) -- the pair and the timer
         .. "\xfb\x40\x43\xeb\xfc" -- sti; 1: inc ax; inc bx; jmp 1b
     local LOOP = 0x1000 + #code - 4
-    local vm = pc("kernel")
-    local cpu = vm.cpus[1]
-    vm.memory:write_bytes(0x1000, code)
-    vm.memory:write_bytes(0x1100, TICK)
-    vm.memory:write(0x500, 2, 0)
-    cpu.cs, cpu.cs_base, cpu.rip = 0, 0, 0x1000
-    local before
-    for _ = 1, 50 do -- a busy host may not get to it soon
-        before = before and before.ticks > 0 and before or run_for(vm, 50)
-    end
+    local vm, cpu, before = ticking(code, 50)
     equal(before.ticks > 0, true, "it ticks")
     for _ = 1, 50 do -- out of the handler, if it stands in there
         if cpu.rip < LOOP or cpu.rip > LOOP + 2 then
